@@ -1,0 +1,257 @@
+"""Reading and cleaning of ActivityNet-style annotation files, done once and in one place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+class AnnotationError(ValueError):
+    """An annotation file is malformed; the message names file, field and mend."""
+
+
+@dataclass(frozen=True)
+class VideoAnnotation:
+    """One video: its clock and its cleaned ground truth.
+
+    Attributes:
+        video_id: Key in the annotation file's ``database``.
+        subset: As in the file.
+        duration: Seconds.
+        fps: Frames per second of the stored video or frames; None where the file has none.
+        num_frames: Frames of the stored video; None where the file has none.
+        path: File of the video relative to the data root; None where the file has none.
+        segments: ``(K, 2)`` float64, seconds, sorted by start.
+        labels: ``(K,)`` int64 indices into :attr:`AnnotationSet.classes`.
+    """
+
+    video_id: str
+    subset: str
+    duration: float
+    fps: float | None
+    num_frames: int | None
+    path: str | None
+    segments: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass
+class Census:
+    """What was read, kept and dropped; printed beside every number."""
+
+    videos: int = 0
+    instances: int = 0
+    videos_without_instances: int = 0
+    excluded_videos: int = 0
+    ignored_labels: Counter = field(default_factory=Counter)
+    dropped: Counter = field(default_factory=Counter)
+    clipped: int = 0
+
+    def __str__(self) -> str:
+        parts = [f'{self.videos} videos', f'{self.instances} instances']
+        if self.videos_without_instances:
+            parts.append(f'{self.videos_without_instances} videos without instances')
+        if self.excluded_videos:
+            parts.append(f'{self.excluded_videos} videos excluded')
+        parts += [f'{n} "{name}" ignored' for name, n in sorted(self.ignored_labels.items())]
+        parts += [f'{n} {why} dropped' for why, n in sorted(self.dropped.items())]
+        if self.clipped:
+            parts.append(f'{self.clipped} segments clipped to their video')
+        return ', '.join(parts)
+
+
+@dataclass(frozen=True)
+class AnnotationSet:
+    """The cleaned annotations of one subset.
+
+    Attributes:
+        ann_file: The file read, for messages.
+        classes: Class names; a label is an index into them.
+        videos: Videos by id, in the order of the file.
+        census: Counts of what was kept and dropped.
+    """
+
+    ann_file: str
+    classes: tuple[str, ...]
+    videos: dict[str, VideoAnnotation]
+    census: Census
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise AnnotationError(f'{where} must be a finite number, got {value!r}; correct the file')
+    return float(value)
+
+
+def _read_json(ann_file: str | Path) -> dict:
+    try:
+        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+    except FileNotFoundError as error:
+        raise AnnotationError(
+            f"annotation file {ann_file} does not exist; set `ann_file`, or run the data set's "
+            'script under tools/data/ first'
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise AnnotationError(f'annotation file {ann_file} is not valid JSON: {error}') from error
+    if not isinstance(content, dict) or not isinstance(content.get('database'), dict):
+        raise AnnotationError(
+            f'annotation file {ann_file}: field "database" must be an object that maps video ids '
+            'to videos (ActivityNet style)'
+        )
+    return content
+
+
+def _raw_instances(video: dict, where: str) -> list[tuple[str, object]]:
+    annotations = video.get('annotations', [])
+    if not isinstance(annotations, list):
+        raise AnnotationError(f'{where}: field "annotations" must be a list, got {annotations!r}')
+    instances = []
+    for i, item in enumerate(annotations):
+        at = f'{where}, annotations[{i}]'
+        if not isinstance(item, dict) or not isinstance(item.get('label'), str):
+            raise AnnotationError(f'{at}: needs a string field "label"; correct the file')
+        segment = item.get('segment')
+        if not isinstance(segment, (list, tuple)) or len(segment) != 2:
+            raise AnnotationError(
+                f'{at}: field "segment" must be [start, end] in seconds, got {segment!r}'
+            )
+        start, end = (_number(t, f'{at}: field "segment"') for t in segment)
+        instances.append((item['label'], (start, end)))
+    return instances
+
+
+def _resolve_classes(
+    content: dict, ann_file: str | Path, classes: Sequence[str] | None, ignored: set[str]
+) -> tuple[str, ...]:
+    if classes is None:
+        classes = content.get('classes')
+    if classes is None:
+        labels = {
+            item['label']
+            for video in content['database'].values()
+            if isinstance(video, dict) and isinstance(video.get('annotations'), list)
+            for item in video['annotations']
+            if isinstance(item, dict) and isinstance(item.get('label'), str)
+        }
+        classes = sorted(labels - ignored)
+    if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
+        raise AnnotationError(f'{ann_file}: "classes" must be a list of names, got {classes!r}')
+    if len(set(classes)) != len(classes):
+        raise AnnotationError(f'{ann_file}: "classes" names a class twice: {list(classes)}')
+    return tuple(classes)
+
+
+def _clean(
+    instances: list[tuple[str, object]],
+    duration: float,
+    index: dict[str, int],
+    ignored: set[str],
+    census: Census,
+    where: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    kept: dict[tuple[float, float, int], None] = {}
+    for label, (start, end) in instances:
+        if label in ignored:
+            census.ignored_labels[label] += 1
+            continue
+        if label not in index:
+            raise AnnotationError(
+                f'{where}: label "{label}" is not among the classes {list(index)}; add it to '
+                '`classes`, or to `ignore_labels` to leave its instances out'
+            )
+        if end < start:
+            census.dropped['reversed segments'] += 1
+        elif end == start:
+            census.dropped['zero-length segments'] += 1
+        elif start >= duration or end <= 0:
+            census.dropped['segments outside their video'] += 1
+        else:
+            inside = (max(start, 0.0), min(end, duration))
+            census.clipped += inside != (start, end)
+            key = (*inside, index[label])
+            if key in kept:
+                census.dropped['duplicate segments'] += 1
+            kept[key] = None
+    rows = sorted(kept)
+    segments = np.array([row[:2] for row in rows], dtype=np.float64).reshape(-1, 2)
+    return segments, np.array([row[2] for row in rows], dtype=np.int64)
+
+
+def load_annotations(
+    ann_file: str | Path,
+    subset: str | Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    ignore_labels: Sequence[str] = (),
+    exclude_videos: Sequence[str] = (),
+) -> AnnotationSet:
+    """Read an ActivityNet-style JSON file and clean its instances.
+
+    The file has a ``database`` that maps video ids to objects with ``subset``, ``duration``
+    (seconds), optionally ``fps``, ``frame`` (number of frames) and ``path``, and ``annotations``:
+    a list of ``{"segment": [start, end], "label": name}`` in seconds. A top-level ``classes``
+    list fixes the order of the labels.
+
+    Reversed, zero-length, out-of-video and duplicate segments are dropped, segments that run past
+    the video are clipped, and everything is counted in the census.
+
+    Args:
+        ann_file: The JSON file.
+        subset: Subset name or names to keep; None keeps all.
+        classes: Class names in label order. Default: the file's ``classes``, else its sorted
+            labels without ``ignore_labels``.
+        ignore_labels: Labels whose instances are left out (``"Ambiguous"`` in THUMOS'14).
+        exclude_videos: Ids of videos to leave out (such as THUMOS'14's 270, 1292 and 1496).
+
+    Raises:
+        AnnotationError: If the file is missing or malformed, or has an unknown label.
+    """
+    content = _read_json(ann_file)
+    ignored = set(ignore_labels)
+    names = _resolve_classes(content, ann_file, classes, ignored)
+    index = {name: i for i, name in enumerate(names)}
+    subsets = {subset} if isinstance(subset, str) else None if subset is None else set(subset)
+    excluded, census, videos = set(exclude_videos), Census(), {}
+    seen_subsets = set()
+    for video_id, video in content['database'].items():
+        where = f'{ann_file}: video "{video_id}"'
+        if not isinstance(video, dict):
+            raise AnnotationError(f'{where} must be an object, got {video!r}')
+        seen_subsets.add(video.get('subset'))
+        if subsets is not None and video.get('subset') not in subsets:
+            continue
+        if video_id in excluded:
+            census.excluded_videos += 1
+            continue
+        if 'duration' not in video:
+            raise AnnotationError(f'{where}: field "duration" (seconds) is missing; add it')
+        duration = _number(video['duration'], f'{where}: field "duration"')
+        if duration <= 0:
+            raise AnnotationError(f'{where}: field "duration" must be > 0, got {duration}')
+        fps, frames = video.get('fps'), video.get('frame')
+        instances = _raw_instances(video, where)
+        segments, labels = _clean(instances, duration, index, ignored, census, where)
+        videos[video_id] = VideoAnnotation(
+            video_id=video_id,
+            subset=str(video.get('subset')),
+            duration=duration,
+            fps=None if fps is None else _number(fps, f'{where}: field "fps"'),
+            num_frames=None if frames is None else int(_number(frames, f'{where}: field "frame"')),
+            path=video.get('path'),
+            segments=segments,
+            labels=labels,
+        )
+        census.videos += 1
+        census.instances += len(labels)
+        census.videos_without_instances += not len(labels)
+    if not videos:
+        raise AnnotationError(
+            f'{ann_file}: no video of subset {subset!r}; the file has the subsets '
+            f'{sorted(map(str, seen_subsets))}'
+        )
+    return AnnotationSet(str(ann_file), names, videos, census)

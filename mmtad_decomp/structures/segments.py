@@ -1,0 +1,28 @@
+"""Arithmetic on 1-D segments, for NumPy arrays and torch tensors alike."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+Array = TypeVar('Array', np.ndarray, torch.Tensor)
+
+
+def pairwise_tiou(a: Array, b: Array) -> Array:
+    """Temporal IoU of every segment in ``a`` with every segment in ``b``.
+
+    Args:
+        a: ``(M, 2)`` starts and ends, in any unit.
+        b: ``(N, 2)`` starts and ends, in the same unit.
+
+    Returns:
+        ``(M, N)`` array in [0, 1]; a pair whose union has no length has tIoU 0, never NaN.
+    """
+    xp = torch if isinstance(a, torch.Tensor) else np
+    inter = xp.minimum(a[:, None, 1], b[None, :, 1]) - xp.maximum(a[:, None, 0], b[None, :, 0])
+    inter = xp.where(inter > 0, inter, xp.zeros_like(inter))
+    union = (a[:, 1] - a[:, 0])[:, None] + (b[:, 1] - b[:, 0])[None, :] - inter
+    positive = union > 0
+    return xp.where(positive, inter / xp.where(positive, union, xp.ones_like(union)), 0 * inter)
