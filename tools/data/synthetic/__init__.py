@@ -1,0 +1,1 @@
+"""Rendered untrimmed videos whose classes need appearance and motion both."""
