@@ -1,0 +1,110 @@
+"""Sliding-window multi-head attention over time."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .checks import check_mask, check_same_shape, check_window
+
+# Up to this many steps one dense T x T attention with a band mask is no slower than blocks
+# (measured forward and backward on one CPU core, 4 heads of 128 channels, window 19).
+_MAX_DENSE_STEPS = 256
+_MIN_BLOCK = 32
+
+
+def _dense_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, radius: int | None
+) -> Tensor:
+    """Attention with a ``T x T`` mask; a masked query attends to itself, which avoids NaN."""
+    steps = query.shape[2]
+    if radius is not None and radius >= steps - 1:
+        radius = None
+    if mask is None and radius is None:
+        return F.scaled_dot_product_attention(query, key, value)
+    index = torch.arange(steps, device=query.device)
+    distance = (index[:, None] - index[None, :]).abs()
+    allowed = distance <= (steps if radius is None else radius)
+    if mask is not None:
+        allowed = (allowed & mask[:, None, None, :]) | (distance == 0)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+
+
+def _blocked_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, radius: int
+) -> Tensor:
+    """The same in blocks of queries, each against its own keys and ``radius`` on both sides."""
+    batch, heads, steps, dims = query.shape
+    block = max(_MIN_BLOCK, 2 * radius)
+    num_blocks = -(-steps // block)
+    tail, span = num_blocks * block - steps, block + 2 * radius
+
+    def keys_of_blocks(x: Tensor) -> Tensor:
+        spans = F.pad(x, (0, 0, radius, radius + tail)).unfold(2, span, block)
+        return spans.transpose(3, 4).reshape(batch * heads, num_blocks, span, dims)
+
+    if mask is None:
+        mask = torch.ones((1, steps), dtype=torch.bool, device=query.device)
+    valid = F.pad(mask, (radius, radius + tail)).unfold(1, span, block)
+    shift = torch.arange(span, device=query.device)[None, :]
+    shift = shift - torch.arange(block, device=query.device)[:, None]
+    band = (shift >= 0) & (shift <= 2 * radius)
+    allowed = (valid[:, :, None] & band) | (shift == radius)
+    if len(allowed) > 1:
+        allowed = allowed.repeat_interleave(heads, dim=0)
+
+    query = F.pad(query, (0, 0, 0, tail)).reshape(batch * heads, num_blocks, block, dims)
+    out = F.scaled_dot_product_attention(
+        query, keys_of_blocks(key), keys_of_blocks(value), attn_mask=allowed
+    )
+    return out.reshape(batch, heads, num_blocks * block, dims)[:, :, :steps]
+
+
+def local_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    window: int | None = None,
+) -> Tensor:
+    r"""Multi-head attention in which a step sees its neighbours in a window only.
+
+    With :math:`S_i = \{j : |i - j| \le \lfloor w / 2 \rfloor, m_j\}`,
+
+    .. math:: o_i = \sum_{j \in S_i} \mathrm{softmax}_{j \in S_i}
+              \left(q_i \cdot k_j / \sqrt{D}\right) v_j
+
+    and :math:`o_i = 0` where step i is masked. What masked steps hold never matters, NaN
+    included. Long sequences are computed in overlapping blocks, in memory that grows with
+    ``N * H * T * (D + window)``.
+
+    Args:
+        query: ``(N, H, T, D)``.
+        key: ``(N, H, T, D)``.
+        value: ``(N, H, T, D)``.
+        mask: ``(N, T)`` bool, True = valid. None: all are valid.
+        window: Odd width of the window in steps. None: every step sees every other.
+
+    Returns:
+        ``(N, H, T, D)``.
+
+    Raises:
+        TypeError: If the mask is not bool.
+        ValueError: If shapes do not fit or the window is even.
+    """
+    check_same_shape(4, query=query, key=key, value=value)
+    batch, _, steps, _ = query.shape
+    check_mask(mask, batch, steps)
+    check_window(window)
+    invalid = None
+    if mask is not None:
+        invalid = ~mask[:, None, :, None]
+        query, key, value = (x.masked_fill(invalid, 0) for x in (query, key, value))
+    if window is None:
+        out = _dense_attention(query, key, value, mask, None)
+    elif steps <= max(_MAX_DENSE_STEPS, 4 * window):
+        out = _dense_attention(query, key, value, mask, window // 2)
+    else:
+        out = _blocked_attention(query, key, value, mask, window // 2)
+    return out if invalid is None else out.masked_fill(invalid, 0)
