@@ -142,7 +142,9 @@ def resize_short_side(frame: np.ndarray, short_side: int | None) -> np.ndarray:
 
 def _write_av(path: Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int) -> int:
     count = 0
-    options = {'crf': str(crf), 'preset': 'veryfast', 'threads': '1'}
+    # x264's macroblock tree reads memory it has not set at small sizes: equal frames then give
+    # files that differ from run to run.
+    options = {'crf': str(crf), 'preset': 'veryfast', 'x264-params': 'threads=1:mbtree=0'}
     with av.open(str(path), 'w') as container:
         stream = container.add_stream('libx264', rate=fps, options=options)
         stream.pix_fmt = 'yuv420p'

@@ -52,7 +52,7 @@ def _draw_actor(
 def _draw_passers(canvas: np.ndarray, passers: list[dict], frame: int) -> None:
     for passer in passers:
         x = passer['x'] + passer['speed'] * (frame - passer['start'])
-        left, top = int(round(x)), passer['y']
+        left, top = round(x), passer['y']
         if -10 < left < _CANVAS:
             cut = max(0, -left)
             patch = passer['texture'][:, cut : _CANVAS - left]

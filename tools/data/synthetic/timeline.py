@@ -53,7 +53,7 @@ def _colour(rng: np.random.Generator, name: str) -> np.ndarray:
 
 def _length(rng: np.random.Generator, name: str) -> int:
     low, high = {'rise': (1.2, 2.6), 'drop': (1.2, 2.6), 'sway': (2.2, 4.5)}.get(name, (1.2, 4.5))
-    return int(round(rng.uniform(low, high) * FPS))
+    return round(rng.uniform(low, high) * FPS)
 
 
 def _travel(rng: np.random.Generator) -> float:
