@@ -1,0 +1,5 @@
+"""Evaluation: functions on arrays (`functional`) and registered metrics (`metrics`)."""
+
+from .metrics import TADMetric
+
+__all__ = ['TADMetric']

@@ -1,0 +1,20 @@
+"""Evaluation on NumPy arrays, without files, registries or processes."""
+
+from .average_precision import (
+    average_precision,
+    interpolated_average_precision,
+    mean_over_classes,
+    recall_at_kx,
+)
+from .matching import match_predictions
+from .tables import GroundTruth, Predictions
+
+__all__ = [
+    'GroundTruth',
+    'Predictions',
+    'average_precision',
+    'interpolated_average_precision',
+    'match_predictions',
+    'mean_over_classes',
+    'recall_at_kx',
+]

@@ -1,0 +1,87 @@
+"""Files that are either complete or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+TEMPORARY_SUFFIX = '.tmp'
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; does nothing where a folder cannot be opened (Windows)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | Path, mode: str = 'wb', **kwargs) -> Iterator[IO]:
+    """Open a file that appears under its name only once it is written completely.
+
+    The content goes to ``.{name}.{random}.tmp`` in the same folder, is flushed to the disk and
+    renamed over ``path``. After an exception the temporary file is removed and ``path`` is as
+    before; after a kill the temporary file stays (see :func:`remove_temporary_files`).
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        mode: ``'wb'`` or ``'w'``.
+        kwargs: Passed to :func:`open`.
+
+    Yields:
+        The open temporary file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    name = f'.{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}'
+    temporary = path.with_name(name)
+    try:
+        with open(temporary, mode, **kwargs) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path: str | Path, content: object, **kwargs) -> None:
+    """Write JSON atomically; numbers keep every digit.
+
+    Args:
+        path: The file.
+        content: What :func:`json.dump` can write; NaN and infinity are refused.
+        kwargs: Passed to :func:`json.dump`.
+    """
+    with atomic_write(path, 'w', encoding='utf-8') as file:
+        json.dump(content, file, allow_nan=False, **kwargs)
+
+
+def remove_temporary_files(folder: str | Path, names: str = '*') -> list[Path]:
+    """Remove what killed writers left behind.
+
+    Args:
+        folder: Where to look; not recursive.
+        names: Pattern of the file names that the writers were to write, such as ``'*.pth'``.
+
+    Returns:
+        The files removed.
+    """
+    leftovers = sorted(Path(folder).glob(f'.{names}.*-*{TEMPORARY_SUFFIX}'))
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
+    return leftovers
