@@ -1,12 +1,13 @@
 """Decomposed cross-modal distillation for RGB-based temporal action detection.
 
-Importing the package mends the installed stack (:mod:`mmtad_decomp.compat`), checks versions and
+Importing the package checks versions, mends the installed stack (:mod:`mmtad_decomp.compat`) and
 registers every module in MMAction2's registries, so
 ``custom_imports = dict(imports=['mmtad_decomp'])`` is all a config needs.
 """
 
 from . import compat
 
+compat.check_versions()
 compat.apply()
 
 from .version import __version__  # noqa: E402

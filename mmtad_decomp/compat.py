@@ -1,14 +1,77 @@
-"""Mends that let MMEngine 0.10, MMCV 2.1 and MMAction2 1.2 run on today's Python stack.
+"""Version checks, and mends for MMEngine 0.10, MMCV 2.1 and MMAction2 1.2 on today's stack.
 
-Each function mends one thing, does nothing where the thing is not broken, and may run twice.
-``mmtad_decomp/__init__.py`` calls :func:`apply` before anything of MMAction2 is imported.
+Each mend concerns one thing, does nothing where the thing is not broken, and may run twice.
+``mmtad_decomp/__init__.py`` calls :func:`check_versions` and then :func:`apply` before anything of
+MMAction2 is imported.
 """
 
+import importlib.metadata
 import importlib.util
 import sys
 import types
 
 import numpy as np
+from packaging.specifiers import SpecifierSet
+
+REQUIRED_VERSIONS = {
+    'torch': '>=2.0',
+    'mmengine': '>=0.10,<1.0',
+    'mmcv': '>=2.0.0,<2.2.0',
+    'mmaction2': '>=1.2.0,<1.3',
+}
+"""Versions the package works with, by name of the distribution."""
+
+_MMCV_DISTRIBUTIONS = ('mmcv', 'mmcv-lite', 'mmcv-full')
+
+
+def check_versions() -> None:
+    """Check that torch, MMEngine, MMCV and MMAction2 are installed in versions that work.
+
+    Raises:
+        RuntimeError: If one is missing or of a version outside :data:`REQUIRED_VERSIONS`, or if
+            several distributions of MMCV are installed. The message has the pip command that
+            mends it. (Not an ``ImportError``, whose message MMEngine's ``custom_imports`` drops.)
+    """
+    for name, wanted in REQUIRED_VERSIONS.items():
+        distribution = _installed_mmcv() if name == 'mmcv' else name
+        mend = _install_command(distribution, wanted)
+        try:
+            installed = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            raise RuntimeError(
+                f'{distribution} is not installed, and mmtad_decomp needs {distribution} '
+                f'{wanted}. Install it: {mend}'
+            ) from None
+        if not SpecifierSet(wanted).contains(installed, prereleases=True):
+            raise RuntimeError(
+                f'{distribution} {installed} is installed, but mmtad_decomp needs '
+                f'{distribution} {wanted}. Install such a version: {mend}'
+            )
+
+
+def _install_command(distribution: str, wanted: str) -> str:
+    """Return the command that installs a version of a distribution that satisfies ``wanted``."""
+    if distribution in ('mmcv', 'mmcv-full'):  # A plain pip install of these does not build.
+        return f'pip uninstall -y {distribution} && pip install "mmcv-lite{wanted}"'
+    return f'pip install "{distribution}{wanted}"'
+
+
+def _installed_mmcv() -> str:
+    """Return the name of the installed MMCV distribution, ``mmcv-lite`` where there is none."""
+    found = {}
+    for name in _MMCV_DISTRIBUTIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if len(found) > 1:
+        wanted = REQUIRED_VERSIONS['mmcv']
+        raise RuntimeError(
+            f'{" and ".join(f"{name} {version}" for name, version in found.items())} are '
+            'installed, but all of them own the Python package `mmcv` and overwrite each other. '
+            f'Keep one: pip uninstall -y {" ".join(found)} && pip install "mmcv-lite{wanted}"'
+        )
+    return next(iter(found), 'mmcv-lite')
 
 
 def _alias_removed_numpy_names() -> None:
@@ -55,8 +118,31 @@ def _disable_multimodal_models() -> None:
         dependency.WITH_MULTIMODAL = False
 
 
+def _admit_own_configs() -> None:
+    """MMEngine resolves ``_base_ = 'package::...'`` for a fixed table of packages only.
+
+    It also marks what such a base builds with the package's name as the registry scope. Our
+    modules are in MMAction2's registries, so ours are marked ``mmaction``.
+    """
+    from mmengine.config import Config
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    own = __package__
+    if own in MODULE2PACKAGE:
+        return
+    MODULE2PACKAGE[own] = own
+    resolve = Config._get_cfg_path
+
+    def resolve_with_scope(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        path, scope = resolve(cfg_path, filename)
+        return path, 'mmaction' if scope == own else scope
+
+    Config._get_cfg_path = staticmethod(resolve_with_scope)
+
+
 def apply() -> None:
     """Apply every mend."""
     _alias_removed_numpy_names()
     _provide_missing_drn()
     _disable_multimodal_models()
+    _admit_own_configs()

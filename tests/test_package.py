@@ -1,0 +1,342 @@
+"""Version checks, mends of the installed stack, packaging and the files around the code."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import mmengine
+import numpy as np
+import pytest
+from mmengine.config import Config
+from packaging.specifiers import SpecifierSet
+
+import mmtad_decomp
+from mmtad_decomp import compat
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE_FOLDERS = ('configs', 'mmtad_decomp', 'requirements', 'tests', 'tools')
+
+
+def pretend_installed(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> None:
+    """Make distributions look installed in these versions, or absent where it is None."""
+    good = {
+        'torch': '2.13.0+cpu',
+        'mmengine': '0.10.7',
+        'mmcv': None,
+        'mmcv-lite': '2.1.0',
+        'mmcv-full': None,
+        'mmaction2': '1.2.0',
+    }
+    installed = good | {name.replace('_', '-'): version for name, version in versions.items()}
+
+    def version(name: str) -> str:
+        if installed[name] is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(importlib.metadata, 'version', version)
+
+
+@pytest.mark.parametrize(
+    'versions',
+    [
+        {},
+        {'mmcv': '2.1.0', 'mmcv_lite': None},
+        {'torch': '2.0.0'},
+        {'torch': '2.14.0a0+git1234567'},
+        {'mmengine': '0.10.0'},
+        {'mmcv_lite': '2.0.0'},
+    ],
+)
+def test_working_versions_pass(monkeypatch, versions):
+    pretend_installed(monkeypatch, **versions)
+    compat.check_versions()
+
+
+@pytest.mark.parametrize(
+    ('versions', 'installed', 'wanted', 'command'),
+    [
+        ({'torch': '1.13.1'}, 'torch 1.13.1', 'torch >=2.0', 'pip install "torch>=2.0"'),
+        (
+            {'mmengine': '0.9.1'},
+            'mmengine 0.9.1',
+            'mmengine >=0.10,<1.0',
+            'pip install "mmengine>=0.10,<1.0"',
+        ),
+        (
+            {'mmengine': '1.0.0'},
+            'mmengine 1.0.0',
+            'mmengine >=0.10,<1.0',
+            'pip install "mmengine>=0.10,<1.0"',
+        ),
+        (
+            {'mmcv_lite': '2.2.0'},
+            'mmcv-lite 2.2.0',
+            'mmcv-lite >=2.0.0,<2.2.0',
+            'pip install "mmcv-lite>=2.0.0,<2.2.0"',
+        ),
+        (
+            {'mmcv': '2.2.0', 'mmcv_lite': None},
+            'mmcv 2.2.0',
+            'mmcv >=2.0.0,<2.2.0',
+            'pip uninstall -y mmcv && pip install "mmcv-lite>=2.0.0,<2.2.0"',
+        ),
+        (
+            {'mmcv_full': '1.7.1', 'mmcv_lite': None},
+            'mmcv-full 1.7.1',
+            'mmcv-full >=2.0.0,<2.2.0',
+            'pip uninstall -y mmcv-full && pip install "mmcv-lite>=2.0.0,<2.2.0"',
+        ),
+        (
+            {'mmaction2': '0.24.1'},
+            'mmaction2 0.24.1',
+            'mmaction2 >=1.2.0,<1.3',
+            'pip install "mmaction2>=1.2.0,<1.3"',
+        ),
+    ],
+)
+def test_wrong_version_names_installed_wanted_and_command(
+    monkeypatch, versions, installed, wanted, command
+):
+    pretend_installed(monkeypatch, **versions)
+    with pytest.raises(RuntimeError) as error:
+        compat.check_versions()
+    assert f'{installed} is installed' in str(error.value)
+    assert wanted in str(error.value)
+    assert str(error.value).endswith(command)
+
+
+@pytest.mark.parametrize('name', ['torch', 'mmengine', 'mmcv_lite', 'mmaction2'])
+def test_missing_distribution_names_command(monkeypatch, name):
+    pretend_installed(monkeypatch, **{name: None})
+    distribution = name.replace('_', '-')
+    with pytest.raises(RuntimeError, match=f'^{distribution} is not installed.*pip install'):
+        compat.check_versions()
+
+
+def test_two_distributions_of_mmcv_are_refused(monkeypatch):
+    pretend_installed(monkeypatch, mmcv='2.1.0', mmcv_lite='2.1.0')
+    with pytest.raises(
+        RuntimeError, match=r'mmcv 2\.1\.0 and mmcv-lite 2\.1\.0 are installed'
+    ) as error:
+        compat.check_versions()
+    assert 'pip uninstall -y mmcv mmcv-lite && pip install "mmcv-lite' in str(error.value)
+
+
+def test_mends_may_run_twice():
+    before = {name: sys.modules[name] for name in sys.modules if '.localizers.drn' in name}
+    compat.apply()
+    compat.apply()
+    assert np.trapz([1.0, 3.0], dx=2.0) == 4.0
+    assert np.isinf(np.Inf) and np.isnan(np.NAN)
+    assert np.in1d([1, 2], [2]).tolist() == [False, True]
+    assert {name: sys.modules[name] for name in before} == before
+
+
+def test_mmaction_models_import_and_missing_drn_says_so():
+    import mmaction.models
+    from mmaction.models.localizers.drn.drn import DRN
+
+    assert mmaction.models is not None
+    if DRN.__module__ == 'mmtad_decomp.compat':
+        with pytest.raises(ImportError, match='DRN is not part of'):
+            DRN()
+
+
+def test_base_config_of_mmaction_loads(tmp_path):
+    base = 'mmaction::localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature.py'
+    config = tmp_path / 'child.py'
+    config.write_text(f"_base_ = ['{base}']\nmodel = dict(temporal_dim=64)\n")
+    model = Config.fromfile(str(config)).model
+    assert model.type == 'BMN'
+    assert model.temporal_dim == 64
+
+
+def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Run a command and return its result, output and errors in one text."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory) -> Path:
+    """A copy of what belongs to the package, so that a build leaves nothing in the project."""
+    target = tmp_path_factory.mktemp('package') / 'source'
+    target.mkdir()
+    skip = shutil.ignore_patterns('__pycache__', '*.so')
+    for path in ROOT.iterdir():
+        if path.name in PACKAGE_FOLDERS:
+            shutil.copytree(path, target / path.name, ignore=skip)
+        elif path.is_file():
+            shutil.copy2(path, target)
+    return target
+
+
+@pytest.fixture(scope='module')
+def wheel(source) -> Path:
+    """A wheel of the package."""
+    options = ('--no-build-isolation', '--no-deps', '--no-index')
+    result = run(
+        sys.executable, '-m', 'pip', 'wheel', '.', *options, '-w', '../wheels', cwd=source
+    )
+    assert result.returncode == 0, result.stdout
+    (built,) = (source.parent / 'wheels').glob('mmtad_decomp-*.whl')
+    return built
+
+
+def config_names(folder: Path) -> set[str]:
+    """Paths of all config files, relative to the folder that has ``configs``."""
+    files = (folder / 'configs').rglob('*')
+    return {
+        file.relative_to(folder).as_posix() for file in files if file.suffix in ('.py', '.yml')
+    }
+
+
+def test_wheel_contains_configs_tools_and_requirements(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        metadata = archive.read(next(name for name in names if name.endswith('/METADATA')))
+    wanted = config_names(ROOT) | {'model-index.yml', 'tools/env.sh', 'tools/run_tests.sh'}
+    assert {f'mmtad_decomp/.mim/{name}' for name in wanted} <= names
+    assert not [name for name in names if name.endswith('.pyc') or name.startswith('tests')]
+    assert f'Version: {mmtad_decomp.__version__}\n' in metadata.decode()
+    assert 'Requires-Dist: torch>=2.0\n' in metadata.decode()
+
+
+def test_installed_wheel_serves_its_configs_as_bases(wheel, tmp_path):
+    site = tmp_path / 'site'
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    base = site / 'mmtad_decomp' / '.mim' / 'configs' / 'decomp' / 'probe.py'
+    base.write_text("model = dict(type='BMN', temporal_dim=100)\n")
+    config = tmp_path / 'child.py'
+    config.write_text("_base_ = ['mmtad_decomp::decomp/probe.py']\n")
+    code = (
+        'import sys; import mmtad_decomp; from mmengine.config import Config; '
+        'print(mmtad_decomp.__file__, Config.fromfile(sys.argv[1]).model)'
+    )
+    result = run(sys.executable, '-c', code, str(config), cwd=tmp_path, PYTHONPATH=str(site))
+    assert result.returncode == 0, result.stdout
+    assert str(site / 'mmtad_decomp' / '__init__.py') in result.stdout
+    assert "{'type': 'BMN', 'temporal_dim': 100, '_scope_': 'mmaction'}" in result.stdout
+
+
+def test_sdist_contains_what_a_build_needs(source):
+    result = run(sys.executable, 'setup.py', '-q', 'sdist', '-d', '../sdist', cwd=source)
+    assert result.returncode == 0, result.stdout
+    (built,) = (source.parent / 'sdist').glob('mmtad_decomp-*.tar.gz')
+    with tarfile.open(built) as archive:
+        names = {name.partition('/')[2] for name in archive.getnames()}
+    wanted = config_names(ROOT) | {'model-index.yml', 'LICENSE', 'README.md', 'tools/env.sh'}
+    wanted |= {f'requirements/{file.name}' for file in (ROOT / 'requirements').glob('*.txt')}
+    assert wanted <= names
+
+
+def read_requirements(name: str) -> dict[str, SpecifierSet]:
+    """Requirements of one file as name and version range."""
+    result = {}
+    for line in (ROOT / 'requirements' / name).read_text().splitlines():
+        line = line.partition('#')[0].strip()
+        if line:
+            package, versions = re.fullmatch(r'([\w.-]+)(.*)', line).groups()
+            result[package] = SpecifierSet(versions)
+    return result
+
+
+@pytest.mark.parametrize('name', ['constraints.txt', 'constraints-numpy1.txt'])
+def test_constraints_satisfy_requirements_and_version_checks(name):
+    constraints = read_requirements(name)
+    wanted = read_requirements('mminstall.txt') | read_requirements('runtime.txt')
+    checked = {name: SpecifierSet(range_) for name, range_ in compat.REQUIRED_VERSIONS.items()}
+    for package, versions in (*wanted.items(), *checked.items()):
+        pin = str(constraints.get(package, '')).removeprefix('==')
+        if pin[:1].isdigit():
+            assert versions.contains(pin), f'{name}: {package} {pin} is not {versions}'
+    assert constraints['opencv-python'] == constraints['opencv-contrib-python']
+    assert str(constraints['torch']).startswith('==')
+
+
+def test_requirements_and_version_checks_agree():
+    for name in ('mminstall.txt', 'runtime.txt'):
+        for package, versions in read_requirements(name).items():
+            checked = compat.REQUIRED_VERSIONS.get(package.removesuffix('-lite'))
+            assert checked is None or versions == SpecifierSet(checked), f'{name}: {package}'
+
+
+def test_pre_commit_and_tests_use_one_ruff():
+    pin = f'ruff{read_requirements("tests.txt")["ruff"]}'
+    assert pin.startswith('ruff==')
+    config = mmengine.load(ROOT / '.pre-commit-config.yaml')
+    for hook in config['repos'][0]['hooks']:
+        assert hook['additional_dependencies'] == [pin]
+
+
+def test_readme_and_ci_name_the_two_commands():
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    assert 'bash tools/quickstart.sh' in readme
+    assert 'bash tools/run_tests.sh' in readme
+    last_line = (ROOT / '.ci' / 'run').read_text().rstrip().splitlines()[-1]
+    assert last_line == 'bash tools/run_tests.sh'
+
+
+def test_model_index_names_existing_metafiles_and_configs():
+    for metafile in mmengine.load(ROOT / 'model-index.yml')['Import']:
+        content = mmengine.load(ROOT / metafile)
+        collections = {collection['Name'] for collection in content['Collections']}
+        for model in content['Models']:
+            assert (ROOT / model['Config']).is_file(), f'{metafile}: {model["Name"]}'
+            assert model['In Collection'] in collections, f'{metafile}: {model["Name"]}'
+
+
+@pytest.mark.parametrize(
+    ('python', 'message'),
+    [
+        ('no-such-python', "'no-such-python' was not found"),
+        ('./old-python', 'but 3.10 or later is needed'),
+        ('./bare-python', 'its venv module is missing'),
+    ],
+)
+def test_setup_says_what_is_wrong_with_python(tmp_path, python, message):
+    for name, verdict in (
+        ('old-python', '*version_info*) exit 1'),
+        ('bare-python', '*venv*) exit 1'),
+    ):
+        script = tmp_path / name
+        script.write_text(f'#!/bin/sh\ncase "$*" in {verdict};; esac\necho Python 3.9.1\n')
+        script.chmod(0o755)
+    command = f'source "{ROOT}/tools/env.sh"; cd() {{ :; }}; setup_env lite'
+    venv = tmp_path / 'venv'
+    result = run('bash', '-c', command, cwd=tmp_path, PYTHON=python, MMTAD_VENV=str(venv))
+    assert result.returncode == 1
+    assert message in result.stdout
+    assert not venv.exists()
+
+
+def test_tracked_files_name_no_machine_and_no_registry():
+    listing = run('git', 'ls-files', '-z', cwd=ROOT)
+    if listing.returncode != 0:
+        pytest.skip('not a git checkout')
+    # A machine's path starts a path: not after a letter, a dot or a dash.
+    paths = '|'.join('/' + name + '/' for name in ('work', 'root'))
+    hosts = '|'.join(['pypi' + r'\.org', 'python' + 'hosted', 'whl' + '/cpu'])
+    pattern = re.compile(rf'(?<![\w.-])(?:{paths})|{hosts}')
+    found = []
+    for name in filter(None, listing.stdout.split('\0')):
+        path = ROOT / name
+        if not path.is_file():
+            continue
+        text = path.read_bytes().decode('utf-8', errors='ignore')
+        found += [f'{name}: {match.group()}' for match in pattern.finditer(text)]
+    assert not found

@@ -1,0 +1,125 @@
+# Sets up the virtual environment that quickstart.sh and run_tests.sh share. To be sourced:
+#
+#   source tools/env.sh
+#   setup_env lite     # what training and testing need
+#   setup_env tests    # the same and what the test suite needs
+#
+# Afterwards PROJECT_ROOT is the working directory and VENV_PYTHON the interpreter to run.
+# A tier whose requirements have not changed since it was installed costs no pip call and no
+# network. Variables that change the defaults:
+#
+#   PYTHON             interpreter that creates the environment (python3)
+#   MMTAD_VENV         where the environment lies (.venv in the project)
+#   MMTAD_CONSTRAINTS  pinned versions (requirements/constraints.txt;
+#                      requirements/constraints-numpy1.txt on Python 3.10)
+
+PROJECT_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+VENV="${MMTAD_VENV:-$PROJECT_ROOT/.venv}"
+VENV_PYTHON="$VENV/bin/python"
+
+say() { printf '[setup] %s\n' "$*"; }
+
+die() {
+    printf '[setup] error: %s\n' "$*" >&2
+    exit 1
+}
+
+# Fails unless $1 is a Python >= 3.10 that can create virtual environments.
+check_python() {
+    command -v "$1" >/dev/null 2>&1 ||
+        die "'$1' was not found. Install Python 3.10 or later, or name one: PYTHON=/path/to/python3"
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        die "'$1' is $("$1" --version 2>&1), but 3.10 or later is needed. Name one: PYTHON=/path/to/python3"
+    "$1" -c 'import ensurepip, venv' >/dev/null 2>&1 ||
+        die "'$1' cannot create virtual environments: its venv module is missing." \
+            "On Debian and Ubuntu: apt install python3-venv"
+}
+
+create_venv() {
+    if [ -e "$VENV" ] && "$VENV_PYTHON" -m pip --version >/dev/null 2>&1; then
+        return
+    fi
+    local python="${PYTHON:-python3}"
+    check_python "$python"
+    say "creating $VENV with $("$python" --version)"
+    "$python" -m venv --clear "$VENV" || die "'$python -m venv $VENV' failed, see above"
+}
+
+choose_constraints() {
+    CONSTRAINTS="${MMTAD_CONSTRAINTS:-}"
+    if [ -z "$CONSTRAINTS" ]; then
+        CONSTRAINTS=requirements/constraints.txt
+        if "$VENV_PYTHON" -c 'import sys; sys.exit(sys.version_info >= (3, 11))'; then
+            CONSTRAINTS=requirements/constraints-numpy1.txt
+        fi
+    fi
+    [ -f "$CONSTRAINTS" ] || die "the constraints file '$CONSTRAINTS' does not exist"
+}
+
+# Prints one hash of where the project lies and of the contents of the files given.
+fingerprint() {
+    "$VENV_PYTHON" - "$@" <<'PY'
+import hashlib, os, sys
+
+digest = hashlib.sha256(os.getcwd().encode())
+for name in sys.argv[1:]:
+    with open(name, 'rb') as file:
+        digest.update(name.encode() + b'\0' + file.read())
+print(digest.hexdigest())
+PY
+}
+
+pip_install() {
+    "$VENV_PYTHON" -m pip install --disable-pip-version-check -c "$CONSTRAINTS" "$@" ||
+        die "'pip install $*' failed, see above. Mend the cause and run the command again:" \
+            "what is already installed is kept"
+}
+
+install_lite() {
+    say "lite tier 1/3: build tools"
+    pip_install -r requirements/build.txt
+    say "lite tier 2/3: torch, MMEngine, MMCV (lite), MMAction2 and the rest"
+    # An mmcv with operators that is already there takes the place of mmcv-lite.
+    if "$VENV_PYTHON" -c 'from importlib.metadata import version; version("mmcv")' 2>/dev/null; then
+        pip_install -r requirements/runtime.txt
+    else
+        pip_install -r requirements/mminstall.txt -r requirements/runtime.txt
+    fi
+    say "lite tier 3/3: this project, editable"
+    pip_install -e . --no-build-isolation --no-deps
+}
+
+install_tests() {
+    say "test tier 1/2: test tools"
+    pip_install -r requirements/tests.txt
+    say "test tier 2/2: the reference ActionFormer"
+    pip_install -r requirements/tests-nodeps.txt --no-build-isolation --no-deps
+}
+
+# Installs tier $1 unless its stamp has the fingerprint of the files that follow.
+install_tier() {
+    local tier="$1" stamp="$VENV/mmtad-$1.stamp" wanted started=$SECONDS
+    shift
+    wanted="$(fingerprint "$@")"
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+        say "$tier tier is up to date"
+        return
+    fi
+    "install_$tier"
+    printf '%s\n' "$wanted" >"$stamp.tmp"
+    mv "$stamp.tmp" "$stamp"
+    say "$tier tier installed in $((SECONDS - started)) s"
+}
+
+# setup_env lite|tests: see the top of this file.
+setup_env() {
+    cd "$PROJECT_ROOT"
+    create_venv
+    choose_constraints
+    local lite=(setup.py pyproject.toml "$CONSTRAINTS"
+        requirements/build.txt requirements/mminstall.txt requirements/runtime.txt)
+    install_tier lite "${lite[@]}"
+    if [ "$1" = tests ]; then
+        install_tier tests "${lite[@]}" requirements/tests.txt requirements/tests-nodeps.txt
+    fi
+}
