@@ -1,0 +1,17 @@
+"""Detection heads and the parts that they are made of."""
+
+from .actionformer_head import ActionFormerHead
+from .base_head import PointOutputs, TemporalHead
+from .conv_transformer_encoder import ConvTransformerEncoder
+from .point_branches import ClassificationBranch, RegressionBranch
+from .temporal_pyramid import TemporalPyramid
+
+__all__ = [
+    'ActionFormerHead',
+    'ClassificationBranch',
+    'ConvTransformerEncoder',
+    'PointOutputs',
+    'RegressionBranch',
+    'TemporalHead',
+    'TemporalPyramid',
+]

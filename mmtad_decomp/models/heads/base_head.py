@@ -1,0 +1,59 @@
+"""What every detection head offers to detectors and distillers."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mmengine.model import BaseModule
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+
+class PointOutputs(NamedTuple):
+    """Raw outputs of a head that predicts at the points of a pyramid; one entry per level.
+
+    Attributes:
+        cls_logits: ``(N, K, T_l)``.
+        offsets: ``(N, 2, T_l)`` non-negative distances to start and end, in strides of the level.
+        masks: ``(N, T_l)`` bool, True = valid.
+    """
+
+    cls_logits: tuple[Tensor, ...]
+    offsets: tuple[Tensor, ...]
+    masks: tuple[Tensor, ...]
+
+
+class TemporalHead(BaseModule, metaclass=ABCMeta):
+    """A head reads features over time and knows nothing of seconds, videos or NMS.
+
+    Segments go in and come out in feature steps: step g is where ``feats[:, :, g]`` lies.
+    """
+
+    @abstractmethod
+    def forward(self, feats: Tensor, masks: Tensor) -> Any:
+        """Compute raw outputs from ``(N, D, T)`` features and ``(N, T)`` bool masks."""
+
+    @abstractmethod
+    def loss_by_feat(self, outputs: Any, gt: Sequence[InstanceData]) -> dict[str, Tensor]:
+        """Compute losses.
+
+        Args:
+            outputs: What :meth:`forward` returned.
+            gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
+
+        Returns:
+            Scalars by name.
+        """
+
+    @abstractmethod
+    def predict_by_feat(self, outputs: Any) -> list[InstanceData]:
+        """Turn raw outputs into candidates, without NMS.
+
+        Args:
+            outputs: What :meth:`forward` returned.
+
+        Returns:
+            Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
+        """

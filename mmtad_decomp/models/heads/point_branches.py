@@ -1,0 +1,99 @@
+"""Convolutional branches that predict classes and boundaries at every step of a pyramid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import MaskedConv1d, MaskedLayerNorm
+
+
+class _PointBranch(nn.Module):
+    """Convolutions with layer norm and ReLU, then a predicting one; shared by all levels."""
+
+    def __init__(
+        self, in_channels: int, channels: int, out_channels: int, num_layers: int, kernel_size: int
+    ) -> None:
+        super().__init__()
+        self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
+        for i in range(num_layers - 1):
+            self.convs.append(
+                MaskedConv1d(channels if i else in_channels, channels, kernel_size, bias=False)
+            )
+            self.norms.append(MaskedLayerNorm(channels))
+        last = channels if num_layers > 1 else in_channels
+        self.predictor = MaskedConv1d(last, out_channels, kernel_size)
+
+    def predict(self, x: Tensor, mask: Tensor) -> Tensor:
+        """``(N, C, T)`` to ``(N, out_channels, T)``; the prediction itself is in float32."""
+        for conv, norm in zip(self.convs, self.norms):
+            x = torch.relu(norm(conv(x, mask)))
+        with torch.autocast(x.device.type, enabled=False):
+            return self.predictor(x.to(self.predictor.conv.weight.dtype), mask)
+
+
+class ClassificationBranch(_PointBranch):
+    """Class logits at every step.
+
+    Args:
+        in_channels: Channels of the pyramid.
+        channels: Width of the branch.
+        num_classes: K.
+        num_layers: Convolutions, with the predicting one.
+        kernel_size: Their kernel size.
+        prior_prob: Probability that the bias gives every class at first.
+
+    Raises:
+        ValueError: If ``prior_prob`` is not within (0, 1).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        num_classes: int,
+        num_layers: int = 3,
+        kernel_size: int = 3,
+        prior_prob: float = 0.01,
+    ) -> None:
+        super().__init__(in_channels, channels, num_classes, num_layers, kernel_size)
+        if not 0 < prior_prob < 1:
+            raise ValueError(f'prior_prob must be within (0, 1), got {prior_prob}')
+        nn.init.constant_(self.predictor.conv.bias, math.log(prior_prob / (1 - prior_prob)))
+
+    def forward(self, feats: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Levels ``(N, C, T_l)`` to logits ``(N, K, T_l)``, zero at masked steps."""
+        return tuple(self.predict(x, mask) for x, mask in zip(feats, masks))
+
+
+class RegressionBranch(_PointBranch):
+    """Non-negative distances to start and end at every step, in strides of its level.
+
+    Args:
+        in_channels: Channels of the pyramid.
+        channels: Width of the branch.
+        num_levels: Levels; each has a learnt scale.
+        num_layers: Convolutions, with the predicting one.
+        kernel_size: Their kernel size.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        num_levels: int,
+        num_layers: int = 3,
+        kernel_size: int = 3,
+    ) -> None:
+        super().__init__(in_channels, channels, 2, num_layers, kernel_size)
+        self.scales = nn.Parameter(torch.ones(num_levels))
+
+    def forward(self, feats: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Levels ``(N, C, T_l)`` to distances ``(N, 2, T_l)``, zero at masked steps."""
+        return tuple(
+            torch.relu(self.predict(x, mask) * scale)
+            for x, mask, scale in zip(feats, masks, self.scales)
+        )

@@ -1,0 +1,130 @@
+"""Overlap losses of 1-D segments given as offsets to the left and right of a point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+from .weighting import at_least_float32, check_reduction, reduce_loss
+
+
+def _safe_ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """``part / whole``, with value and gradient 0 where ``whole`` is not positive."""
+    positive = whole > 0
+    ratio = part / torch.where(positive, whole, torch.ones_like(whole))
+    return torch.where(positive, ratio, torch.zeros_like(ratio))
+
+
+def _overlap(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Intersection, union and enclosing length of segments ``[-left, right]``."""
+    inter = torch.minimum(pred, target).sum(-1).clamp(min=0)
+    union = pred.sum(-1) + target.sum(-1) - inter
+    hull = torch.maximum(pred, target).sum(-1)
+    return inter, union, hull
+
+
+def segment_diou_loss(pred: Tensor, target: Tensor) -> Tensor:
+    r"""Distance-IoU loss in 1-D (after Zheng et al., "Distance-IoU Loss", 2020).
+
+    For segments :math:`[t - l, t + r]` and :math:`[t - l^*, t + r^*]` around one point t,
+
+    .. math:: L = 1 - \frac{I}{U} + \left(\frac{\rho}{E}\right)^2, \qquad
+        I = \max(\min(l, l^*) + \min(r, r^*), 0), \quad U = l + r + l^* + r^* - I,
+
+    .. math:: E = \max(l, l^*) + \max(r, r^*), \quad
+        \rho = \tfrac{1}{2}\left((r - l) - (r^* - l^*)\right)
+
+    A ratio whose denominator is 0 counts as 0, so two segments without length give 1.
+
+    Args:
+        pred: ``(..., 2)`` offsets (left, right). Half precision is computed in float32.
+        target: ``(..., 2)``.
+
+    Returns:
+        ``(...)`` losses.
+    """
+    pred = at_least_float32(pred)
+    target = target.to(pred.dtype)
+    inter, union, hull = _overlap(pred, target)
+    gap = 0.5 * ((pred - target)[..., 1] - (pred - target)[..., 0])
+    return 1 - _safe_ratio(inter, union) + _safe_ratio(gap, hull).square()
+
+
+def segment_giou_loss(pred: Tensor, target: Tensor) -> Tensor:
+    r"""Generalised IoU loss in 1-D (after Rezatofighi et al., "Generalized IoU", 2019).
+
+    .. math:: L = 1 - \frac{I}{U} + \frac{E - U}{E}
+
+    with the symbols of :func:`segment_diou_loss`. Where all offsets are non-negative both
+    segments hold the point, E = U, and the loss is 1 - IoU.
+
+    Args:
+        pred: ``(..., 2)`` offsets (left, right). Half precision is computed in float32.
+        target: ``(..., 2)``.
+
+    Returns:
+        ``(...)`` losses.
+    """
+    pred = at_least_float32(pred)
+    target = target.to(pred.dtype)
+    inter, union, hull = _overlap(pred, target)
+    return 1 - _safe_ratio(inter, union) + _safe_ratio(hull - union, hull)
+
+
+class _SegmentLoss(nn.Module):
+    """Weighting and reduction shared by the overlap losses."""
+
+    elementwise: Callable[[Tensor, Tensor], Tensor]
+
+    def __init__(self, reduction: str = 'mean', loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.reduction = check_reduction(reduction)
+        self.loss_weight = loss_weight
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: Tensor | float | None = None,
+    ) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            pred: ``(M, 2)`` offsets (left, right).
+            target: ``(M, 2)``.
+            weight: ``(M,)``.
+            avg_factor: Divisor of the sum in place of M.
+
+        Returns:
+            A scalar, or ``(M,)`` for ``reduction='none'``; 0 with a gradient path for M = 0.
+        """
+        loss = type(self).elementwise(pred, target)
+        return self.loss_weight * reduce_loss(loss, self.reduction, weight, avg_factor)
+
+
+@MODELS.register_module()
+class SegmentDIoULoss(_SegmentLoss):
+    """:func:`segment_diou_loss` as a module.
+
+    Args:
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
+        loss_weight: Factor of the result.
+    """
+
+    elementwise = staticmethod(segment_diou_loss)
+
+
+@MODELS.register_module()
+class SegmentGIoULoss(_SegmentLoss):
+    """:func:`segment_giou_loss` as a module.
+
+    Args:
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
+        loss_weight: Factor of the result.
+    """
+
+    elementwise = staticmethod(segment_giou_loss)

@@ -1,0 +1,190 @@
+"""Convert a checkpoint of ActionFormer to one that this project's ActionFormer detector loads.
+
+    python tools/model_converters/actionformer.py SRC DST
+
+``SRC`` is a ``.pth.tar`` as ActionFormer's training script writes it, or a plain state dict.
+``DST`` gets ``{"meta": ..., "state_dict": ...}`` with keys under ``head.``, for ``load_from``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+# Official names on the left, names within ActionFormerHead on the right.
+_RULES: tuple[tuple[str, str], ...] = (
+    (r'backbone\.embd\.(\d+)\.conv\.weight', r'encoder.embed_convs.\1.conv.weight'),
+    (r'backbone\.embd_norm\.(\d+)\.(weight|bias)', r'encoder.embed_norms.\1.\2'),
+    (r'backbone\.(stem|branch)\.(\d+)\.ln([12])\.(weight|bias)', r'encoder.\1.\2.norm\3.\4'),
+    (
+        r'backbone\.(stem|branch)\.(\d+)\.attn\.(query|key|value)_conv\.conv\.weight',
+        r'encoder.\1.\2.attn.\3_conv.conv.weight',
+    ),
+    (
+        r'backbone\.(stem|branch)\.(\d+)\.attn\.'
+        r'(query_norm|key_norm|value_norm|query|key|value|proj)\.(weight|bias)',
+        r'encoder.\1.\2.attn.\3.\4',
+    ),
+    (r'backbone\.(stem|branch)\.(\d+)\.mlp\.([03])\.(weight|bias)', r'encoder.\1.\2.mlp.\3.\4'),
+    (r'backbone\.(stem|branch)\.(\d+)\.drop_path_attn\.scale', r'encoder.\1.\2.drop_path1.scale'),
+    (r'backbone\.(stem|branch)\.(\d+)\.drop_path_mlp\.scale', r'encoder.\1.\2.drop_path2.scale'),
+    (r'neck\.fpn_norms\.(\d+)\.(weight|bias)', r'pyramid.norms.\1.\2'),
+    (r'neck\.lateral_convs\.(\d+)\.conv\.weight', r'pyramid.laterals.\1.conv.weight'),
+    (r'neck\.fpn_convs\.(\d+)\.conv\.weight', r'pyramid.convs.\1.conv.weight'),
+    (r'(cls|reg)_head\.head\.(\d+)\.conv\.weight', r'\1_branch.convs.\2.conv.weight'),
+    (r'(cls|reg)_head\.norm\.(\d+)\.(weight|bias)', r'\1_branch.norms.\2.\3'),
+    (r'cls_head\.cls_head\.conv\.(weight|bias)', r'cls_branch.predictor.conv.\1'),
+    (r'reg_head\.offset_head\.conv\.(weight|bias)', r'reg_branch.predictor.conv.\1'),
+)
+_SCALE = re.compile(r'reg_head\.scale\.(\d+)\.scale')
+_REBUILT = re.compile(r'point_generator\..*|backbone\.pos_embd')
+_PER_CHANNEL = re.compile(r'.*(norm\w*\.\d+|norm[12]|_norm)\.(weight|bias)|.*\.scale')
+
+
+class ConversionError(ValueError):
+    """A checkpoint is not one of ActionFormer's, or not of a kind that can be converted."""
+
+
+def _rename(name: str) -> str | None:
+    for pattern, replacement in _RULES:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return match.expand(replacement)
+    return None
+
+
+def convert_state_dict(
+    state_dict: Mapping[str, Tensor], prefix: str = 'head.', loss_norm: float = 100.0
+) -> dict[str, Tensor]:
+    """Rename and reshape the weights of an official ActionFormer.
+
+    Args:
+        state_dict: Weights by official name (``backbone.embd.0.conv.weight``, ...), with or
+            without ``module.`` in front.
+        prefix: Prepended to every name: ``'head.'`` for a detector, ``''`` for a bare
+            :class:`~mmtad_decomp.models.heads.ActionFormerHead`.
+        loss_norm: Value of the loss normaliser, which official checkpoints do not hold.
+
+    Raises:
+        ConversionError: If a name is unknown (all of them are listed) or the weights of the heads
+            are missing.
+    """
+    converted, scales, unmatched = {}, {}, []
+    for full_name, value in state_dict.items():
+        name = full_name.removeprefix('module.')
+        scale = _SCALE.fullmatch(name)
+        if scale:
+            scales[int(scale.group(1))] = value.reshape(())
+        elif not _REBUILT.fullmatch(name):
+            new_name = _rename(name)
+            if new_name is None:
+                unmatched.append(full_name)
+                continue
+            flat = _PER_CHANNEL.fullmatch(new_name)
+            converted[new_name] = (value.reshape(-1) if flat else value).clone()
+    if unmatched:
+        raise ConversionError(
+            f'{len(unmatched)} keys are not those of an ActionFormer with convTransformer '
+            'backbone and layer norms, without relative position encoding: '
+            + ', '.join(sorted(unmatched))
+        )
+    if sorted(scales) != list(range(len(scales))) or not scales or not converted:
+        raise ConversionError(
+            f'expected the weights of a whole ActionFormer, with reg_head.scale.0.scale and on; '
+            f'got {len(converted)} other weights and the scales of levels {sorted(scales)}'
+        )
+    converted['reg_branch.scales'] = torch.stack([scales[i] for i in range(len(scales))])
+    converted['loss_norm'] = torch.tensor(float(loss_norm))
+    return {prefix + name: value for name, value in converted.items()}
+
+
+def load_official(path: str | Path, weights: str = 'ema', legacy: bool = False) -> dict:
+    """Read the state dict of an official checkpoint.
+
+    Args:
+        path: The checkpoint.
+        weights: ``'ema'`` takes ``state_dict_ema`` if the file has it, ``'raw'`` ``state_dict``.
+        legacy: Allow files that hold more than tensors and plain types. Reading such a file can
+            run code that it contains.
+
+    Raises:
+        ConversionError: If the file is missing, unreadable or holds no state dict.
+    """
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=not legacy)
+    except FileNotFoundError as error:
+        raise ConversionError(f'checkpoint {path} does not exist') from error
+    except pickle.UnpicklingError as error:
+        raise ConversionError(
+            f'{path} holds objects other than tensors and plain types, and loading them could run '
+            f'code; if you trust where it comes from, pass --legacy ({error})'
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise ConversionError(f'{path} is not a readable checkpoint: {error}') from error
+    if not isinstance(content, Mapping):
+        raise ConversionError(f'{path} holds a {type(content).__name__}, not a state dict')
+    if weights == 'ema' and 'state_dict_ema' in content:
+        content = content['state_dict_ema']
+    elif 'state_dict' in content:
+        content = content['state_dict']
+    if not all(isinstance(value, Tensor) for value in content.values()):
+        raise ConversionError(f'{path} holds no "state_dict" and is no state dict itself')
+    return dict(content)
+
+
+def save_atomically(content: object, path: str | Path) -> None:
+    """``torch.save`` so that ``path`` is either whole or not there."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            torch.save(content, file)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('src', help="ActionFormer's checkpoint")
+    parser.add_argument('dst', help='file to write')
+    parser.add_argument(
+        '--weights',
+        choices=('ema', 'raw'),
+        default='ema',
+        help='averaged weights where the file has them (default), or the raw ones',
+    )
+    parser.add_argument('--prefix', default='head.', help='put before every name (%(default)s)')
+    parser.add_argument(
+        '--loss-norm', type=float, default=100.0, help='loss normaliser to go on from (100)'
+    )
+    parser.add_argument(
+        '--legacy',
+        action='store_true',
+        help='read a file that holds arbitrary Python objects; it can run code',
+    )
+    args = parser.parse_args()
+    try:
+        official = load_official(args.src, args.weights, args.legacy)
+        converted = convert_state_dict(official, args.prefix, args.loss_norm)
+    except ConversionError as error:
+        raise SystemExit(f'error: {error}') from error
+    save_atomically({'meta': {'source': 'ActionFormer'}, 'state_dict': converted}, args.dst)
+    print(f'{len(converted)} tensors written to {args.dst}')
+
+
+if __name__ == '__main__':
+    main()
