@@ -2,6 +2,7 @@
 
 from .annotations import census_table, make_video_entry, write_annotations
 from .files import atomic_folder, atomic_path, read_json, write_json
+from .manifest import Manifest
 from .parallel import Failure, parallel_map, print_failures
 from .video import (
     VideoError,
@@ -14,6 +15,7 @@ from .video import (
 
 __all__ = [
     'Failure',
+    'Manifest',
     'VideoError',
     'VideoInfo',
     'atomic_folder',

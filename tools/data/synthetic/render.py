@@ -16,14 +16,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from tools.data.common import (
+    Manifest,
     atomic_path,
     census_table,
     make_video_entry,
     parallel_map,
     print_failures,
-    read_json,
     write_annotations,
-    write_json,
     write_video,
 )
 from tools.data.synthetic.scene import render_frames
@@ -78,21 +77,6 @@ def _entry(video_id: str, subset: str, line: Timeline) -> dict:
     return make_video_entry(subset, frames / FPS, FPS, frames, path, annotations)
 
 
-def _read_manifest(path: Path) -> dict:
-    try:
-        return read_json(path)
-    except (FileNotFoundError, ValueError):
-        return {}
-
-
-def _is_complete(out: Path, manifest: dict) -> bool:
-    files = manifest.get('files', {})
-    return bool(files) and all(
-        (out / name).is_file() and (out / name).stat().st_size == size
-        for name, size in files.items()
-    )
-
-
 def render_dataset(out: Path, train: int, val: int, seed: int, workers: int) -> int:
     """Render the data set into ``out``, or do nothing where it is there already.
 
@@ -101,26 +85,21 @@ def render_dataset(out: Path, train: int, val: int, seed: int, workers: int) -> 
     Returns:
         Exit code: 0, or 1 if a video failed.
     """
-    arguments = {'version': VERSION, 'seed': seed, 'train': train, 'val': val}
     plans = plan_videos(seed, {'training': train, 'validation': val})
     database = {key: _entry(key, subset, line) for key, (subset, line, _) in plans.items()}
-    manifest = _read_manifest(out / 'manifest.json')
-    if manifest.get('arguments') == arguments and _is_complete(out, manifest):
+    arguments = {'version': VERSION, 'seed': seed, 'train': train, 'val': val}
+    manifest = Manifest(out, arguments)
+    if manifest.is_complete():
         print(f'{out} is complete already (same arguments); delete it to render it again')
         print(census_table(database, CLASSES))
         return 0
-    if manifest.get('arguments') != arguments or 'files' in manifest:
-        for stale in (out / 'videos').glob('*.mp4'):
-            stale.unlink()
-        write_json(out / 'manifest.json', {'arguments': arguments})
+    manifest.begin()
     tasks = {key: (out / database[key]['path'], line, s) for key, (_, line, s) in plans.items()}
     _, failures = parallel_map(_render_one, tasks, workers, 'render')
     if failures:
         return print_failures(failures)
     write_annotations(out / 'annotations.json', VERSION, CLASSES, database)
-    names = [entry['path'] for entry in database.values()] + ['annotations.json']
-    files = {name: (out / name).stat().st_size for name in names}
-    write_json(out / 'manifest.json', {'arguments': arguments, 'files': files})
+    manifest.finish([entry['path'] for entry in database.values()] + ['annotations.json'])
     print(census_table(database, CLASSES))
     print(f'written to {out}')
     return 0

@@ -1,0 +1,51 @@
+"""A record of what made a folder: a repeated command does nothing, a killed one goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from .files import read_json, write_json
+
+
+class Manifest:
+    """The file ``manifest.json`` of a generated folder.
+
+    Args:
+        folder: The folder.
+        arguments: Everything that its content depends on, as JSON values.
+    """
+
+    def __init__(self, folder: Path, arguments: Mapping[str, object]) -> None:
+        self.folder = folder
+        self.arguments = dict(arguments)
+        self._path = folder / 'manifest.json'
+        try:
+            self._stored = read_json(self._path)
+        except (FileNotFoundError, ValueError):
+            self._stored = {}
+
+    def is_complete(self) -> bool:
+        """Whether these arguments made the folder and every file still has its size."""
+        files = self._stored.get('files')
+        if self._stored.get('arguments') != self.arguments or not files:
+            return False
+        return all(
+            (self.folder / name).is_file() and (self.folder / name).stat().st_size == size
+            for name, size in files.items()
+        )
+
+    def begin(self) -> None:
+        """Make ready for writing: files of other arguments, or of a damaged set, are removed.
+
+        Files that an interrupted run with the same arguments finished are kept.
+        """
+        if self._stored.get('arguments') != self.arguments or 'files' in self._stored:
+            for stale in (self.folder / 'videos').glob('*.mp4'):
+                stale.unlink()
+            write_json(self._path, {'arguments': self.arguments})
+
+    def finish(self, files: Iterable[str]) -> None:
+        """Record that the folder is complete, with these files (relative names)."""
+        sizes = {name: (self.folder / name).stat().st_size for name in files}
+        write_json(self._path, {'arguments': self.arguments, 'files': sizes})

@@ -1,0 +1,1 @@
+"""Weizmann: untrimmed videos composed of trimmed clips."""
