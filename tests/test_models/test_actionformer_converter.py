@@ -1,0 +1,83 @@
+"""The converter's files, errors and command line; its weights are tested against the official."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import mmtad_decomp.models  # noqa: F401
+from tools.model_converters.actionformer import (
+    ConversionError,
+    convert_state_dict,
+    load_official,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def official_weights():
+    return {
+        'module.backbone.embd_norm.0.weight': torch.ones(1, 4, 1),
+        'module.cls_head.cls_head.conv.weight': torch.ones(2, 4, 3),
+        'module.reg_head.scale.0.scale': torch.tensor(1.0),
+        'module.reg_head.scale.1.scale': torch.tensor(2.0),
+        'module.point_generator.buffer_points.0': torch.zeros(9, 4),
+    }
+
+
+def run(*args):
+    command = [sys.executable, 'tools/model_converters/actionformer.py', *map(str, args)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_names_and_shapes():
+    converted = convert_state_dict(official_weights(), loss_norm=7)
+    assert converted['head.encoder.embed_norms.0.weight'].shape == (4,)
+    assert converted['head.cls_branch.predictor.conv.weight'].shape == (2, 4, 3)
+    assert converted['head.reg_branch.scales'].tolist() == [1, 2]
+    assert converted['head.loss_norm'] == 7
+    assert len(converted) == 4
+
+
+def test_unknown_names_are_listed():
+    weights = {**official_weights(), 'backbone.stem.0.attn.rel_pe': torch.ones(1)}
+    with pytest.raises(ConversionError, match=r'backbone\.stem\.0\.attn\.rel_pe'):
+        convert_state_dict(weights)
+    with pytest.raises(ConversionError, match='whole ActionFormer'):
+        convert_state_dict({})
+
+
+def test_averaged_weights_are_preferred(tmp_path):
+    raw, averaged = {'a': torch.zeros(1)}, {'a': torch.ones(1)}
+    path = tmp_path / 'epoch.pth.tar'
+    torch.save({'state_dict': raw, 'state_dict_ema': averaged, 'epoch': 3}, path)
+    assert load_official(path)['a'] == 1
+    assert load_official(path, weights='raw')['a'] == 0
+
+
+def test_command_line(tmp_path):
+    source, target = tmp_path / 'src.pth.tar', tmp_path / 'new' / 'dst.pth'
+    torch.save({'state_dict': official_weights()}, source)
+    result = run(source, target)
+    assert result.returncode == 0, result.stderr
+    content = torch.load(target, weights_only=True)
+    assert content['state_dict']['head.reg_branch.scales'].tolist() == [1, 2]
+    assert [path.name for path in target.parent.iterdir()] == ['dst.pth']
+
+
+def test_errors_leave_no_file(tmp_path):
+    target = tmp_path / 'dst.pth'
+    missing = run(tmp_path / 'nowhere.pth', target)
+    assert missing.returncode and 'does not exist' in missing.stderr
+    pickled = tmp_path / 'pickled.pth'
+    torch.save({'state_dict': official_weights(), 'where': Path('x')}, pickled)
+    refused = run(pickled, target)
+    assert refused.returncode and '--legacy' in refused.stderr
+    assert not target.exists()
+    assert run(pickled, target, '--legacy').returncode == 0
+    broken = tmp_path / 'broken.pth'
+    broken.write_bytes(pickled.read_bytes()[:200])
+    unreadable = run(broken, target)
+    assert unreadable.returncode and 'Traceback' not in unreadable.stderr

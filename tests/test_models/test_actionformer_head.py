@@ -1,0 +1,203 @@
+"""The ActionFormer head: shapes, masks, corner cases, training and decoding."""
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+
+import mmtad_decomp.models  # noqa: F401
+from mmtad_decomp.models.heads import PointOutputs
+
+
+def build(perturb=True, **options):
+    """A small head; ``perturb`` moves norms and scales off their first values."""
+    torch.manual_seed(0)
+    options.setdefault('encoder', dict(embed_dims=16, window_size=5))
+    options.setdefault('num_levels', 4)
+    cfg = dict(type='ActionFormerHead', num_classes=3, in_channels=8, **options)
+    head = MODELS.build(ConfigDict(cfg))
+    for name, parameter in head.named_parameters():
+        if perturb and ('norm' in name or name.endswith('scale')):
+            torch.nn.init.normal_(parameter, 0.5, 0.3)
+    return head
+
+
+def instances(*rows):
+    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 3)
+    return InstanceData(segments=table[:, :2], labels=table[:, 2].long())
+
+
+def tail_mask(*lengths, steps):
+    return torch.arange(steps)[None] < torch.tensor(lengths)[:, None]
+
+
+@pytest.mark.parametrize('num_levels', [1, 3, 6])
+@pytest.mark.parametrize('steps', [1, 7, 64, 100, 300])
+def test_shapes_at_any_length(steps, num_levels):
+    head = build(num_levels=num_levels)
+    outputs = head(torch.randn(2, 8, steps), tail_mask(steps, steps // 2, steps=steps))
+    assert len(outputs.masks) == num_levels
+    for level, (logits, offsets, mask) in enumerate(zip(*outputs)):
+        length = -(-steps // 2**level)
+        assert logits.shape == (2, 3, length)
+        assert offsets.shape == (2, 2, length)
+        assert mask.shape == (2, length) and mask.dtype == torch.bool
+        assert (offsets >= 0).all()
+        assert (logits.transpose(1, 2)[~mask] == 0).all()
+        assert mask[1].sum() == -(-(steps // 2) // 2**level)
+
+
+@pytest.mark.parametrize('top_down', [False, True])
+def test_padding_changes_nothing(top_down):
+    head = build(pyramid=dict(top_down=top_down)).eval()
+    for length in (1, 21, 32, 40):
+        feats = torch.randn(1, 8, length)
+        alone = head(feats, torch.ones(1, length, dtype=torch.bool))
+        for steps in (41, 64, 97):
+            batch = torch.full((2, 8, steps), float('nan'))
+            batch[0, :, :length] = feats
+            batch[1] = torch.randn(8, steps)
+            padded = head(batch, tail_mask(length, steps, steps=steps))
+            for mine, theirs in zip(alone.cls_logits + alone.offsets, padded[0] + padded[1]):
+                torch.testing.assert_close(mine[0], theirs[0, :, : mine.shape[2]])
+            assert all(not mask[0, m.shape[1] :].any() for mask, m in zip(padded[2], alone[2]))
+
+
+@pytest.mark.parametrize(
+    'gt',
+    [
+        [instances(), instances()],
+        [instances((1, 9, 0), (20, 22, 2)), instances((3, 3.5, 1))],
+        [instances((5, 5, 0), (0, 20, 1)), instances((-4, 90, 2))],
+    ],
+)
+@pytest.mark.parametrize('lengths', [(24, 13), (24, 0), (0, 0)])
+def test_losses_and_gradients_are_finite(lengths, gt):
+    head = build()
+    outputs = head(torch.randn(2, 8, 24), tail_mask(*lengths, steps=24))
+    losses = head.loss_by_feat(outputs, gt)
+    assert set(losses) == {'loss_cls', 'loss_reg'}
+    sum(losses.values()).backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+    predictions = head.predict_by_feat(outputs)
+    assert len(predictions) == 2
+    assert all(torch.isfinite(p.segments).all() for p in predictions)
+    assert all(len(p) == 0 for p, length in zip(predictions, lengths) if length == 0)
+
+
+def test_single_step():
+    head = build()
+    outputs = head(torch.randn(1, 8, 1), torch.ones(1, 1, dtype=torch.bool))
+    losses = head.loss_by_feat(outputs, [instances((-1, 1, 0))])
+    sum(losses.values()).backward()
+    assert losses['loss_reg'] > 0
+
+
+def test_normalizer_follows_positives_while_training_only():
+    head = build(loss_norm=50.0)
+    outputs = head(torch.randn(1, 8, 32), torch.ones(1, 32, dtype=torch.bool))
+    labels, _ = head.targets(outputs, [instances((4, 12, 0))])
+    positives = (labels.sum(-1) > 0).sum().item()
+    assert positives > 0
+    head.eval()
+    head.loss_by_feat(outputs, [instances((4, 12, 0))])
+    assert head.loss_norm == 50
+    head.train()
+    head.loss_by_feat(outputs, [instances((4, 12, 0))])
+    torch.testing.assert_close(head.loss_norm.item(), 0.9 * 50 + 0.1 * positives)
+    assert 'loss_norm' in head.state_dict()
+
+
+def test_decoding():
+    head = build(nms_pre=2, score_thr=0.5, min_length=1.0)
+    masks = tuple(torch.ones(1, n, dtype=torch.bool) for n in (8, 4, 2, 1))
+    masks[0][0, 7] = False
+    logits = [torch.full((1, 3, mask.shape[1]), -9.0) for mask in masks]
+    offsets = [torch.ones(1, 2, mask.shape[1]) for mask in masks]
+    logits[0][0, 1, 2], logits[0][0, 2, 3], logits[0][0, 0, 4] = 3.0, 2.0, 1.0
+    logits[0][0, 0, 7] = 9.0
+    offsets[0][0, :, 3] = 0.5
+    logits[2][0, 0, 1] = 4.0
+    offsets[2][0, :, 1] = torch.tensor([0.25, 2.0])
+    (candidates,) = head.predict_by_feat(PointOutputs(tuple(logits), tuple(offsets), masks))
+    assert candidates.segments.tolist() == [[1, 3], [3, 12]]
+    assert candidates.labels.tolist() == [1, 0]
+    torch.testing.assert_close(candidates.scores, torch.tensor([3.0, 4.0]).sigmoid())
+
+
+def test_prior_and_options():
+    head = MODELS.build(
+        dict(
+            type='ActionFormerHead',
+            num_classes=3,
+            in_channels=8,
+            num_levels=2,
+            encoder=dict(embed_dims=16, window_size=[5, None], num_stem_layers=1),
+            pyramid=dict(top_down=True, out_channels=12),
+            head_channels=20,
+            num_head_layers=2,
+            prior_prob=0.1,
+            point_generator=dict(regress_ranges=[(0, 8), (8, 64)], use_offset=True),
+        )
+    )
+    bias = head.cls_branch.predictor.conv.bias
+    torch.testing.assert_close(bias.sigmoid(), torch.full((3,), 0.1))
+    outputs = head(torch.randn(1, 8, 10), torch.ones(1, 10, dtype=torch.bool))
+    assert head.points(outputs)[0].positions[0] == 0.5
+    assert len(head.cls_branch.convs) == 1
+
+
+def test_bfloat16_autocast_trains_with_float32_losses():
+    head = build()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        outputs = head(torch.randn(2, 8, 24), tail_mask(24, 10, steps=24))
+        losses = head.loss_by_feat(outputs, [instances((2, 9, 0)), instances()])
+    assert all(x.dtype == torch.float32 for x in (*outputs.cls_logits, *outputs.offsets))
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in head.parameters())
+
+
+def test_learns_to_find_a_segment():
+    encoder = dict(embed_dims=16, window_size=5, layer_scale=1.0)
+    head = build(perturb=False, encoder=encoder, loss_norm=10.0)
+    optimizer = torch.optim.AdamW(head.parameters(), 3e-3)
+    masks = torch.ones(8, 48, dtype=torch.bool)
+    for _ in range(60):
+        feats, gt = 0.3 * torch.randn(8, 8, 48), []
+        for n, start in enumerate(torch.randint(2, 25, (8,)).tolist()):
+            end = start + 4 + 2 * n
+            feats[n, 0, start : end + 1] += 3
+            gt.append(instances((start, end, 1)))
+        losses = head.loss_by_feat(head(feats, masks), gt)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    head.eval()
+    for candidates, truth in zip(head.predict_by_feat(head(feats, masks)), gt):
+        best = candidates.scores.argmax()
+        assert candidates.labels[best] == 1
+        assert (candidates.segments[best] - truth.segments[0]).abs().max() < 1.5
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(encoder=dict(embed_dims=16, window_size=[5, 5])), 'one per level'),
+        (dict(encoder=dict(embed_dims=18)), 'num_heads=4'),
+        (dict(encoder=dict(embed_dims=16), prior_prob=0.0), 'prior_prob'),
+        (dict(encoder=dict(embed_dims=16), pyramid=dict(out_channels=8)), 'top_down'),
+        (dict(encoder=dict(embed_dims=16), num_levels=0), 'num_levels'),
+    ],
+)
+def test_bad_options(options, message):
+    cfg = dict(type='ActionFormerHead', num_classes=3, in_channels=8, num_levels=4)
+    with pytest.raises(ValueError, match=message):
+        MODELS.build({**cfg, **options})
+
+
+def test_wrong_width_names_the_mend():
+    with pytest.raises(ValueError, match='in_channels'):
+        build()(torch.zeros(1, 9, 4), torch.ones(1, 4, dtype=torch.bool))
