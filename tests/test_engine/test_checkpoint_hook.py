@@ -1,0 +1,249 @@
+"""SafeCheckpointHook: content, resuming, order of writing and removing, and kills."""
+
+import logging
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkpoint_runner import build, final_state, train, train_and_die
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import HistoryBuffer
+
+BALLAST = 500_000  # float32: a file of 4 MB with EMA
+
+
+def names(folder):
+    return {path.name for path in Path(folder).iterdir() if path.suffix == '.pth'}
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+def assert_equal(actual, expected):
+    """Compare nested states exactly."""
+    assert type(actual) is type(expected)
+    if isinstance(expected, torch.Tensor):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+    elif isinstance(expected, dict):
+        assert actual.keys() == expected.keys()
+        for key in expected:
+            assert_equal(actual[key], expected[key])
+    elif isinstance(expected, (list, tuple)):
+        assert len(actual) == len(expected)
+        for a, b in zip(actual, expected):
+            assert_equal(a, b)
+    else:
+        assert actual == expected
+
+
+def test_every_checkpoint_loads_as_weights_only(tmp_path):
+    build(tmp_path, 3, save_best='tiny/acc').train()
+    expected = {'epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth', 'best_tiny_acc_epoch_3.pth'}
+    assert names(tmp_path) == expected
+    for name in expected:
+        assert 'state_dict' in load(tmp_path / name)
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
+    assert load(tmp_path / 'epoch_3.pth')['message_hub']['runtime_info']['best_score'] == 3
+
+
+class StopHook(Hook):
+    """Interrupts training in the middle of the third epoch."""
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter == 7:
+            raise KeyboardInterrupt
+
+
+def test_resumed_training_equals_uninterrupted(tmp_path):
+    straight = build(tmp_path / 'straight', 4)
+    straight.train()
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path / 'parts', 4, extra_hooks=[StopHook()]).train()
+    resumed = build(tmp_path / 'parts', 4, resume=True)
+    resumed.train()
+    assert_equal(final_state(resumed), final_state(straight))
+    assert resumed.iter == 12
+
+
+def test_message_hub_comes_back_as_history_buffers(tmp_path):
+    first = build(tmp_path, 2, ema=False)
+    first.train()
+    resumed = build(tmp_path, 2, resume=True, ema=False)
+    resumed.load_or_resume()
+    before = first.message_hub.get_scalar('train/loss')
+    after = resumed.message_hub.get_scalar('train/loss')
+    assert isinstance(after, HistoryBuffer)
+    np.testing.assert_array_equal(after.data, before.data)
+
+
+class OddHook(Hook):
+    """Puts arrays and an object without plain form into the checkpoint."""
+
+    def __init__(self, key='message_hub'):
+        self.key = key
+
+    def before_save_checkpoint(self, runner, checkpoint):
+        place = checkpoint.setdefault(self.key, {})
+        place['runtime_info' if self.key == 'message_hub' else 'x'] = dict(
+            grid=np.arange(3, dtype=np.int16), names=np.array(['a', 'b']), odd=logging.Formatter()
+        )
+
+
+def test_arrays_come_back_and_odd_objects_are_left_out(tmp_path):
+    runner = build(tmp_path, 1, extra_hooks=[OddHook()])
+    warned = []
+    runner.logger.warning = warned.append
+    runner.train()
+    assert any("['odd']" in text for text in warned)
+    checkpoint = build(tmp_path, 1, ema=False).load_checkpoint(str(tmp_path / 'epoch_1.pth'))
+    info = checkpoint['message_hub']['runtime_info']
+    assert info['grid'].dtype == np.int16 and info['grid'].tolist() == [0, 1, 2]
+    assert info['names'].tolist() == ['a', 'b'] and set(info) == {'grid', 'names'}
+
+
+def test_odd_objects_elsewhere_are_an_error(tmp_path):
+    runner = build(tmp_path, 1, extra_hooks=[OddHook('my_hook')])
+    with pytest.raises(TypeError, match=r"checkpoint\['my_hook'\].*logging.Formatter"):
+        runner.train()
+
+
+@pytest.mark.parametrize('options', [dict(max_keep_ckpts=2), dict(save_begin=2), dict()])
+@pytest.mark.parametrize('save_best', [None, 'tiny/acc'])
+def test_keeps_the_same_files_as_mmengine(tmp_path, options, save_best):
+    build(tmp_path / 'safe', 3, save_best=save_best, **options).train()
+    other = build(tmp_path / 'plain', 3)
+    other._hooks.pop()
+    other.register_hook(CheckpointHook(**dict(interval=1, save_best=save_best) | options))
+    other.train()
+    assert names(tmp_path / 'safe') == names(tmp_path / 'plain')
+    last = [(tmp_path / kind / 'last_checkpoint').read_text() for kind in ('safe', 'plain')]
+    assert Path(last[0]).name == Path(last[1]).name
+
+
+def test_by_iteration(tmp_path):
+    build(tmp_path, 1, by_epoch=False, max_keep_ckpts=1).train()
+    assert names(tmp_path) == {'iter_3.pth'}
+
+
+def test_old_checkpoints_go_only_after_the_new_ones(tmp_path, monkeypatch):
+    """When anything is removed, ``last_checkpoint`` already names a complete newer file."""
+    from mmengine.fileio import LocalBackend
+
+    removed, remove = [], LocalBackend.remove
+
+    def checked(self, path):
+        last = Path((tmp_path / 'last_checkpoint').read_text())
+        assert last != Path(path)
+        assert load(last)['meta']['epoch'] > load(path)['meta']['epoch']
+        best = load(last)['message_hub']['runtime_info'].get('best_ckpt')
+        if 'best' in Path(path).name:
+            assert best != path and load(best)
+        removed.append(Path(path).name)
+        remove(self, path)
+
+    monkeypatch.setattr(LocalBackend, 'remove', checked)
+    build(tmp_path, 3, max_keep_ckpts=1, save_best='tiny/acc').train()
+    bests = ['best_tiny_acc_epoch_1.pth', 'best_tiny_acc_epoch_2.pth']
+    assert sorted(removed) == [*bests, 'epoch_1.pth', 'epoch_2.pth']
+
+
+def test_leftover_temporary_files_are_cleared(tmp_path):
+    for name in ('.epoch_9.pth.77-aa.tmp', '.last_checkpoint.77-aa.tmp', '.other.77-aa.tmp'):
+        (tmp_path / name).write_bytes(b'half')
+    runner = build(tmp_path, 1, resume=True)
+    runner.train()
+    assert [path.name for path in tmp_path.glob('.*')] == ['.other.77-aa.tmp']
+    assert names(tmp_path) == {'epoch_1.pth'}
+
+
+@pytest.fixture(scope='module')
+def server():
+    """Processes that start from one with everything imported."""
+    context = multiprocessing.get_context('forkserver')
+    here = Path(__file__).resolve().parent
+    with pytest.MonkeyPatch.context() as patch:
+        # The server of Python 3.11 does not take over sys.path before it imports.
+        patch.setenv('PYTHONPATH', os.pathsep.join([str(here), str(here.parents[1])]))
+        context.set_forkserver_preload(['checkpoint_runner'])
+        multiprocessing.forkserver.ensure_running()
+    return context
+
+
+def run(server, target, *args):
+    process = server.Process(target=target, args=args)
+    process.start()
+    return process
+
+
+def check_folder(folder):
+    """``last_checkpoint``, if there, names a complete file; so does every final name."""
+    pointer = folder / 'last_checkpoint'
+    for name in names(folder):
+        assert load(folder / name)['meta']['epoch'] >= 1
+    if pointer.exists():
+        assert Path(pointer.read_text()).name in names(folder)
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(server, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('uninterrupted')
+    process = run(server, train, str(folder), BALLAST)
+    process.join(120)
+    assert process.exitcode == 0
+    return load(folder / 'final.pt')
+
+
+@pytest.mark.slow
+def test_a_kill_before_any_rename_or_removal(server, uninterrupted, tmp_path):
+    """Dies before each rename and removal of a run in turn, resuming from the same folder."""
+    deaths = 0
+    for kill_at in (1, 2, 3, 4, 5, 6, 7, 5, 6):
+        process = run(server, train_and_die, str(tmp_path), kill_at, 1000)
+        process.join(120)
+        check_folder(tmp_path)
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == -signal.SIGKILL
+        deaths += 1
+    assert deaths >= 5
+    process = run(server, train, str(tmp_path), 1000)
+    process.join(120)
+    assert process.exitcode == 0
+    assert load(tmp_path / 'final.pt')['progress'] == uninterrupted['progress']
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(server, uninterrupted, tmp_path):
+    """SIGKILL over and over; the run ends in the state of one that was left alone."""
+    rng, kills, process = random.Random(0), 0, None
+    while not (tmp_path / 'final.pt').exists() and kills < 12:
+        process = run(server, train, str(tmp_path), BALLAST)
+        deadline = time.monotonic() + 60
+        before = len(list(tmp_path.iterdir()))
+        while process.is_alive() and len(list(tmp_path.iterdir())) <= before:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        process.join(rng.uniform(0.0, 0.5))
+        if process.is_alive():
+            process.kill()
+            kills += 1
+        process.join()
+        check_folder(tmp_path)
+    if not (tmp_path / 'final.pt').exists():
+        process = run(server, train, str(tmp_path), BALLAST)
+        process.join(120)
+        assert process.exitcode == 0
+    assert kills >= 3
+    final = load(tmp_path / 'final.pt')
+    assert_equal(final, uninterrupted)
+    leftovers = [path.name for path in tmp_path.glob('.*.tmp')]
+    assert not leftovers
+    assert {name for name in names(tmp_path) if name.startswith('epoch')} == {'epoch_4.pth'}
