@@ -42,7 +42,7 @@ from tools.data.weizmann.planning import (
 )
 from tools.data.weizmann.rendering import ClipStore, render_frames
 
-VERSION = 'weizmann-composed-1'
+VERSION = 'weizmann-composed-2'
 DISTRACTORS = ('walk', 'side')
 
 
