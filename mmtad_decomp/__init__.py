@@ -10,6 +10,15 @@ from . import compat
 compat.check_versions()
 compat.apply()
 
+from . import datasets, engine, evaluation, models, postprocessing, visualization  # noqa: E402
 from .version import __version__  # noqa: E402
 
-__all__ = ['__version__']
+__all__ = [
+    '__version__',
+    'datasets',
+    'engine',
+    'evaluation',
+    'models',
+    'postprocessing',
+    'visualization',
+]

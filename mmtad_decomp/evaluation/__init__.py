@@ -1,5 +1,6 @@
 """Evaluation: functions on arrays (`functional`) and registered metrics (`metrics`)."""
 
 from .metrics import TADMetric
+from .submission import SubmissionError, load_submission, write_submission
 
-__all__ = ['TADMetric']
+__all__ = ['SubmissionError', 'TADMetric', 'load_submission', 'write_submission']

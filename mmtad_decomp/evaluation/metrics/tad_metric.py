@@ -21,9 +21,9 @@ from mmtad_decomp.evaluation.functional import (
     mean_over_classes,
     recall_at_kx,
 )
+from mmtad_decomp.evaluation.submission import write_submission
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import AnnotationSet, load_annotations
-from mmtad_decomp.utils.atomic import write_json
 
 from .report import format_table
 
@@ -170,7 +170,8 @@ class TADMetric(BaseMetric):
         self._check_classes()
         videos = self._merge(list(chain.from_iterable(results)))
         if self.dump_path is not None:
-            self._dump(videos)
+            write_submission(self.dump_path, videos, self.annotations.classes)
+            print_log(f'Detections are written to {self.dump_path}', logger='current')
         ground_truth, predictions = self._tables(videos)
         num_classes = len(self.annotations.classes)
         ap = average_precision(ground_truth, predictions, self.tious, num_classes)
@@ -234,19 +235,6 @@ class TADMetric(BaseMetric):
         counts = [len(detections.scores) for detections in videos.values()]
         ids = np.array([number[video_id] for video_id in videos], dtype=np.int64)
         return ground_truth, Predictions(np.repeat(ids, counts), segments, scores, labels)
-
-    def _dump(self, videos: dict[str, Detections]) -> None:
-        names = self.annotations.classes
-        results = {
-            video_id: [
-                dict(segment=segment, score=score, label=names[label])
-                for segment, score, label in zip(*(column.tolist() for column in detections))
-            ]
-            for video_id, detections in videos.items()
-        }
-        content = dict(version='mmtad_decomp 1.0', results=results, external_data={})
-        write_json(self.dump_path, content)
-        print_log(f'Detections are written to {self.dump_path}', logger='current')
 
     def _group_means(self, ap: np.ndarray) -> dict[str, float]:
         mean = mean_over_classes(ap)

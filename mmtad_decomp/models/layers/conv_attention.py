@@ -14,7 +14,7 @@ class ConvAttention(nn.Module):
     """Multi-head self-attention, local or global, that can halve the sequence (ActionFormer).
 
     Queries, keys and values each come from a depth-wise convolution (which tells positions apart
-    and, with a stride, downsamples), a layer norm and a 1x1 convolution.
+    and, with a stride, downsamples), a layer norm and a linear layer.
 
     Args:
         channels: Channels of input and output.
@@ -50,17 +50,17 @@ class ConvAttention(nn.Module):
             )
             self.add_module(f'{name}_conv', conv)
             self.add_module(f'{name}_norm', MaskedLayerNorm(channels))
-            self.add_module(name, nn.Conv1d(channels, channels, 1))
-        self.proj = nn.Conv1d(channels, channels, 1)
+            self.add_module(name, nn.Linear(channels, channels))
+        self.proj = nn.Linear(channels, channels)
         self.dropout = dropout
         for layer in (self.query, self.key, self.value, self.proj):
             nn.init.zeros_(layer.bias)
 
     def _project(self, name: str, x: Tensor, mask: Tensor) -> Tensor:
         """``(N, C, T)`` to the heads' queries, keys or values ``(N, H, T', C / H)``."""
-        x = getattr(self, f'{name}_conv')(x, mask)
-        x = getattr(self, name)(getattr(self, f'{name}_norm')(x))
-        return x.unflatten(1, (self.num_heads, -1)).transpose(2, 3)
+        x = getattr(self, f'{name}_norm')(getattr(self, f'{name}_conv')(x, mask))
+        x = getattr(self, name)(x.transpose(1, 2))
+        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Attend.
@@ -75,6 +75,6 @@ class ConvAttention(nn.Module):
         query, key, value = (self._project(name, x, mask) for name in ('query', 'key', 'value'))
         mask = downsample_mask(mask, self.stride)
         out = local_attention(query, key, value, mask, self.window_size)
-        out = self.proj(out.transpose(2, 3).flatten(1, 2))
-        out = F.dropout(out, self.dropout, self.training)
-        return out * mask[:, None].to(out.dtype)
+        out = self.proj(out.transpose(1, 2).flatten(2))
+        out = F.dropout(out, self.dropout, self.training) * mask[:, :, None].to(out.dtype)
+        return out.transpose(1, 2)

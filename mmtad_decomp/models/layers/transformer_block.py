@@ -46,10 +46,10 @@ class TransformerBlock(nn.Module):
             self.skip = nn.MaxPool1d(stride + 1, stride=stride, padding=(stride + 1) // 2)
         self.norm2 = MaskedLayerNorm(channels)
         self.mlp = nn.Sequential(
-            nn.Conv1d(channels, expansion * channels, 1),
+            nn.Linear(channels, expansion * channels),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Conv1d(expansion * channels, channels, 1),
+            nn.Linear(expansion * channels, channels),
             nn.Dropout(dropout),
         )
         self.drop_path1 = ScaledDropPath(channels, drop_path, layer_scale)
@@ -71,4 +71,5 @@ class TransformerBlock(nn.Module):
         mask = downsample_mask(mask, self.stride)
         valid = mask[:, None].to(branch.dtype)
         x = self.skip(x) * valid + self.drop_path1(branch)
-        return x + self.drop_path2(self.mlp(self.norm2(x)) * valid), mask
+        branch = self.mlp(self.norm2(x).transpose(1, 2)).transpose(1, 2)
+        return x + self.drop_path2(branch * valid), mask

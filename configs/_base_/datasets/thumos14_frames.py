@@ -1,0 +1,75 @@
+# THUMOS'14 as JPEG frames at 10 fps, prepared by tools/data/thumos14 (211 test videos with 3,325
+# instances by default). Sampling and augmentation are E2E-TAD's: windows of 256 frames (25.6 s),
+# overlap 0.75 in training and 0.25 in testing, short side 110, crop 96.
+data_root = 'data/thumos14/'
+classes = (
+    'BaseballPitch', 'BasketballDunk', 'Billiards', 'CleanAndJerk', 'CliffDiving',
+    'CricketBowling', 'CricketShot', 'Diving', 'FrisbeeCatch', 'GolfSwing', 'HammerThrow',
+    'HighJump', 'JavelinThrow', 'LongJump', 'PoleVault', 'Shotput', 'SoccerPenalty',
+    'TennisSwing', 'ThrowDiscus', 'VolleyballSpiking',
+)  # fmt: skip
+num_classes = 20
+window = 256
+
+train_pipeline = [
+    dict(type='LoadFrameFolder', short_side=110, skip_unreadable=True),
+    dict(type='RandomSpatialCrop', size=96),
+    dict(type='PhotometricDistortion'),
+    dict(type='RandomRotation', degrees=45, prob=0.5),
+    dict(type='RandomHorizontalFlip', prob=0.5),
+    dict(type='PackTADInputs'),
+]
+test_pipeline = [
+    dict(type='LoadFrameFolder', short_side=110),
+    dict(type='CenterSpatialCrop', size=96),
+    dict(type='PackTADInputs'),
+]
+
+dataset = dict(
+    type='TADDataset',
+    data_root=data_root,
+    ann_file='annotations.json',
+    source='frames',
+    data_prefix=dict(frames='frames'),
+    metainfo=dict(classes=classes),
+    ignore_labels=('Ambiguous',),
+    sample_fps=10,
+    window=window,
+)
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(**dataset, subset='validation', overlap=0.75, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=4,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        **dataset, subset='test', overlap=0.25, pipeline=test_pipeline, test_mode=True
+    ),
+)
+test_dataloader = val_dataloader
+
+# Soft-NMS and voting are ActionFormer's.
+val_evaluator = dict(
+    type='TADMetric',
+    ann_file=data_root + 'annotations.json',
+    subset='test',
+    classes=classes,
+    ignore_labels=('Ambiguous',),
+    tious=(0.3, 0.4, 0.5, 0.6, 0.7),
+    post_processor=dict(
+        type='PostProcessor',
+        score_thr=0.001,
+        min_length=0.05,
+        nms=dict(type='soft_nms', sigma=0.5, min_score=0.001),
+        voting_iou=0.7,
+        max_per_video=200,
+    ),
+)
+test_evaluator = val_evaluator

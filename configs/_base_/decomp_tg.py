@@ -1,0 +1,21 @@
+# The method, laid over any detector's config: a dual-branch neck, a shared head, a fusion, and a
+# teacher on the temporal gradient that the motion branch mimics. Loss weights are ours.
+fusion = dict(type='LocalAttentiveFusion', window=None, residual=True)
+
+distill = dict(
+    teacher=dict(modality=dict(type='TemporalGradientInput')),
+    mimics=dict(
+        feature=dict(
+            loss=dict(type='FeatureMimicLoss', distance='mse', loss_weight=1.0),
+            student=dict(source='neck', item='motion'),
+            teacher=dict(source='neck'),
+        ),
+        prediction=dict(
+            loss=dict(type='PointPredictionMimicLoss', temperature=1.0, boundary='giou'),
+            student=dict(source='shared_head', call=1),
+            teacher=dict(source='head'),
+        ),
+    ),
+)
+
+custom_hooks = [dict(type='DistillScheduleHook')]

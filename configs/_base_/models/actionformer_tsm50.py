@@ -1,0 +1,3 @@
+_base_ = './actionformer_tsm18.py'
+
+model = dict(backbone=dict(backbone=dict(depth=50)), neck=dict(in_channels=2048))

@@ -1,0 +1,193 @@
+"""The data set: an annotation file in, windows of frames or features out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from mmaction.registry import DATASETS
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from mmtad_decomp.structures import AnnotationError, TimeGrid, VideoAnnotation, load_annotations
+
+from .windows import num_sampled_frames, visible_instances, window_starts
+
+
+@DATASETS.register_module()
+class TADDataset(BaseDataset):
+    """Windows of untrimmed videos with their action segments.
+
+    In training, windows overlap, keep the ground truth of which at least ``min_visible`` can be
+    seen, and are dropped where none is left. In testing, windows cover every video to its end.
+
+    Args:
+        ann_file: ActivityNet-style JSON, see :func:`~mmtad_decomp.structures.load_annotations`.
+        source: ``'video'`` (files), ``'frames'`` (folders of images) or ``'feature'`` (files).
+        data_prefix: ``dict(video=folder)``, ``dict(frames=folder)`` or ``dict(feature=folder)``,
+            joined to ``data_root``.
+        subset: Subset or subsets of the annotation file to use.
+        template: Name of a video's file or folder under its prefix where the annotation has no
+            ``path``; ``{}`` is the video id.
+        sample_fps: Frames per second at which frames are sampled; None keeps the stored rate.
+        window: Steps in a window; None serves every video whole.
+        overlap: Share of a window that the next one covers again.
+        min_visible: Smallest visible share of a ground truth that a training window keeps.
+        feature_stride: Frames between neighbouring features (``source='feature'``).
+        feature_frames: Frames that one feature sees; its time is their centre.
+        ignore_labels: Labels left out, such as ``('Ambiguous',)``.
+        exclude_videos: Ids of videos left out.
+        skip_missing: Leave out videos whose file is missing, with a warning that counts them,
+            instead of raising.
+        metainfo: ``dict(classes=...)`` fixes the classes and their order.
+        data_root: Root of ``ann_file`` and of ``data_prefix``.
+        pipeline: Transforms.
+        test_mode: Serve test windows.
+
+    Raises:
+        AnnotationError: If the annotation file is malformed or lacks a field that is needed.
+        FileNotFoundError: If a video's file is missing.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        source: str = 'video',
+        data_prefix: dict | None = None,
+        subset: str | Sequence[str] | None = None,
+        template: str = '{}',
+        sample_fps: float | None = None,
+        window: int | None = None,
+        overlap: float = 0.75,
+        min_visible: float = 0.75,
+        feature_stride: float = 4,
+        feature_frames: float = 16,
+        ignore_labels: Sequence[str] = (),
+        exclude_videos: Sequence[str] = (),
+        skip_missing: bool = False,
+        metainfo: dict | None = None,
+        data_root: str = '',
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        **kwargs,
+    ) -> None:
+        if source not in ('video', 'frames', 'feature'):
+            raise ValueError(f"source must be 'video', 'frames' or 'feature', got {source!r}")
+        if window is not None and window < 1:
+            raise ValueError(f'window must be at least 1 step, got {window}')
+        self.source = source
+        self.subset = subset
+        self.template = template
+        self.sample_fps = sample_fps
+        self.window = window
+        self.overlap = overlap
+        self.min_visible = min_visible
+        self.feature_stride = feature_stride
+        self.feature_frames = feature_frames
+        self.ignore_labels = ignore_labels
+        self.exclude_videos = exclude_videos
+        self.skip_missing = skip_missing
+        super().__init__(
+            ann_file=ann_file,
+            metainfo=metainfo,
+            data_root=data_root,
+            data_prefix=data_prefix if data_prefix is not None else {source: ''},
+            pipeline=list(pipeline),
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotations and list the windows."""
+        annotations = load_annotations(
+            self.ann_file,
+            subset=self.subset,
+            classes=self._metainfo.get('classes'),
+            ignore_labels=self.ignore_labels,
+            exclude_videos=self.exclude_videos,
+        )
+        self._metainfo['classes'] = list(annotations.classes)
+        videos = self._existing(annotations.videos.values())
+        windows = [window for video in videos for window in self._windows(video)]
+        message = f'{self.ann_file} [{self.subset}]: {annotations.census}; {len(windows)} windows'
+        if not self.test_mode:
+            served = {(w['video_id'], i) for w in windows for i in w['instance_ids']}
+            unseen = sum(len(v.labels) for v in videos) - len(served)
+            message += f', {unseen} instances in none of them (visible < {self.min_visible})'
+        print_log(message, logger='current')
+        if not windows:
+            raise AnnotationError(
+                f'{self.ann_file}: no training window keeps a ground truth; enlarge `window` '
+                f'({self.window} steps) or lower `min_visible` ({self.min_visible})'
+            )
+        return windows
+
+    def _file_of(self, video: VideoAnnotation) -> Path:
+        name = video.path if video.path is not None else self.template.format(video.video_id)
+        return Path(self.data_prefix[self.source]) / name
+
+    def _existing(self, videos: Sequence[VideoAnnotation]) -> list[VideoAnnotation]:
+        videos = list(videos)
+        missing = [video for video in videos if not self._file_of(video).exists()]
+        if missing:
+            shown = ', '.join(str(self._file_of(video)) for video in missing[:3])
+            message = (
+                f'{self.ann_file}: {len(missing)} of {len(videos)} videos have no {self.source} '
+                f'file ({shown}{", …" if len(missing) > 3 else ""})'
+            )
+            if not self.skip_missing or len(missing) == len(videos):
+                raise FileNotFoundError(
+                    f'{message}; set `data_root`, `data_prefix.{self.source}` or `template`, or '
+                    '`skip_missing=True` to go on without them'
+                )
+            print_log(f'{message}; skipped', logger='current', level='WARNING')
+        gone = {video.video_id for video in missing}
+        return [video for video in videos if video.video_id not in gone]
+
+    def _clock(self, video: VideoAnnotation) -> tuple[TimeGrid, int | None]:
+        """The video's grid of input steps and their number (None where the file decides)."""
+        if video.fps is None and (self.source != 'feature' or self.sample_fps is None):
+            raise AnnotationError(
+                f'{self.ann_file}: video "{video.video_id}": field "fps" is missing; add it (the '
+                "data set's script under tools/data/ writes it)"
+            )
+        if self.source == 'feature':
+            fps = self.sample_fps or video.fps
+            return TimeGrid(fps, self.feature_stride, self.feature_frames / 2), None
+        fps = self.sample_fps or video.fps
+        return TimeGrid(fps), num_sampled_frames(video.duration, fps)
+
+    def _windows(self, video: VideoAnnotation) -> list[dict]:
+        grid, num_steps = self._clock(video)
+        if num_steps is None or self.window is None:
+            spans = [(0, num_steps)]
+        else:
+            length = min(self.window, num_steps)
+            starts = window_starts(num_steps, length, self.overlap)
+            spans = [(start, start + length) for start in starts]
+        windows = []
+        for start, stop in spans:
+            segments, labels, ids = video.segments, video.labels, np.arange(len(video.labels))
+            if not self.test_mode and stop is not None:
+                segments, ids = visible_instances(
+                    segments, start / grid.fps, stop / grid.fps, self.min_visible
+                )
+                labels = labels[ids]
+            if not self.test_mode and not len(labels):
+                continue
+            windows.append(
+                dict(
+                    video_id=video.video_id,
+                    path=str(self._file_of(video)),
+                    window=(start, stop),
+                    time_grid=TimeGrid(grid.fps, grid.stride, grid.offset, start),
+                    duration=video.duration,
+                    source_fps=video.fps,
+                    num_frames=video.num_frames,
+                    segments=segments,
+                    labels=labels,
+                    instance_ids=ids,
+                )
+            )
+        return windows

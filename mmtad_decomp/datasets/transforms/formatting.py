@@ -1,0 +1,46 @@
+"""From a loaded window to what the model is given."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+from mmengine.structures import InstanceData
+
+from mmtad_decomp.structures import TADDataSample
+
+
+@TRANSFORMS.register_module()
+class PackTADInputs(BaseTransform):
+    """Pack a window into ``inputs`` and a :class:`TADDataSample`.
+
+    ``inputs`` maps each modality that was loaded to a tensor: ``frames`` ``(T, 3, H, W)`` uint8,
+    ``flow`` ``(T, 2, H, W)``, ``features`` ``(C, T)`` float32.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Pack the window."""
+        inputs = {}
+        for key in ('frames', 'flow'):
+            if key in results:
+                clip = np.ascontiguousarray(results[key].transpose(0, 3, 1, 2))
+                inputs[key] = torch.from_numpy(clip)
+                num_steps = len(clip)
+        if 'features' in results:
+            inputs['features'] = torch.from_numpy(np.ascontiguousarray(results['features']))
+            num_steps = results['features'].shape[1]
+        sample = TADDataSample(
+            metainfo=dict(
+                video_id=results['video_id'],
+                window=tuple(results['window']),
+                time_grid=results['time_grid'],
+                duration=results['duration'],
+                num_steps=num_steps,
+            )
+        )
+        sample.gt_instances = InstanceData(
+            segments=torch.as_tensor(results['segments'], dtype=torch.float32).reshape(-1, 2),
+            labels=torch.as_tensor(results['labels'], dtype=torch.int64),
+        )
+        return dict(inputs=inputs, data_samples=sample)

@@ -1,0 +1,155 @@
+"""Geometric augmentation, drawn once for a window and shared by every modality in it.
+
+``results['frames']`` is ``(T, H, W, 3)`` uint8 RGB; ``results['flow']``, where it is present, is
+``(T, H, W, 2)`` float32 displacements in pixels and moves along: what turns or mirrors the picture
+turns or mirrors the vectors.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from ..video_reader import scaled_size
+
+
+class SharedGeometry(BaseTransform):
+    """Base: one draw of parameters, applied to the frames and to the flow alike."""
+
+    def transform(self, results: dict) -> dict:
+        """Draw parameters and apply them to every modality present."""
+        present = [key for key in ('frames', 'flow') if key in results]
+        height, width = results[present[0]].shape[1:3]
+        parameters = self.draw(height, width)
+        if parameters is not None:
+            for key in present:
+                moved = self.move(results[key], *parameters)
+                if key == 'flow':
+                    moved = self.turn_vectors(moved, *parameters)
+                results[key] = moved
+        return results
+
+    def draw(self, height: int, width: int) -> tuple | None:
+        """Parameters of one application; None applies nothing."""
+        raise NotImplementedError
+
+    def move(self, clip: np.ndarray, *parameters) -> np.ndarray:
+        """Apply to a ``(T, H, W, C)`` clip."""
+        raise NotImplementedError
+
+    def turn_vectors(self, flow: np.ndarray, *parameters) -> np.ndarray:
+        """Correct flow vectors for the movement; default: they stay as they are."""
+        return flow
+
+
+def _per_frame(clip: np.ndarray, function) -> np.ndarray:
+    return np.stack([function(frame) for frame in clip])
+
+
+@TRANSFORMS.register_module()
+class ResizeShortSide(SharedGeometry):
+    """Scale the shorter side to ``short_side`` pixels; flow vectors scale with it."""
+
+    def __init__(self, short_side: int) -> None:
+        self.short_side = short_side
+
+    def draw(self, height: int, width: int) -> tuple | None:
+        size = scaled_size(width, height, self.short_side)
+        return None if size == (width, height) else (size, (size[0] / width, size[1] / height))
+
+    def move(self, clip: np.ndarray, size, scale) -> np.ndarray:
+        shrink = scale[0] < 1
+        mode = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+        return _per_frame(clip, lambda frame: cv2.resize(frame, size, interpolation=mode))
+
+    def turn_vectors(self, flow: np.ndarray, size, scale) -> np.ndarray:
+        return flow * np.array(scale, dtype=flow.dtype)
+
+
+class _Crop(SharedGeometry):
+    """Base of the crops.
+
+    Args:
+        size: Side of a square, or ``(height, width)``, in pixels.
+    """
+
+    def __init__(self, size: int | tuple[int, int]) -> None:
+        self.height, self.width = (size, size) if isinstance(size, int) else size
+
+    def room(self, height: int, width: int) -> tuple[int, int]:
+        """Pixels by which a frame is higher and wider than the crop."""
+        if height < self.height or width < self.width:
+            raise ValueError(
+                f'cannot crop {self.height}x{self.width} (height x width) from frames of '
+                f'{height}x{width}: raise short_side of the loader or lower the crop size'
+            )
+        return height - self.height, width - self.width
+
+    def move(self, clip: np.ndarray, top: int, left: int) -> np.ndarray:
+        return clip[:, top : top + self.height, left : left + self.width]
+
+
+@TRANSFORMS.register_module()
+class RandomSpatialCrop(_Crop):
+    """Crop the same random rectangle from every frame of the window."""
+
+    def draw(self, height: int, width: int) -> tuple:
+        down, right = self.room(height, width)
+        return np.random.randint(0, down + 1), np.random.randint(0, right + 1)
+
+
+@TRANSFORMS.register_module()
+class CenterSpatialCrop(_Crop):
+    """Crop the central rectangle."""
+
+    def draw(self, height: int, width: int) -> tuple:
+        down, right = self.room(height, width)
+        return down // 2, right // 2
+
+
+@TRANSFORMS.register_module()
+class RandomHorizontalFlip(SharedGeometry):
+    """Mirror the window with probability ``prob``; the flow's x changes sign."""
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+
+    def draw(self, height: int, width: int) -> tuple | None:
+        return () if np.random.rand() < self.prob else None
+
+    def move(self, clip: np.ndarray) -> np.ndarray:
+        return clip[:, :, ::-1]
+
+    def turn_vectors(self, flow: np.ndarray) -> np.ndarray:
+        return flow * np.array([-1, 1], dtype=flow.dtype)
+
+
+@TRANSFORMS.register_module()
+class RandomRotation(SharedGeometry):
+    """Rotate the window by one random angle with probability ``prob``; flow vectors turn with it.
+
+    Args:
+        degrees: The angle is drawn from ``[-degrees, degrees]``.
+        prob: Probability of rotating.
+    """
+
+    def __init__(self, degrees: float = 45, prob: float = 0.5) -> None:
+        self.degrees = degrees
+        self.prob = prob
+
+    def draw(self, height: int, width: int) -> tuple | None:
+        if np.random.rand() >= self.prob:
+            return None
+        return (np.random.uniform(-self.degrees, self.degrees),)
+
+    def move(self, clip: np.ndarray, angle: float) -> np.ndarray:
+        height, width = clip.shape[1:3]
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
+        return _per_frame(clip, lambda frame: cv2.warpAffine(frame, matrix, (width, height)))
+
+    def turn_vectors(self, flow: np.ndarray, angle: float) -> np.ndarray:
+        cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+        turn = np.array([[cos, sin], [-sin, cos]], dtype=flow.dtype)
+        return flow @ turn.T

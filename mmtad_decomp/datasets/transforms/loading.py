@@ -1,0 +1,229 @@
+"""From a window's description to its pixels or features."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
+
+from ..video_reader import FrameCache, VideoReadError, read_frames, scaled_size
+from ..windows import num_sampled_frames, source_frame_indices, visible_instances
+
+
+class FrameLoader(BaseTransform):
+    """Base of the loaders that put a window's frames in ``results['frames']``.
+
+    Args:
+        skip_unreadable: In training, log and count a window that cannot be read and let the data
+            set draw another one; otherwise the error is raised.
+    """
+
+    def __init__(self, skip_unreadable: bool = False) -> None:
+        self.skip_unreadable = skip_unreadable
+        self.unreadable: Counter[str] = Counter()
+
+    def transform(self, results: dict) -> dict | None:
+        """Load the frames; None tells the data set to draw another window."""
+        try:
+            results['frames'] = self.load(results)
+        except VideoReadError as error:
+            if not self.skip_unreadable:
+                raise
+            self.unreadable[results['path']] += 1
+            print_log(
+                f'skipped a window ({sum(self.unreadable.values())} so far, of '
+                f'{len(self.unreadable)} videos): {error}',
+                logger='current',
+                level='WARNING',
+            )
+            return None
+        return results
+
+    def load(self, results: dict) -> np.ndarray:
+        """Read the window's frames, ``(T, H, W, 3)`` uint8 RGB."""
+        raise NotImplementedError
+
+    @staticmethod
+    def stored_frames(results: dict) -> int:
+        """Number of frames that the stored video has, by its annotation."""
+        if results['num_frames'] is not None:
+            return results['num_frames']
+        return num_sampled_frames(results['duration'], results['source_fps'])
+
+    @classmethod
+    def indices(cls, results: dict, whole: bool = False) -> np.ndarray:
+        """Stored-frame indices of the window, or of the ``whole`` video, at the sampled rate."""
+        grid = results['time_grid']
+        start, stop = results['window']
+        if whole:
+            start, stop = 0, num_sampled_frames(results['duration'], grid.fps)
+        return source_frame_indices(
+            start, stop, grid.fps, results['source_fps'], cls.stored_frames(results)
+        )
+
+
+@TRANSFORMS.register_module()
+class LoadVideoFrames(FrameLoader):
+    """Decode a window's frames from a video file.
+
+    Args:
+        short_side: Scale the shorter side to this many pixels while decoding.
+        cache_dir: Decode every video once, whole, into this folder and read windows from there.
+            The size of a video in it is ``frames * height * width * 3`` bytes.
+        skip_unreadable: See :class:`FrameLoader`.
+    """
+
+    def __init__(
+        self,
+        short_side: int | None = None,
+        cache_dir: str | None = None,
+        skip_unreadable: bool = False,
+    ) -> None:
+        super().__init__(skip_unreadable)
+        self.short_side = short_side
+        self.cache = None if cache_dir is None else FrameCache(cache_dir)
+
+    def load(self, results: dict) -> np.ndarray:
+        """Read the window's frames, ``(T, H, W, 3)`` uint8 RGB."""
+        path, fps = results['path'], results['source_fps']
+        if self.cache is None:
+            return read_frames(path, self.indices(results), fps, self.short_side)
+        whole = self.indices(results, whole=True)
+        tag = f'{results["time_grid"].fps:g}fps'
+        frames = self.cache.frames(path, whole, fps, self.short_side, tag)
+        return np.array(frames[slice(*results['window'])])
+
+
+@TRANSFORMS.register_module()
+class LoadFrameFolder(FrameLoader):
+    """Read a window's frames from a folder of images.
+
+    Args:
+        template: Name of an image; the field is its number.
+        first: Number of the first image.
+        short_side: Scale the shorter side to this many pixels.
+        skip_unreadable: See :class:`FrameLoader`.
+    """
+
+    def __init__(
+        self,
+        template: str = 'img_{:05d}.jpg',
+        first: int = 1,
+        short_side: int | None = None,
+        skip_unreadable: bool = False,
+    ) -> None:
+        super().__init__(skip_unreadable)
+        self.template = template
+        self.first = first
+        self.short_side = short_side
+
+    def load(self, results: dict) -> np.ndarray:
+        """Read the window's frames, ``(T, H, W, 3)`` uint8 RGB."""
+        folder = Path(results['path'])
+        return np.stack(
+            [
+                self._read(folder / self.template.format(index + self.first))
+                for index in self.indices(results)
+            ]
+        )
+
+    def _read(self, file: Path) -> np.ndarray:
+        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if image is None:
+            raise VideoReadError(
+                f'frame {file} is missing or unreadable; extract the video again, or correct '
+                '"frame" and "fps" in its annotation'
+            )
+        size = scaled_size(image.shape[1], image.shape[0], self.short_side)
+        if size != image.shape[1::-1]:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+@TRANSFORMS.register_module()
+class LoadFeatures(BaseTransform):
+    """Read a whole video's features from ``.npy`` or ``.npz`` (key ``feats``, else the only one).
+
+    Args:
+        channels: Width that the features must have.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+
+    def transform(self, results: dict) -> dict:
+        """Set ``results['features']`` to ``(C, T)`` float32 and close the window."""
+        path = results['path']
+        try:
+            content = np.load(path)
+            if isinstance(content, np.lib.npyio.NpzFile):
+                content = content['feats' if 'feats' in content.files else content.files[0]]
+        except (OSError, ValueError, EOFError) as error:
+            raise VideoReadError(f'features {path} cannot be read ({error})') from error
+        if content.ndim != 2 or content.shape[1] != self.channels or not len(content):
+            raise VideoReadError(
+                f'features {path} have shape {content.shape}, wanted (steps, {self.channels}); '
+                'set `channels` of LoadFeatures and `in_channels` of the model to their width, '
+                'or extract them again'
+            )
+        results['features'] = np.ascontiguousarray(content.T, dtype=np.float32)
+        results['window'] = (0, content.shape[0])
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFeatureCrop(BaseTransform):
+    """Crop long features at random in training, keeping at least one ground truth.
+
+    As in ActionFormer: a video longer than ``max_length`` is cut to it; a shorter one is cut to a
+    random share of itself where ``crop_ratio`` is given.
+
+    Args:
+        max_length: Longest sequence, in steps.
+        min_visible: Smallest share of a ground truth that must stay for it to be kept.
+        crop_ratio: ``(low, high)`` share of a shorter video to keep, or None.
+        trials: Crops drawn before the last one is taken as it is.
+    """
+
+    def __init__(
+        self,
+        max_length: int = 2304,
+        min_visible: float = 0.5,
+        crop_ratio: tuple[float, float] | None = (0.9, 1.0),
+        trials: int = 200,
+    ) -> None:
+        self.max_length = max_length
+        self.min_visible = min_visible
+        self.crop_ratio = crop_ratio
+        self.trials = trials
+
+    def transform(self, results: dict) -> dict:
+        """Crop ``features``, ``segments`` and ``labels`` together."""
+        steps = results['features'].shape[1]
+        length = min(steps, self.max_length)
+        if steps <= self.max_length and self.crop_ratio is not None:
+            low, high = self.crop_ratio
+            length = max(1, round(steps * np.random.uniform(low, high)))
+        if length == steps:
+            return results
+        grid = results['time_grid']
+        for _ in range(self.trials):
+            start = np.random.randint(0, steps - length + 1)
+            begin, end = grid.to_seconds(start - 0.5), grid.to_seconds(start + length - 0.5)
+            segments, kept = visible_instances(results['segments'], begin, end, self.min_visible)
+            if len(kept) or not len(results['segments']):
+                break
+        results.update(
+            features=results['features'][:, start : start + length],
+            window=(start, start + length),
+            time_grid=replace(grid, start=grid.start + start * grid.stride),
+            segments=segments,
+            labels=results['labels'][kept],
+        )
+        return results

@@ -1,0 +1,62 @@
+"""How a video is cut into windows and which ground truth a window keeps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def window_starts(num_steps: int, length: int, overlap: float) -> list[int]:
+    """First steps of the windows that together cover a video, tail included.
+
+    Args:
+        num_steps: Steps of the whole video.
+        length: Steps of a window.
+        overlap: Share of a window that its successor covers again, in [0, 1).
+
+    Returns:
+        Ascending starts. The last window ends with the video; a video shorter than a window has
+        the single start 0.
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(f'overlap must be in [0, 1), got {overlap}')
+    hop = max(1, round(length * (1 - overlap)))
+    last = max(0, num_steps - length)
+    return [*range(0, last, hop), last]
+
+
+def num_sampled_frames(duration: float, fps: float) -> int:
+    """Number of sampled frames that cover ``duration`` seconds at ``fps``, at least one."""
+    return max(1, math.ceil(duration * fps - 1e-6))
+
+
+def source_frame_indices(
+    start: int, stop: int, sample_fps: float, source_fps: float, num_frames: int
+) -> np.ndarray:
+    """Indices of the stored frames that sampled frames ``start`` to ``stop - 1`` are taken from.
+
+    Sampled frame ``k`` covers ``[k, k + 1) / sample_fps`` seconds and is taken at its centre.
+    """
+    centres = (np.arange(start, stop) + 0.5) / sample_fps
+    return np.clip(np.floor(centres * source_fps + 1e-6).astype(np.int64), 0, num_frames - 1)
+
+
+def visible_instances(
+    segments: np.ndarray, begin: float, end: float, min_visible: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clip segments to ``[begin, end]`` and keep those of which enough can be seen.
+
+    Args:
+        segments: ``(K, 2)`` seconds, each of positive length.
+        begin: Start of the window in seconds.
+        end: End of the window in seconds.
+        min_visible: Smallest share of a segment that must lie in the window.
+
+    Returns:
+        The kept segments, clipped, ``(M, 2)``, and their ``(M,)`` indices.
+    """
+    clipped = np.clip(segments, begin, end)
+    visible = (clipped[:, 1] - clipped[:, 0]) / (segments[:, 1] - segments[:, 0])
+    index = np.flatnonzero((visible >= min_visible) & (visible > 0))
+    return clipped[index], index

@@ -1,0 +1,80 @@
+"""Scheduling the weights of the distillation losses."""
+
+from __future__ import annotations
+
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class DistillScheduleHook(Hook):
+    """Change the factors of a distiller's losses linearly over epochs, and log them.
+
+    Each factor goes from ``start`` at the beginning of epoch ``begin`` to ``stop`` at the beginning
+    of epoch ``end``, iteration by iteration, and stays constant before and after. Every factor is
+    logged as ``factor_<name>`` beside the losses that it multiplies.
+
+    Args:
+        schedule: Maps names in :attr:`CrossModalDistiller.loss_factors` (the mimics, and ``app``)
+            to ``dict(start=0.0, stop=1.0, begin=0, end=5)``.
+    """
+
+    def __init__(self, schedule: dict[str, dict] | None = None) -> None:
+        self.schedule = dict(schedule or {})
+        for name, ramp in self.schedule.items():
+            unknown = set(ramp) - {'start', 'stop', 'begin', 'end'}
+            if unknown or ramp['end'] < ramp.get('begin', 0):
+                raise ValueError(
+                    f'DistillScheduleHook: schedule[{name!r}] needs start, stop, begin and end '
+                    f'with begin <= end, got {dict(ramp)}'
+                )
+
+    @staticmethod
+    def _factors(runner: Runner) -> dict[str, float]:
+        model = runner.model
+        while is_model_wrapper(model) or hasattr(model, '_orig_mod'):
+            model = getattr(model, '_orig_mod', None) or model.module
+        factors = getattr(model, 'loss_factors', None)
+        if factors is None:
+            raise TypeError(
+                f'DistillScheduleHook needs a CrossModalDistiller, the model is '
+                f'{type(model).__name__}; remove the hook from `custom_hooks`'
+            )
+        return factors
+
+    def before_train(self, runner: Runner) -> None:
+        """Check that every scheduled name exists.
+
+        Raises:
+            ValueError: If one does not.
+            TypeError: If the model is no distiller.
+        """
+        factors = self._factors(runner)
+        unknown = sorted(set(self.schedule) - set(factors))
+        if unknown:
+            raise ValueError(
+                f'DistillScheduleHook: no loss is named {unknown}; the distiller has '
+                f'{sorted(factors)}'
+            )
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        """Set the factors of this iteration."""
+        factors = self._factors(runner)
+        epoch = runner.iter / max(1, len(runner.train_dataloader))
+        for name, ramp in self.schedule.items():
+            factors[name] = self.value(epoch, **ramp)
+        for name, factor in factors.items():
+            runner.message_hub.update_scalar(f'train/factor_{name}', factor)
+
+    @staticmethod
+    def value(
+        epoch: float, end: float, begin: float = 0.0, start: float = 0.0, stop: float = 1.0
+    ) -> float:
+        """The factor at a (fractional) epoch."""
+        if epoch >= end:
+            return stop
+        if epoch <= begin:
+            return start
+        return start + (stop - start) * (epoch - begin) / (end - begin)

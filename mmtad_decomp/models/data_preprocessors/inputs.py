@@ -1,0 +1,75 @@
+"""What a detector sees: RGB, temporal gradient or ready features, made from a batch on the device.
+
+Each module turns the stacked raw modality of a batch into the float input of a backbone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class RGBInput(nn.Module):
+    """Normalised RGB frames.
+
+    Args:
+        mean: Per channel, in pixel values.
+        std: Per channel, in pixel values.
+    """
+
+    key = 'frames'
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+    ) -> None:
+        super().__init__()
+        shape = (1, 1, -1, 1, 1)
+        self.register_buffer('mean', torch.tensor(mean).float().view(shape), persistent=False)
+        self.register_buffer('std', torch.tensor(std).float().view(shape), persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """``(N, T, 3, H, W)`` uint8 to float32 of the same shape."""
+        return (frames.float() - self.mean) / self.std
+
+
+@MODELS.register_module()
+class TemporalGradientInput(nn.Module):
+    """Temporal gradient (TG): the difference of each frame to the one before it.
+
+    Step ``t`` is ``x_t - x_{t-1}``, divided by ``std``; the first step repeats the second, so the
+    length stays. Computed from the same augmented frames as the RGB input.
+
+    Args:
+        std: Scale of the differences, in pixel values.
+    """
+
+    key = 'frames'
+
+    def __init__(self, std: float = 20.0) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """``(N, T, 3, H, W)`` uint8 to float32 of the same shape."""
+        if frames.shape[1] == 1:
+            return torch.zeros_like(frames, dtype=torch.float32)
+        frames = frames.float()
+        gradient = (frames[:, 1:] - frames[:, :-1]) / self.std
+        return torch.cat([gradient[:, :1], gradient], dim=1)
+
+
+@MODELS.register_module()
+class FeatureInput(nn.Module):
+    """Features extracted beforehand, as they are."""
+
+    key = 'features'
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(N, C, T)`` float32, unchanged."""
+        return features

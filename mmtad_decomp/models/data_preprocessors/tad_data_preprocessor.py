@@ -1,0 +1,83 @@
+"""From the data loader's lists of uint8 clips to padded, masked, normalised batches."""
+
+from __future__ import annotations
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+
+def pad_and_stack(clips: list[Tensor], length: int, time_dim: int, repeat_last: bool) -> Tensor:
+    """Stack clips of different lengths.
+
+    Args:
+        clips: Tensors that differ only in dimension ``time_dim``.
+        length: Length to pad to.
+        time_dim: The time dimension of a clip.
+        repeat_last: Pad with the last step instead of zeros.
+
+    Returns:
+        ``(N, ...)`` with ``length`` steps.
+    """
+    shape = list(clips[0].shape)
+    shape[time_dim] = length
+    batch = clips[0].new_zeros(len(clips), *shape)
+    for row, clip in zip(batch, clips):
+        steps = clip.shape[time_dim]
+        row.narrow(time_dim, 0, steps).copy_(clip)
+        if repeat_last and steps < length:
+            tail = row.narrow(time_dim, steps, length - steps)
+            tail.copy_(clip.narrow(time_dim, steps - 1, 1).expand_as(tail))
+    return batch
+
+
+@MODELS.register_module()
+class TADDataPreprocessor(BaseDataPreprocessor):
+    """Move a batch to the device, pad it in time, and make the detector's input from it.
+
+    Frames stay uint8 until here. Clips shorter than the longest are padded (frames by repeating
+    the last one, so that a temporal shift sees no cut; features by zeros) and the padding is
+    masked.
+
+    Args:
+        modality: Config of the input module: :class:`RGBInput`, :class:`TemporalGradientInput` or
+            :class:`FeatureInput`.
+        pad_to: Pad every batch to at least this many steps, so that its shape does not change
+            from batch to batch. Default: the longest clip of the batch.
+    """
+
+    def __init__(
+        self, modality: dict, pad_to: int | None = None, non_blocking: bool = False
+    ) -> None:
+        super().__init__(non_blocking)
+        self.modality = MODELS.build(modality)
+        self.pad_to = pad_to
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Make a batch.
+
+        Args:
+            data: ``inputs`` maps modalities to lists of clips; ``data_samples`` is a list.
+            training: Unused; part of MMEngine's interface.
+
+        Returns:
+            ``inputs`` float32 ``(N, T, C, H, W)`` or ``(N, C, T)``, ``masks`` ``(N, T)`` bool, True
+            at valid steps, and ``data_samples``.
+        """
+        data = self.cast_data(data)
+        key = self.modality.key
+        if key not in data['inputs']:
+            raise KeyError(
+                f'{type(self.modality).__name__} needs "{key}", the pipeline loads '
+                f'{sorted(data["inputs"])}; change the pipeline or `data_preprocessor.modality`'
+            )
+        clips = data['inputs'][key]
+        time_dim = 1 if key == 'features' else 0
+        lengths = [clip.shape[time_dim] for clip in clips]
+        length = max(*lengths, self.pad_to or 0, 1)
+        batch = pad_and_stack(clips, length, time_dim, repeat_last=key != 'features')
+        steps = torch.arange(length, device=batch.device)
+        masks = steps[None] < torch.tensor(lengths, device=batch.device)[:, None]
+        inputs = self.modality(batch)
+        return dict(inputs=inputs, masks=masks, data_samples=data.get('data_samples'))

@@ -1,0 +1,108 @@
+"""A temporal action detector: backbone, neck and head."""
+
+from __future__ import annotations
+
+from mmaction.registry import MODELS
+from mmengine.model import BaseModel
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmtad_decomp.structures import TADDataSample, TimeGrid
+
+
+@MODELS.register_module()
+class TADDetector(BaseModel):
+    """Detect action segments in windows of frames or in feature sequences.
+
+    The head works in feature steps; this class is where they meet seconds.
+
+    Args:
+        head: Config of a :class:`~mmtad_decomp.models.heads.TemporalHead`.
+        backbone: Config of an encoder from frames to ``(N, C, T')``; None where the input is
+            features.
+        neck: Config of a projection ``(N, C, T')`` to ``(N, D, T')``; None passes them on.
+        data_preprocessor: Config of the data preprocessor.
+    """
+
+    def __init__(
+        self,
+        head: dict,
+        backbone: dict | None = None,
+        neck: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = None if backbone is None else MODELS.build(backbone)
+        self.neck = None if neck is None else MODELS.build(neck)
+        self.head = MODELS.build(head)
+        self.feature_stride = 1 if backbone is None else self.backbone.temporal_stride
+
+    def forward(
+        self,
+        inputs: Tensor,
+        masks: Tensor,
+        data_samples: list[TADDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> dict[str, Tensor] | list[TADDataSample] | tuple:
+        """Run the detector.
+
+        Args:
+            inputs: ``(N, T, C, H, W)`` frames or ``(N, C, T)`` features.
+            masks: ``(N, T)`` bool, True at valid steps.
+            data_samples: One for each window; needed by ``'loss'`` and ``'predict'``.
+            mode: ``'loss'`` returns a dict of losses, ``'predict'`` the data samples with
+                ``pred_instances``, ``'tensor'`` the head's raw outputs.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, masks, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, masks, data_samples)
+        if mode == 'tensor':
+            return self.detect(inputs, masks)
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+
+    def encode(self, inputs: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Backbone features ``(N, C, T')`` and their masks ``(N, T')``."""
+        if self.backbone is None:
+            return inputs, masks
+        return self.backbone(inputs, masks)
+
+    def detect(self, inputs: Tensor, masks: Tensor) -> tuple:
+        """The head's raw outputs."""
+        feats, masks = self.encode(inputs, masks)
+        if self.neck is not None:
+            feats = self.neck(feats, masks)
+        return self.head(feats, masks)
+
+    def loss(
+        self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
+    ) -> dict[str, Tensor]:
+        """Losses of the head against the ground truth."""
+        return self.head.loss_by_feat(self.detect(inputs, masks), self.targets(data_samples))
+
+    def predict(
+        self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
+    ) -> list[TADDataSample]:
+        """Candidate segments of every window, in seconds of its video, before any NMS."""
+        candidates = self.head.predict_by_feat(self.detect(inputs, masks))
+        for sample, instances in zip(data_samples, candidates):
+            grid = self._grid(sample)
+            sample.pred_instances = InstanceData(
+                segments=grid.to_seconds(instances.segments.double()),
+                scores=instances.scores,
+                labels=instances.labels,
+            )
+        return data_samples
+
+    def targets(self, data_samples: list[TADDataSample]) -> list[InstanceData]:
+        """Ground truth of every window in feature steps."""
+        targets = []
+        for sample in data_samples:
+            instances = sample.gt_instances
+            steps = self._grid(sample).to_steps(instances.segments.double())
+            targets.append(InstanceData(segments=steps.float(), labels=instances.labels))
+        return targets
+
+    def _grid(self, sample: TADDataSample) -> TimeGrid:
+        return sample.time_grid.coarsen(self.feature_stride)

@@ -1,0 +1,88 @@
+"""The motion teacher: a trained detector that is only ever asked, never trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.logging import print_log
+from torch import nn
+
+from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
+
+
+class FrozenTeacher(nn.Module):
+    """A detector in eval mode without gradients.
+
+    Args:
+        detector: Config of the detector, its data preprocessor (and so its modality) included.
+        checkpoint: Its checkpoint: a file, or the work directory of its training.
+        allow_pickle: Read a legacy checkpoint that plain ``weights_only`` loading refuses. Such a
+            file can run code; only set it for files you trust.
+    """
+
+    def __init__(
+        self, detector: dict, checkpoint: str | None = None, allow_pickle: bool = False
+    ) -> None:
+        super().__init__()
+        self.detector = MODELS.build(detector)
+        self.checkpoint = checkpoint
+        self.allow_pickle = allow_pickle
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> FrozenTeacher:
+        """Stay in eval mode."""
+        return super().train(False)
+
+    def load(self) -> None:
+        """Load the checkpoint.
+
+        Raises:
+            FileNotFoundError: If no checkpoint is named or it does not exist.
+            ValueError: If it does not fit the detector.
+        """
+        if self.checkpoint is None:
+            raise FileNotFoundError(
+                'the teacher has no checkpoint: train one with a config of configs/teacher/ and '
+                'set `model.teacher_checkpoint` to its file or work directory'
+            )
+        path = resolve_checkpoint(self.checkpoint)
+        content = load_checkpoint(path, allow_pickle=self.allow_pickle)
+        state = content.get('state_dict', content)
+        state = {_strip_wrappers(key): value for key, value in state.items()}
+        self._check_fit(path, state)
+        self.detector.load_state_dict(
+            {key: state[key] for key in self.detector.state_dict()}, strict=True
+        )
+        print_log(f'teacher loaded from {path}', logger='current')
+
+    def _check_fit(self, path: str, state: Mapping[str, torch.Tensor]) -> None:
+        own = self.detector.state_dict()
+        missing = [key for key in own if key not in state]
+        shapes = [
+            f'{key}: {tuple(state[key].shape)} in the file, {tuple(value.shape)} in the model'
+            for key, value in own.items()
+            if key in state and state[key].shape != value.shape
+        ]
+        surplus = [key for key in state if key not in own]
+        for problem, names in (('is missing', missing), ('has another shape', shapes)):
+            if names:
+                raise ValueError(
+                    f'teacher checkpoint {path} does not fit `distill.teacher.detector`: '
+                    f'{len(names)} entries whose weight {problem}, such as {names[0]}. Train the '
+                    'teacher with the same backbone, neck, head and classes, or change the config'
+                )
+        if surplus:
+            raise ValueError(
+                f'teacher checkpoint {path} holds {len(surplus)} weights that '
+                f'`distill.teacher.detector` has no place for, such as {surplus[0]}; it is the '
+                'checkpoint of another model'
+            )
+
+
+def _strip_wrappers(key: str) -> str:
+    while key.startswith(('module.', '_orig_mod.')):
+        key = key.split('.', 1)[1]
+    return key

@@ -1,0 +1,93 @@
+"""Making the student's anchor-free predictions those of the teacher."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from ..heads.base_head import PointOutputs
+from .segment_iou_loss import segment_giou_loss
+
+
+@MODELS.register_module()
+class PointPredictionMimicLoss(BaseModule):
+    """Classes and boundaries of a dense head, point by point.
+
+    Classes: ``tau^2 * KL(sigmoid(t / tau) || sigmoid(s / tau))`` per class, with logits s and t
+    and temperature tau (Hinton et al., 2015, for independent sigmoids). Boundaries: ``1 - GIoU``
+    of the two segments of a point, or the L1 distance of their offsets. The class term is summed
+    over points and classes, the boundary term over points weighted with the teacher's confidence
+    (its highest class score), and both are divided by the summed confidence, so that they read
+    like the losses of a head per positive point.
+
+    Args:
+        temperature: tau.
+        boundary: ``'giou'`` or ``'l1'``.
+        class_weight: Factor of the class term.
+        boundary_weight: Factor of the boundary term.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        boundary: str = 'giou',
+        class_weight: float = 1.0,
+        boundary_weight: float = 1.0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if boundary not in ('giou', 'l1'):
+            raise ValueError(f"boundary must be 'giou' or 'l1', got {boundary!r}")
+        self.temperature = temperature
+        self.boundary = boundary
+        self.class_weight = class_weight
+        self.boundary_weight = boundary_weight
+
+    def forward(
+        self, student: PointOutputs, teacher: PointOutputs, masks: Tensor | None = None
+    ) -> Tensor:
+        """Compare outputs of heads with the same levels and classes.
+
+        Args:
+            student: Outputs of the student's head.
+            teacher: Outputs of the teacher's head; no gradient flows into them.
+            masks: Unused, since the outputs hold the masks of their levels.
+
+        Raises:
+            ValueError: If the shapes do not agree.
+        """
+        own, other = _flatten(student), [part.detach() for part in _flatten(teacher)]
+        if own[0].shape != other[0].shape:
+            raise ValueError(
+                f'prediction mimic: student and teacher give (points, classes) '
+                f'{tuple(own[0].shape)} and {tuple(other[0].shape)}; they need the same classes, '
+                'levels and feature stride'
+            )
+        (logits, offsets), (teacher_logits, teacher_offsets) = own, other
+        confidence = teacher_logits.sigmoid().amax(dim=1)
+        normaliser = confidence.sum().clamp(min=1)
+        soft = (teacher_logits / self.temperature).sigmoid()
+        cross = F.binary_cross_entropy_with_logits(
+            logits / self.temperature, soft, reduction='none'
+        )
+        entropy = F.binary_cross_entropy_with_logits(
+            teacher_logits / self.temperature, soft, reduction='none'
+        )
+        classes = self.temperature**2 * (cross - entropy).sum() / normaliser
+        if self.boundary == 'giou':
+            distance = segment_giou_loss(offsets, teacher_offsets)
+        else:
+            distance = (offsets - teacher_offsets).abs().mean(dim=1)
+        boundaries = (confidence * distance).sum() / normaliser
+        return self.class_weight * classes + self.boundary_weight * boundaries
+
+
+def _flatten(outputs: PointOutputs) -> tuple[Tensor, Tensor]:
+    """Logits ``(P, K)`` and offsets ``(P, 2)`` of all valid points, in float32."""
+    masks = torch.cat(outputs.masks, dim=1)
+    logits = torch.cat(outputs.cls_logits, dim=2).float().transpose(1, 2)[masks]
+    offsets = torch.cat(outputs.offsets, dim=2).float().transpose(1, 2)[masks]
+    return logits, offsets

@@ -1,0 +1,209 @@
+"""Detections against ground truth on one time line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from mmtad_decomp.postprocessing import Detections
+from mmtad_decomp.utils.atomic import atomic_write
+
+# Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.
+PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+GROUND_TRUTH = '#3A3A3A'
+_MAX_LANES = 3
+_ROW_INCHES, _PANEL_INCHES, _FRAME_INCHES = 0.42, 0.42, 0.95
+
+
+def _opacity(score: float) -> float:
+    return 0.12 + 0.88 * float(np.clip(score, 0.0, 1.0))
+
+
+def _visible(detections: Detections, score_thr: float, max_detections: int) -> Detections:
+    order = np.argsort(-detections.scores, kind='stable')
+    order = order[detections.scores[order] >= score_thr][:max_detections]
+    return Detections(*(column[order] for column in detections))
+
+
+def _lanes(segments: np.ndarray) -> np.ndarray:
+    """Lane of each segment, so that those of one lane do not overlap while lanes last.
+
+    Args:
+        segments: ``(N, 2)``, the most important first.
+    """
+    lanes = np.zeros(len(segments), dtype=np.int64)
+    for i, (start, end) in enumerate(segments):
+        before = segments[:i]
+        busy = lanes[:i][(before[:, 0] < end) & (start < before[:, 1])]
+        free = np.setdiff1d(np.arange(_MAX_LANES), busy)
+        lanes[i] = free[0] if len(free) else _MAX_LANES - 1
+    return lanes
+
+
+def _bars(
+    axes: Axes,
+    segments: np.ndarray,
+    bottom: float,
+    height: float,
+    least_width: float,
+    color: str,
+    alpha: float,
+) -> None:
+    widths = np.maximum(segments[:, 1] - segments[:, 0], least_width)
+    spans = list(zip(segments[:, 0], widths))
+    axes.broken_barh(spans, (bottom, height), facecolor=color, alpha=alpha, linewidth=0)
+    axes.broken_barh(spans, (bottom, height), facecolor='none', edgecolor=color, linewidth=0.6)
+
+
+def _draw_row(
+    axes: Axes, row: int, truth: np.ndarray, found: Detections, width: float, color: str
+) -> None:
+    """One class: ground truth in the upper half of ``[row, row + 1]``, detections below."""
+    _bars(axes, truth, row + 0.10, 0.34, width, GROUND_TRUTH, 1.0)
+    lanes = _lanes(found.segments)
+    height = 0.38 / (lanes.max() + 1 if len(lanes) else 1)
+    for i in reversed(range(len(lanes))):
+        bottom = row + 0.52 + height * lanes[i]
+        segment = found.segments[i : i + 1]
+        _bars(axes, segment, bottom, 0.86 * height, width, color, _opacity(found.scores[i]))
+
+
+def _draw_panel(
+    axes: Axes,
+    name: str,
+    truth: tuple[np.ndarray, np.ndarray],
+    found: Detections,
+    rows: Sequence[int],
+    classes: Sequence[str],
+    duration: float,
+    color: str,
+) -> None:
+    for row, label in enumerate(rows):
+        if row % 2 == 0:
+            axes.axhspan(row, row + 1, color='#F1F1F1', linewidth=0, zorder=0)
+        mine = found.labels == label
+        of_class = Detections(*(column[mine] for column in found))
+        segments = truth[0][truth[1] == label]
+        _draw_row(axes, row, segments, of_class, duration / 600, color)
+    axes.set_title(name, loc='left', fontsize=10, fontweight='bold', color=color, pad=4)
+    axes.set_xlim(0, duration)
+    axes.set_ylim(max(len(rows), 1), 0)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [classes[label] for label in rows], fontsize=9)
+    axes.tick_params(axis='y', length=0)
+    axes.tick_params(axis='x', labelsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, steps=[1, 2, 3, 5, 6, 10]))
+    axes.grid(axis='x', color='#CFCFCF', linewidth=0.5)
+    axes.set_axisbelow(True)
+    for side in ('top', 'right', 'left'):
+        axes.spines[side].set_visible(False)
+
+
+def _legend(figure: Figure) -> None:
+    grey = '#5A5A5A'
+    handles = [Patch(color=GROUND_TRUTH, label='ground truth')]
+    handles += [
+        Patch(
+            facecolor=(*(int(grey[i : i + 2], 16) / 255 for i in (1, 3, 5)), _opacity(score)),
+            edgecolor=grey,
+            linewidth=0.6,
+            label=f'score {score:g}',
+        )
+        for score in (0.1, 0.5, 1.0)
+    ]
+    figure.legend(
+        handles=handles,
+        loc='outside lower center',
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9,
+        handlelength=1.6,
+    )
+
+
+def draw_timeline(
+    gt_segments: np.ndarray,
+    gt_labels: np.ndarray,
+    detections: Mapping[str, Detections],
+    classes: Sequence[str],
+    duration: float,
+    title: str | None = None,
+    score_thr: float = 0.1,
+    max_detections: int = 200,
+) -> Figure:
+    """Draw one video: a panel for each model, in it a row for each class that occurs.
+
+    In a row the ground truth is the dark bar above, detections are the coloured bars below, the
+    more opaque the higher their score; overlapping detections of a class go to up to three lanes.
+
+    Args:
+        gt_segments: ``(K, 2)`` seconds.
+        gt_labels: ``(K,)`` int.
+        detections: Detections of each model by its name; the order is that of the panels.
+        classes: Class names in label order.
+        duration: Seconds.
+        title: Title of the figure.
+        score_thr: Detections that score lower are not drawn.
+        max_detections: At most so many of a model, the best first.
+
+    Returns:
+        A figure of its own, unknown to pyplot.
+
+    Raises:
+        ValueError: If there is no model, or the duration is not positive.
+    """
+    if not detections:
+        raise ValueError('draw_timeline needs the detections of at least one model, got none')
+    if not duration > 0:
+        raise ValueError(f'duration must be > 0 seconds, got {duration}')
+    gt_segments = np.asarray(gt_segments, dtype=np.float64).reshape(-1, 2)
+    gt_labels = np.asarray(gt_labels, dtype=np.int64).reshape(-1)
+    shown = {
+        name: _visible(found, score_thr, max_detections) for name, found in detections.items()
+    }
+    rows = np.unique(np.concatenate([gt_labels, *(found.labels for found in shown.values())]))
+    panel = max(len(rows), 1) * _ROW_INCHES + _PANEL_INCHES
+    figure = Figure(figsize=(12, len(shown) * panel + _FRAME_INCHES), layout='constrained')
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for i, (name, found) in enumerate(shown.items()):
+        color = PALETTE[i % len(PALETTE)]
+        truth = (gt_segments, gt_labels)
+        _draw_panel(axes[i], name, truth, found, rows.tolist(), classes, duration, color)
+    axes[-1].set_xlabel('time (s)', fontsize=9)
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha='left')
+    _legend(figure)
+    return figure
+
+
+def figure_to_image(figure: Figure) -> np.ndarray:
+    """Pixels of a figure: ``(H, W, 3)`` uint8 RGB."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def save_figure(figure: Figure, path: str | Path, dpi: int = 130) -> None:
+    """Write a figure atomically.
+
+    Args:
+        figure: The figure.
+        path: File; its ending gives the format (``.png``, ``.pdf``, ``.svg``).
+        dpi: Pixels per inch.
+
+    Raises:
+        ValueError: If matplotlib does not know the ending.
+    """
+    form = Path(path).suffix.lstrip('.').lower() or 'png'
+    supported = figure.canvas.get_supported_filetypes()
+    if form not in supported:
+        raise ValueError(f'{path}: unknown ending .{form}; use one of {sorted(supported)}')
+    with atomic_write(path) as file:
+        figure.savefig(file, format=form, dpi=dpi)

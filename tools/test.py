@@ -1,0 +1,61 @@
+"""Test a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmengine.config import Config
+
+from mmtad_decomp.utils import resolve_checkpoint
+from tools._cli import add_common_arguments, build_runner, load_config
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; the flags are those of MMAction2's tools."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file, or the work directory of a training')
+    parser.add_argument(
+        '--dump', help='write the raw predictions of every window to this .pkl file'
+    )
+    parser.add_argument(
+        '--dump-json', help='write the detections to this file, in ActivityNet submission format'
+    )
+    parser.add_argument('--classwise', action='store_true', help='report the AP of every class')
+    add_common_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
+    """Apply the flags of testing to the config."""
+    evaluators = cfg.test_evaluator
+    evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
+    for evaluator in evaluators:
+        if evaluator['type'] == 'TADMetric':
+            if args.dump_json is not None:
+                evaluator['dump_path'] = args.dump_json
+            if args.classwise:
+                evaluator['classwise'] = True
+    if args.dump is not None:
+        if not args.dump.endswith(('.pkl', '.pickle')):
+            raise ValueError(f'--dump must name a .pkl file, got {args.dump}')
+        evaluators.append(dict(type='DumpResults', out_file_path=args.dump))
+    cfg.test_evaluator = evaluators
+    cfg.load_from = resolve_checkpoint(args.checkpoint)
+    cfg.resume = False
+    return cfg
+
+
+def main(argv: list[str] | None = None) -> dict[str, float]:
+    """Test; returns the metrics."""
+    args = parse_args(argv)
+    cfg = merge_args(load_config(args), args)
+    return build_runner(cfg).test()
+
+
+if __name__ == '__main__':
+    main()
