@@ -47,6 +47,7 @@ _RULES: tuple[tuple[str, str], ...] = (
 _SCALE = re.compile(r'reg_head\.scale\.(\d+)\.scale')
 _REBUILT = re.compile(r'point_generator\..*|backbone\.pos_embd')
 _PER_CHANNEL = re.compile(r'.*(norm\w*\.\d+|norm[12]|_norm)\.(weight|bias)|.*\.scale')
+_LINEAR = re.compile(r'encoder\..*\.(attn\.(query|key|value|proj)|mlp\.[03])\.weight')
 
 
 class ConversionError(ValueError):
@@ -88,8 +89,11 @@ def convert_state_dict(
             if new_name is None:
                 unmatched.append(full_name)
                 continue
-            flat = _PER_CHANNEL.fullmatch(new_name)
-            converted[new_name] = (value.reshape(-1) if flat else value).clone()
+            if _PER_CHANNEL.fullmatch(new_name):
+                value = value.reshape(-1)
+            elif _LINEAR.fullmatch(new_name):
+                value = value.squeeze(-1)
+            converted[new_name] = value.clone()
     if unmatched:
         raise ConversionError(
             f'{len(unmatched)} keys are not those of an ActionFormer with convTransformer '
