@@ -1,0 +1,161 @@
+"""Time lines: what is drawn, the visualiser and the command line."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+from mmengine.visualization import LocalVisBackend
+
+from mmtad_decomp.evaluation import write_submission
+from mmtad_decomp.postprocessing import Detections
+from mmtad_decomp.structures import TADDataSample
+from mmtad_decomp.visualization import TADVisualizer, draw_timeline, figure_to_image, save_figure
+from mmtad_decomp.visualization.timeline import _lanes
+
+CLASSES = ('walk', 'sit down', 'fall')
+
+
+def detections(*rows):
+    table = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    return Detections(table[:, :2], table[:, 2], table[:, 3].astype(np.int64))
+
+
+def example(**options):
+    found = detections((1, 5, 0.9, 0), (2, 6, 0.5, 0), (50, 60, 0.05, 2))
+    return draw_timeline([[1, 4], [20, 30]], [0, 1], found_by(found), CLASSES, 100.0, **options)
+
+
+def found_by(found):
+    return {'baseline': found, 'decomposed': detections()}
+
+
+def row_names(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_one_panel_per_model_and_one_row_per_class_that_occurs():
+    figure = example(title='a video')
+    assert len(figure.axes) == 2
+    assert [axes.get_title(loc='left') for axes in figure.axes] == ['baseline', 'decomposed']
+    assert all(row_names(axes) == ['walk', 'sit down'] for axes in figure.axes)
+    assert figure.axes[0].get_xlim() == (0, 100)
+    assert row_names(example(score_thr=0.0).axes[0]) == list(CLASSES)
+    assert len(example(max_detections=1).axes[0].collections) < len(figure.axes[0].collections)
+
+
+def test_texts_do_not_overlap():
+    figure = example(title='a video with a rather long name that goes on and on')
+    figure.canvas.draw()
+    texts = [text for axes in figure.axes for text in (axes._left_title, *axes.get_yticklabels())]
+    texts += [figure._suptitle, figure.axes[-1].xaxis.label, *figure.legends[0].get_texts()]
+    boxes = [text.get_window_extent() for text in texts]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+
+
+def test_overlapping_detections_take_lanes():
+    segments = np.array([[0, 10], [5, 15], [10, 20], [0, 20], [1, 19]], dtype=float)
+    np.testing.assert_array_equal(_lanes(segments), [0, 1, 0, 2, 2])
+
+
+def test_nothing_to_draw_is_still_a_picture():
+    figure = draw_timeline([], [], {'model': detections()}, CLASSES, 10.0)
+    image = figure_to_image(figure)
+    assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
+
+
+def test_bad_arguments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='at least one model'):
+        draw_timeline([], [], {}, CLASSES, 10.0)
+    with pytest.raises(ValueError, match='duration must be > 0'):
+        draw_timeline([], [], {'m': detections()}, CLASSES, 0)
+    with pytest.raises(ValueError, match=r'unknown ending \.txt'):
+        save_figure(example(), tmp_path / 'a.txt')
+    assert not list(tmp_path.iterdir())
+
+
+def sample():
+    result = TADDataSample(metainfo=dict(video_id='v', duration=30.0, window=(0, 30)))
+    result.gt_instances = InstanceData(
+        segments=torch.tensor([[1.0, 5.0]]), labels=torch.tensor([0])
+    )
+    result.pred_instances = InstanceData(
+        segments=torch.tensor([[1.0, 6.0]]), scores=torch.tensor([0.8]), labels=torch.tensor([2])
+    )
+    return result
+
+
+def test_visualizer_writes_files_and_backends(tmp_path):
+    backend = LocalVisBackend(str(tmp_path / 'backend'))
+    visualizer = TADVisualizer(vis_backends=[backend])
+    with pytest.raises(ValueError, match='needs class names'):
+        visualizer.add_datasample('timeline', sample())
+    visualizer.dataset_meta = dict(classes=CLASSES)
+    visualizer.add_datasample('timeline', sample(), step=3)
+    (written,) = (tmp_path / 'backend').rglob('*.png')
+    assert written.name == 'timeline_3.png' and cv2.imread(str(written)).ndim == 3
+    visualizer.add_datasample('timeline', sample(), out_file=str(tmp_path / 'out.png'))
+    assert cv2.imread(str(tmp_path / 'out.png')).ndim == 3
+    with pytest.raises(ValueError, match='with pred_instances'):
+        visualizer.add_datasample('timeline', TADDataSample())
+
+
+@pytest.fixture
+def tool():
+    path = Path(__file__).parents[2] / 'tools' / 'visualizations' / 'timeline.py'
+    spec = importlib.util.spec_from_file_location('timeline_tool', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def files(tmp_path):
+    one = dict(segment=[1, 5], label='walk')
+    database = {
+        'few': dict(subset='test', duration=50, annotations=[one]),
+        'many': dict(
+            subset='test', duration=50, annotations=[one, dict(segment=[7, 9], label='fall')]
+        ),
+        'untested': dict(
+            subset='test',
+            duration=50,
+            annotations=[dict(segment=[i, i + 1], label='walk') for i in range(9)],
+        ),
+    }
+    (tmp_path / 'ann.json').write_text(json.dumps(dict(classes=CLASSES, database=database)))
+    found = dict(few=detections((1, 4, 0.9, 0)), many=detections((1, 4, 0.9, 0)))
+    write_submission(tmp_path / 'a.json', found, CLASSES)
+    return tmp_path
+
+
+def test_tool_draws_the_tested_video_with_most_instances(tool, files, capsys):
+    out = files / 'pictures' / 'a.png'
+    tool.main([f'{files}/ann.json', '--results', f'ours={files}/a.json', '--out', str(out)])
+    assert 'many: 2 instances' in capsys.readouterr().out
+    assert cv2.imread(str(out)).ndim == 3 and [p.name for p in out.parent.iterdir()] == ['a.png']
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        (['--video', 'other'], 'video "other" is not among the 3 annotated ones'),
+        (['--results', 'b=missing.json'], 'missing.json does not exist'),
+        (['--subset', 'train'], 'no video of subset'),
+    ],
+)
+def test_tool_errors_are_sentences(tool, files, more, message):
+    with pytest.raises(SystemExit, match=message):
+        tool.main([f'{files}/ann.json', '--results', f'ours={files}/a.json', *more])
+
+
+def test_tool_wants_named_results(tool, files, capsys):
+    with pytest.raises(SystemExit):
+        tool.main([f'{files}/ann.json', '--results', f'{files}/a.json'])
+    assert 'expected name=path' in capsys.readouterr().err

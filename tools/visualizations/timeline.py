@@ -1,0 +1,116 @@
+"""Draw the detections of one or more models against the ground truth of a video.
+
+Example::
+
+    python tools/visualizations/timeline.py data/fir/annotations.json \
+        --results baseline=work_dirs/baseline/detections.json \
+        --results decomposed=work_dirs/decomposed/detections.json \
+        --subset validation --out work_dirs/timeline.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmtad_decomp.evaluation import SubmissionError, load_submission
+from mmtad_decomp.postprocessing import Detections
+from mmtad_decomp.structures import AnnotationError, VideoAnnotation, load_annotations
+from mmtad_decomp.visualization import draw_timeline, save_figure
+
+
+def _named_path(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition('=')
+    if not name or not equals or not path:
+        raise argparse.ArgumentTypeError(f'expected name=path, got {text!r}')
+    return name, path
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('annotations', help='ActivityNet-style JSON with the ground truth')
+    parser.add_argument(
+        '--results',
+        metavar='NAME=PATH',
+        type=_named_path,
+        action='append',
+        required=True,
+        help='submission JSON of a model (dump_path of TADMetric) under a name; may be repeated',
+    )
+    parser.add_argument(
+        '--video',
+        help='video id (default: of the videos with results, the one with most instances)',
+    )
+    parser.add_argument('--subset', nargs='+', help='subsets to choose from (default: all)')
+    parser.add_argument('--classes', nargs='+', help='class names (default: those of the file)')
+    parser.add_argument('--ignore-labels', nargs='+', default=[], help='labels to leave out')
+    parser.add_argument('--score-thr', type=float, default=0.1, help='lowest score to draw')
+    parser.add_argument(
+        '--max-detections', type=int, default=200, help='most detections to draw of a model'
+    )
+    parser.add_argument('--out', default='timeline.png', help='picture to write (png, pdf, svg)')
+    return parser.parse_args(arguments)
+
+
+def choose_video(
+    videos: dict[str, VideoAnnotation],
+    results: dict[str, dict[str, Detections]],
+    wanted: str | None,
+) -> VideoAnnotation:
+    """The video asked for, else the one with most instances that all models have results for.
+
+    Raises:
+        SystemExit: If there is none.
+    """
+    if wanted is not None:
+        if wanted not in videos:
+            raise SystemExit(
+                f'video "{wanted}" is not among the {len(videos)} annotated ones of this subset, '
+                f'such as {", ".join(list(videos)[:3])}; correct --video or --subset'
+            )
+        return videos[wanted]
+    common = [v for v in videos.values() if all(v.video_id in found for found in results.values())]
+    if not common:
+        raise SystemExit(
+            'no annotated video has results of every model; check that --results and --subset '
+            'belong together'
+        )
+    return max(common, key=lambda video: len(video.labels))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Draw and write the picture."""
+    args = parse_args(arguments)
+    try:
+        annotations = load_annotations(
+            args.annotations, args.subset, args.classes, args.ignore_labels
+        )
+        results = {name: load_submission(path, annotations.classes) for name, path in args.results}
+    except (AnnotationError, SubmissionError) as error:
+        raise SystemExit(str(error)) from error
+    video = choose_video(annotations.videos, results, args.video)
+    nothing = Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64))
+    figure = draw_timeline(
+        video.segments,
+        video.labels,
+        {name: found.get(video.video_id, nothing) for name, found in results.items()},
+        annotations.classes,
+        video.duration,
+        title=video.video_id,
+        score_thr=args.score_thr,
+        max_detections=args.max_detections,
+    )
+    save_figure(figure, args.out)
+    print(f'{video.video_id}: {len(video.labels)} instances; written to {args.out}')
+
+
+if __name__ == '__main__':
+    main()
