@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .files import write_json
 
+_SUBSETS = ('training', 'validation', 'testing')
+
 
 def make_video_entry(
     subset: str,
@@ -49,7 +51,8 @@ def write_annotations(
 
 def census_table(database: Mapping[str, dict], classes: Sequence[str]) -> str:
     """Videos, hours and instances per subset and class, as a text table."""
-    subsets = list(dict.fromkeys(video['subset'] for video in database.values()))
+    present = dict.fromkeys(video['subset'] for video in database.values())
+    subsets = sorted(present, key=lambda s: _SUBSETS.index(s) if s in _SUBSETS else len(_SUBSETS))
     counts = {subset: Counter() for subset in subsets}
     for video in database.values():
         counts[video['subset']].update(item['label'] for item in video['annotations'])

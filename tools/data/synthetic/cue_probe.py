@@ -97,9 +97,9 @@ def load_segments(root: Path, subset: str, context: float) -> list[Segment]:
 
 def _network(channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for width in (16, 32, 64):
+    for width, stride in ((16, 1), (32, 2), (64, 1)):
         layers += [
-            nn.Conv3d(channels, width, 3, stride=(1, 2, 2), padding=1, bias=False),
+            nn.Conv3d(channels, width, 3, stride=(stride, 2, 2), padding=1, bias=False),
             nn.BatchNorm3d(width),
             nn.ReLU(inplace=True),
         ]
@@ -189,7 +189,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data', type=Path, default=Path('data/synthetic'), help='rendered set')
-    parser.add_argument('--steps', type=int, default=120, help='training steps per network')
+    parser.add_argument('--steps', type=int, default=200, help='training steps per network')
     parser.add_argument('--seeds', type=int, default=3, help='networks per input')
     parser.add_argument(
         '--context', type=float, default=0.0, help='seconds of background beside each segment'

@@ -1,0 +1,1 @@
+"""ActivityNet-1.3: annotations and videos."""

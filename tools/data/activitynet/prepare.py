@@ -1,0 +1,100 @@
+"""Prepare ActivityNet-1.3: frames or resized videos, and annotations without blocked videos.
+
+Example:
+    python tools/data/activitynet/prepare.py --annotations activity_net.v1-3.min.json \
+        --videos path/to/videos --out data/activitynet --blocked blocked.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from tools.data.common import read_json
+from tools.data.common.preparing import (
+    VideoRecord,
+    add_arguments,
+    prepare,
+    run_main,
+)
+
+
+def read_blocked(path: Path | None) -> set[str]:
+    """Ids of blocked videos: a JSON list, a JSON object with ids as keys, or one id per line.
+
+    A leading ``v_`` is ignored.
+    """
+    if path is None:
+        return set()
+    text = path.read_text(encoding='utf-8')
+    ids = json.loads(text) if text.lstrip().startswith(('[', '{')) else text.split()
+    return {str(video_id).removeprefix('v_') for video_id in ids}
+
+
+def read_activitynet(
+    source: Path, subsets: list[str], blocked: set[str]
+) -> tuple[dict[str, VideoRecord], list[str]]:
+    """Read the official annotation file.
+
+    Args:
+        source: ``activity_net.v1-3.min.json``.
+        subsets: Subsets to keep.
+        blocked: Ids to leave out.
+
+    Returns:
+        Videos by id, and all class names in alphabetical order.
+
+    Raises:
+        ValueError: If the file is malformed.
+    """
+    database = read_json(source).get('database')
+    if not isinstance(database, dict):
+        raise ValueError(f'{source}: field "database" must map video ids to videos')
+    records, labels = {}, set()
+    for video_id, video in database.items():
+        if not {'subset', 'duration', 'annotations'} <= video.keys():
+            raise ValueError(
+                f'{source}: video "{video_id}" needs the fields subset, duration and annotations'
+            )
+        labels.update(item['label'] for item in video['annotations'])
+        if video['subset'] in subsets and video_id not in blocked:
+            records[video_id] = VideoRecord(
+                video['subset'], float(video['duration']), annotations=video['annotations']
+            )
+    return records, sorted(labels)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--annotations', type=Path, required=True, help='official JSON file')
+    parser.add_argument('--blocked', type=Path, help='list of videos to leave out')
+    parser.add_argument(
+        '--subsets', nargs='+', default=['training', 'validation'], help='subsets to keep'
+    )
+    parser.add_argument('--prefix', default='v_', help="what video files' names begin with")
+    add_arguments(parser, out='data/activitynet', fps='10', short_side=110)
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert annotations and store videos; returns the exit code."""
+    blocked = read_blocked(args.blocked)
+    records, classes = read_activitynet(args.annotations, args.subsets, blocked)
+    print(f'{len(records)} videos, {len(blocked)} on the list of blocked ones')
+    return prepare(
+        args, records, classes, 'ActivityNet-1.3', lambda video_id: f'{args.prefix}{video_id}'
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    return run_main(run, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The command that data sets of downloaded videos share."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from .annotations import census_table, make_video_entry, write_annotations
+from .parallel import Failure, print_failures
+from .storing import StoredVideo, StoreSettings, store_videos
+
+_SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi', '.mov')
+# A file whose length differs by more seconds than this may not be the annotated video.
+_LENGTH_TOLERANCE = 1.0
+
+
+@dataclass
+class VideoRecord:
+    """What the original annotations say about a video.
+
+    Attributes:
+        subset: ``'training'``, ``'validation'`` or ``'testing'``.
+        duration: Seconds; None where the annotations do not say.
+        fps: Frames per second, where stated.
+        frames: Frames, where stated.
+        annotations: Objects with ``segment`` ([start, end], seconds) and ``label``.
+    """
+
+    subset: str
+    duration: float | None = None
+    fps: float | None = None
+    frames: int | None = None
+    annotations: list[dict] = field(default_factory=list)
+
+
+def _positive_fraction(text: str) -> str:
+    try:
+        valid = Fraction(text) > 0
+    except (ValueError, ZeroDivisionError):
+        valid = False
+    if not valid:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} must be a number > 0, such as 10 or 30000/1001'
+        )
+    return text
+
+
+def add_arguments(parser: argparse.ArgumentParser, out: str, fps: str, short_side: int) -> None:
+    """Add the arguments that :func:`prepare` reads, with a data set's defaults."""
+    parser.add_argument('--videos', type=Path, help='folder of the downloaded videos, searched')
+    parser.add_argument('--out', type=Path, default=Path(out), help='output folder')
+    parser.add_argument(
+        '--mode', choices=('frames', 'videos'), default='frames', help='what to store'
+    )
+    parser.add_argument(
+        '--fps', type=_positive_fraction, default=fps, help='frames per second to store'
+    )
+    parser.add_argument('--keep-fps', action='store_true', help='store every frame, ignore --fps')
+    parser.add_argument('--short-side', type=int, default=short_side, help='pixels; 0 keeps all')
+    parser.add_argument('--quality', type=int, help='JPEG quality (95) or h264 CRF (20)')
+    parser.add_argument('--workers', type=int, default=4, help='processes')
+    parser.add_argument(
+        '--annotations-only', action='store_true', help='convert annotations, touch no video'
+    )
+    parser.add_argument(
+        '--allow-missing',
+        action='store_true',
+        help='write the annotations of the videos that worked, even if others failed',
+    )
+
+
+def _settings(args: argparse.Namespace) -> StoreSettings:
+    quality = args.quality or (95 if args.mode == 'frames' else 20)
+    fps = None if args.keep_fps else args.fps
+    return StoreSettings(args.mode, fps, args.short_side or None, quality)
+
+
+def find_videos(
+    folder: Path, video_ids: Iterable[str], file_stem: Callable[[str], str] = str
+) -> tuple[dict[str, Path], list[Failure]]:
+    """Look for one file per video anywhere under ``folder``.
+
+    Args:
+        folder: Folder to search.
+        video_ids: Ids wanted.
+        file_stem: From an id to the file's name without its suffix.
+
+    Returns:
+        Files by id, and the ids without one as failures.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f'--videos {folder} is not a folder')
+    files = {p.stem: p for p in sorted(folder.rglob('*')) if p.suffix.lower() in _SUFFIXES}
+    found, missing = {}, []
+    for video_id in video_ids:
+        stem = file_stem(video_id)
+        if stem in files:
+            found[video_id] = files[stem]
+        else:
+            missing.append(Failure(video_id, f'no video file {stem}.* under {folder}'))
+    return found, missing
+
+
+def _from_records(records: Mapping[str, VideoRecord]) -> dict[str, dict]:
+    database = {}
+    for video_id, record in records.items():
+        if record.duration is None:
+            raise ValueError(
+                f'video "{video_id}": these annotations state no duration; give --videos instead '
+                'of --annotations-only'
+            )
+        entry = {
+            'subset': record.subset,
+            'duration': record.duration,
+            'fps': record.fps,
+            'frame': record.frames,
+            'annotations': record.annotations,
+        }
+        database[video_id] = {name: value for name, value in entry.items() if value is not None}
+    return database
+
+
+def _from_stored(
+    records: Mapping[str, VideoRecord], stored: Mapping[str, StoredVideo]
+) -> dict[str, dict]:
+    database, differing = {}, []
+    for video_id, video in stored.items():
+        record = records[video_id]
+        database[video_id] = make_video_entry(
+            record.subset,
+            video.duration,
+            video.fps,
+            video.frames,
+            video.path,
+            record.annotations,
+        )
+        stated = record.duration
+        if stated is not None and abs(stated - video.duration) > _LENGTH_TOLERANCE:
+            differing.append(f'{video_id} ({video.duration:.1f} s, annotation {stated:.1f} s)')
+    if differing:
+        print(f'{len(differing)} files last longer or shorter than annotated: {differing[:5]}')
+    return database
+
+
+def prepare(
+    args: argparse.Namespace,
+    records: Mapping[str, VideoRecord],
+    classes: Sequence[str],
+    version: str,
+    file_stem: Callable[[str], str] = str,
+) -> int:
+    """Store the videos, write ``annotations.json`` and print the census.
+
+    Args:
+        args: From a parser that :func:`add_arguments` prepared.
+        records: Videos by id.
+        classes: Class names in label order.
+        version: Written to the file; it names the census.
+        file_stem: From an id to the video file's name without its suffix.
+
+    Returns:
+        Exit code: 0, or 1 if a video is missing or failed.
+    """
+    failures: list[Failure] = []
+    if args.annotations_only:
+        database = _from_records(records)
+    elif args.videos is None:
+        raise ValueError('give --videos DIR, or --annotations-only to convert annotations alone')
+    else:
+        sources, failures = find_videos(args.videos, records, file_stem)
+        stored, failed = store_videos(sources, args.out, _settings(args), args.workers)
+        failures += failed
+        database = _from_stored(records, stored)
+    target = args.out / 'annotations.json'
+    if database and (args.allow_missing or not failures):
+        write_annotations(target, version, classes, database)
+        print(f'{version}\n{census_table(database, classes)}\nwritten to {args.out}')
+    elif failures:
+        print(f'{target} not written; --allow-missing leaves the failed ones out', file=sys.stderr)
+    return print_failures(failures)
+
+
+def run_main(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Run a command; errors in the input become one line on stderr and exit code 2."""
+    try:
+        return command(args)
+    except (FileNotFoundError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2

@@ -1,0 +1,1 @@
+"""THUMOS'14: annotations and videos of the temporal detection task."""
