@@ -3,7 +3,7 @@ distill = dict(
     teacher=dict(modality=dict(type='TemporalGradientInput')),
     mimics=dict(
         feature=dict(
-            loss=dict(type='FeatureMimicLoss', distance='mse', loss_weight=1.0),
+            loss=dict(type='FeatureMimicLoss', distance='mse', loss_weight=4.0),
             student=dict(source='neck'),
             teacher=dict(source='neck'),
         ),

@@ -1,5 +1,5 @@
 # Short training from scratch on a CPU: AdamW 1e-3 with warm-up and cosine, bfloat16.
-max_epochs = 12
+max_epochs = 20
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop', fp16=True)
 test_cfg = dict(type='TestLoop', fp16=True)
@@ -23,4 +23,4 @@ param_scheduler = [
     ),
 ]
 
-auto_scale_lr = dict(enable=False, base_batch_size=4)
+auto_scale_lr = dict(enable=False, base_batch_size=2)
