@@ -14,12 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tools.data.common import read_json
+from tools.data.common import read_database, run_main
 from tools.data.common.preparing import (
     VideoRecord,
     add_arguments,
     prepare,
-    run_main,
 )
 
 
@@ -51,15 +50,9 @@ def read_activitynet(
     Raises:
         ValueError: If the file is malformed.
     """
-    database = read_json(source).get('database')
-    if not isinstance(database, dict):
-        raise ValueError(f'{source}: field "database" must map video ids to videos')
+    database = read_database(source, ('subset', 'duration', 'annotations'))
     records, labels = {}, set()
     for video_id, video in database.items():
-        if not {'subset', 'duration', 'annotations'} <= video.keys():
-            raise ValueError(
-                f'{source}: video "{video_id}" needs the fields subset, duration and annotations'
-            )
         labels.update(item['label'] for item in video['annotations'])
         if video['subset'] in subsets and video_id not in blocked:
             records[video_id] = VideoRecord(

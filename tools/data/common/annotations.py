@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .files import write_json
+from .files import read_json, write_json
 
 _SUBSETS = ('training', 'validation', 'testing')
 
@@ -39,6 +39,33 @@ def make_video_entry(
             {'segment': list(item['segment']), 'label': item['label']} for item in annotations
         ],
     }
+
+
+def read_database(path: str | Path, fields: Sequence[str]) -> dict[str, dict]:
+    """Read the ``database`` of an ActivityNet-style file.
+
+    Args:
+        path: JSON file.
+        fields: Fields that every video must have.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is malformed or a video lacks a field.
+    """
+    database = read_json(path).get('database')
+    if not isinstance(database, dict):
+        raise ValueError(f'{path}: field "database" must map video ids to videos')
+    for video_id, video in database.items():
+        missing = [name for name in fields if not isinstance(video, dict) or name not in video]
+        if missing:
+            raise ValueError(f'{path}: video "{video_id}" lacks the fields {missing}; add them')
+        for i, item in enumerate(video.get('annotations', [])):
+            if not isinstance(item, dict) or not {'label', 'segment'} <= item.keys():
+                raise ValueError(
+                    f'{path}: video "{video_id}", annotations[{i}] needs "label" and "segment", '
+                    f'got {item!r}'
+                )
+    return database
 
 
 def write_annotations(

@@ -182,12 +182,3 @@ def prepare(
     elif failures:
         print(f'{target} not written; --allow-missing leaves the failed ones out', file=sys.stderr)
     return print_failures(failures)
-
-
-def run_main(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run a command; errors in the input become one line on stderr and exit code 2."""
-    try:
-        return command(args)
-    except (FileNotFoundError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2

@@ -25,7 +25,8 @@ from tools.data.common import (
     parallel_map,
     print_failures,
     probe_video,
-    read_json,
+    read_database,
+    run_main,
     write_annotations,
 )
 
@@ -89,19 +90,15 @@ def _report_clock(database: dict[str, dict], infos: dict[str, VideoInfo]) -> Non
         )
 
 
-def prepare(source: Path, out: Path, copy: bool = False, exclude_uncertain: bool = False) -> int:
-    """Check the videos of ``source``, and write annotations and videos to ``out``.
-
-    Args:
-        source: Folder with ``annotations.json`` and ``videos``.
-        out: Output folder.
-        copy: Copy the videos instead of linking them.
-        exclude_uncertain: Leave out the three videos whose timing is least certain.
+def prepare(args: argparse.Namespace) -> int:
+    """Check the videos of SRC, and write annotations and videos.
 
     Returns:
         Exit code: 0, or 1 if a video failed (nothing is written then).
     """
-    raw = read_json(source / 'annotations.json')['database']
+    source, out, exclude_uncertain = args.source, args.out, args.exclude_uncertain
+    fields = ('subset', 'duration', 'annotations')
+    raw = read_database(source / 'annotations.json', fields)
     uncertain = [key for key in raw if key.startswith(UNCERTAIN)]
     kept = {k: v for k, v in raw.items() if not (exclude_uncertain and k in uncertain)}
     paths = {key: source / 'videos' / f'{key}.mp4' for key in kept}
@@ -116,7 +113,7 @@ def prepare(source: Path, out: Path, copy: bool = False, exclude_uncertain: bool
         database[key] = make_video_entry(
             video['subset'], info.duration, float(info.fps), info.num_frames, name, instances
         )
-        _place_video(paths[key], out / name, copy)
+        _place_video(paths[key], out / name, args.copy)
     write_annotations(out / 'annotations.json', VERSION, CLASSES, database)
     _report_clock(kept, infos)
     print(census_table(database, CLASSES))
@@ -143,8 +140,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parse_args(argv)
-    return prepare(args.source, args.out, args.copy, args.exclude_uncertain)
+    return run_main(prepare, parse_args(argv))
 
 
 if __name__ == '__main__':

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.data.common import read_json
+from tools.data.common import read_database
 from tools.data.common.preparing import VideoRecord
 
 AMBIGUOUS = 'Ambiguous'
@@ -48,14 +48,10 @@ def _check_label(label: str, where: str) -> None:
 
 
 def _read_json_layout(path: Path) -> dict[str, VideoRecord]:
-    database = read_json(path).get('database')
-    if not isinstance(database, dict):
-        raise ValueError(f'{path}: field "database" must map video ids to videos')
+    database = read_database(path, ('subset', 'duration', 'annotations'))
     records = {}
     for video_id, video in database.items():
         where = f'{path}: video "{video_id}"'
-        if not {'subset', 'duration', 'annotations'} <= video.keys():
-            raise ValueError(f'{where} needs the fields subset, duration and annotations')
         items = [item for item in video['annotations'] if item['label'] != AMBIGUOUS]
         for item in items:
             _check_label(item['label'], where)

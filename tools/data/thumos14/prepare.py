@@ -13,7 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tools.data.common.preparing import add_arguments, prepare, run_main
+from tools.data.common import run_main
+from tools.data.common.preparing import add_arguments, prepare
 from tools.data.thumos14.annotations import CLASSES, EXCLUDED, read_thumos
 
 

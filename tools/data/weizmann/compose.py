@@ -28,6 +28,7 @@ from tools.data.common import (
     make_video_entry,
     parallel_map,
     print_failures,
+    run_main,
     write_annotations,
     write_json,
     write_video,
@@ -42,7 +43,7 @@ from tools.data.weizmann.planning import (
 )
 from tools.data.weizmann.rendering import ClipStore, render_frames
 
-VERSION = 'weizmann-composed-2'
+VERSION = 'weizmann-composed-3'
 DISTRACTORS = ('walk', 'side')
 
 
@@ -114,9 +115,13 @@ def _render_one(task: tuple[Path, Path, list[Piece], dict[str, Clip], list[int]]
         write_video(partial, frames, FPS, crf=18)
 
 
+def _path(video_id: str) -> str:
+    return f'videos/{video_id}.mp4'
+
+
 def _entry(video_id: str, pieces: list[Piece], subset: str) -> dict:
     _, frames = lay_out(pieces)
-    path = f'videos/{video_id}.mp4'
+    path = _path(video_id)
     return make_video_entry(subset, frames / FPS, FPS, frames, path, annotate(pieces))
 
 
@@ -165,9 +170,9 @@ def _print_census(plans: dict, folds: list[list[str]], classes: list[str], round
     )
 
 
-def compose(source: Path, args: argparse.Namespace) -> int:
+def compose(args: argparse.Namespace) -> int:
     """Compose all videos and write one annotation file per fold; returns the exit code."""
-    clips = read_clips(source)
+    clips = read_clips(args.source)
     actors = sorted({clip.actor for clip in clips})[: args.limit]
     labels = sorted({clip.label for clip in clips})
     unknown = set(args.distractors) - set(labels)
@@ -196,7 +201,13 @@ def compose(source: Path, args: argparse.Namespace) -> int:
     manifest.begin()
     by_path = {clip.path: clip for clip in clips}
     tasks = {
-        key: (source, args.out / f'videos/{key}.mp4', pieces, by_path, [args.seed, *key.encode()])
+        key: (
+            args.source,
+            args.out / f'videos/{key}.mp4',
+            pieces,
+            by_path,
+            [args.seed, *key.encode()],
+        )
         for key, pieces in plans.items()
     }
     _, failures = parallel_map(_render_one, tasks, args.workers, 'compose')
@@ -204,8 +215,7 @@ def compose(source: Path, args: argparse.Namespace) -> int:
         return print_failures(failures)
     names = _write_folds(args.out, plans, folds, classes)
     write_json(args.out / 'composition.json', _provenance(plans))
-    videos = [f'videos/{key}.mp4' for key in plans]
-    manifest.finish([*videos, *names, 'composition.json'])
+    manifest.finish([*map(_path, plans), *names, 'composition.json'])
     _print_census(plans, folds, classes, args.rounds)
     print(f'written to {args.out}')
     return 0
@@ -232,12 +242,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    args = parse_args(argv)
-    try:
-        return compose(args.source, args)
-    except (FileNotFoundError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
+    return run_main(compose, parse_args(argv))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,174 @@
+"""THUMOS'14 and ActivityNet: annotations, and videos to frames."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+from data_helpers import make_frames
+
+from mmtad_decomp.structures import load_annotations
+from tools.data.activitynet import prepare as activitynet
+from tools.data.common import probe_video, read_json, write_video
+from tools.data.thumos14 import prepare as thumos
+
+ROOT = Path(__file__).resolve().parents[2]
+IDS = [f'video_{split}_000000{i}' for split in ('validation', 'test') for i in range(1, 4)]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Official text annotations and one small video each."""
+    for folder in ('text', 'videos'):
+        (tmp_path / folder).mkdir()
+    lines = {'val': IDS[:3], 'test': IDS[3:]}
+    for split, ids in lines.items():
+        text = ''.join(f'{video_id}  1.5  3.0\n' for video_id in ids)
+        (tmp_path / 'text' / f'Diving_{split}.txt').write_text(text)
+        (tmp_path / 'text' / f'Ambiguous_{split}.txt').write_text(f'{ids[0]} 3.0 3.5\n')
+    for video_id in IDS:
+        write_video(tmp_path / 'videos' / f'{video_id}.mp4', make_frames(100, 96, 128), 25)
+    return tmp_path
+
+
+def command(source: Path, *more: str) -> list[str]:
+    paths = ['--annotations', str(source / 'text'), '--videos', str(source / 'videos')]
+    return [*paths, '--out', str(source / 'out'), '--workers', '1', '--short-side', '48', *more]
+
+
+@pytest.mark.parametrize('name', ['thumos_14_anno.json', 'thumos14_413_derived.json'])
+def test_real_annotations(shared_data: Path, tmp_path: Path, name: str):
+    path = str(shared_data / 'annotations' / 'thumos14' / name)
+    arguments = ['--annotations', path, '--out', str(tmp_path), '--annotations-only']
+    assert thumos.main(arguments) == 0
+    counts = {}
+    for subset in ('training', 'validation'):
+        census = load_annotations(tmp_path / 'annotations.json', subset).census
+        counts[subset] = (census.videos, census.instances)
+    assert counts == {'training': (200, 3003), 'validation': (211, 3325)}
+
+
+@pytest.mark.parametrize('census', [213, 212, 211, 210])
+def test_census(shared_data: Path, tmp_path: Path, census: int):
+    path = str(shared_data / 'annotations' / 'thumos14' / 'thumos14_413_derived.json')
+    arguments = ['--annotations', path, '--out', str(tmp_path), '--annotations-only']
+    assert thumos.main([*arguments, '--census', str(census)]) == 0
+    content = read_json(tmp_path / 'annotations.json')
+    tests = [v for v in content['database'].values() if v['subset'] == 'validation']
+    assert len(tests) == census
+    assert str(census) in content['version']
+
+
+def test_census_that_the_file_cannot_give(shared_data: Path, tmp_path: Path, capsys):
+    path = str(shared_data / 'annotations' / 'thumos14' / 'thumos_14_anno.json')
+    arguments = ['--annotations', path, '--out', str(tmp_path), '--annotations-only']
+    assert thumos.main([*arguments, '--census', '213']) == 2
+    assert 'video_test_0001292' in capsys.readouterr().err
+
+
+def test_frames(source: Path, capsys: pytest.CaptureFixture):
+    assert thumos.main(command(source)) == 0
+    assert '3 test videos are here' in capsys.readouterr().out
+    loaded = load_annotations(source / 'out' / 'annotations.json')
+    assert loaded.census.instances == 6, 'ambiguous segments must go'
+    for video in loaded.videos.values():
+        names = sorted(path.name for path in (source / 'out' / video.path).iterdir())
+        assert names == [f'img_{k:05d}.jpg' for k in range(1, 41)]
+        assert (video.fps, video.num_frames, video.duration) == (10.0, 40, 4.0)
+    image = cv2.imread(str(source / 'out' / video.path / 'img_00001.jpg'))
+    assert image.shape == (48, 64, 3)
+
+
+def test_resized_videos(source: Path):
+    assert thumos.main(command(source, '--mode', 'videos', '--fps', '12.5')) == 0
+    entry = read_json(source / 'out' / 'annotations.json')['database'][IDS[0]]
+    info = probe_video(source / 'out' / entry['path'])
+    assert (float(info.fps), info.num_frames, info.height) == (12.5, 50, 48)
+    assert (entry['fps'], entry['frame']) == (12.5, 50)
+
+
+def test_goes_on_after_a_kill(source: Path):
+    script = str(ROOT / 'tools' / 'data' / 'thumos14' / 'prepare.py')
+    markers = source / 'out' / '.done'
+    process = subprocess.Popen(
+        [sys.executable, script, *command(source, '--fps', '25', '--short-side', '480')],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and not list(markers.glob('*.json')):
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in markers.glob('*.json')}
+    assert 0 < len(finished) < len(IDS)
+    assert not (source / 'out' / 'annotations.json').exists()
+    assert thumos.main(command(source, '--fps', '25', '--short-side', '480')) == 0
+    assert finished == {path: path.stat().st_mtime_ns for path in finished}
+    folders = sorted(path.name for path in (source / 'out' / 'frames').iterdir())
+    assert folders == sorted(IDS), 'no half-written folder may stay'
+    assert all(len(list((source / 'out' / 'frames' / i).iterdir())) == 100 for i in IDS)
+
+
+def test_other_settings_store_again(source: Path):
+    assert thumos.main(command(source)) == 0
+    assert thumos.main(command(source, '--fps', '5')) == 0
+    assert len(list((source / 'out' / 'frames' / IDS[0]).iterdir())) == 20
+
+
+def test_failures_are_listed(source: Path, capsys: pytest.CaptureFixture):
+    (source / 'videos' / f'{IDS[0]}.mp4').unlink()
+    broken = source / 'videos' / f'{IDS[1]}.mp4'
+    broken.write_bytes(broken.read_bytes()[:2000])
+    assert thumos.main(command(source)) == 1
+    errors = capsys.readouterr().err
+    assert f'{IDS[0]}: no video file' in errors
+    assert f'{IDS[1]}: ' in errors and 'cannot be opened' in errors
+    assert not (source / 'out' / 'annotations.json').exists()
+    assert thumos.main(command(source, '--allow-missing')) == 1
+    assert len(read_json(source / 'out' / 'annotations.json')['database']) == 4
+
+
+def test_malformed_text_is_named(source: Path, capsys: pytest.CaptureFixture):
+    (source / 'text' / 'Diving_val.txt').write_text(f'{IDS[0]} 1.0\n')
+    assert thumos.main(command(source)) == 2
+    assert 'Diving_val.txt, line 1' in capsys.readouterr().err
+    assert thumos.main(command(source, '--annotations-only')) == 2
+
+
+def test_text_without_durations_needs_videos(source: Path, capsys: pytest.CaptureFixture):
+    assert thumos.main(command(source, '--annotations-only')) == 2
+    assert 'state no duration; give --videos' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('blocked', ['["b"]', 'v_b\n', '{"v_b": "why"}'])
+def test_activitynet(tmp_path: Path, blocked: str):
+    database = {
+        key: {
+            'subset': subset,
+            'duration': 4.0,
+            'annotations': [{'segment': [0.5, 2.0], 'label': label}],
+        }
+        for key, subset, label in [
+            ('a', 'training', 'Surfing'),
+            ('b', 'training', 'Archery'),
+            ('c', 'validation', 'Archery'),
+            ('d', 'testing', 'Archery'),
+        ]
+    }
+    (tmp_path / 'anet.json').write_text(json.dumps({'database': database}))
+    (tmp_path / 'blocked').write_text(blocked)
+    (tmp_path / 'videos').mkdir()
+    for key in 'ac':
+        write_video(tmp_path / 'videos' / f'v_{key}.mp4', make_frames(60), 15)
+    arguments = ['--annotations', str(tmp_path / 'anet.json'), '--out', str(tmp_path / 'out')]
+    arguments += ['--videos', str(tmp_path / 'videos'), '--blocked', str(tmp_path / 'blocked')]
+    assert activitynet.main([*arguments, '--fps', '5', '--workers', '1']) == 0
+    loaded = load_annotations(tmp_path / 'out' / 'annotations.json')
+    assert loaded.classes == ('Archery', 'Surfing')
+    assert list(loaded.videos) == ['a', 'c']
+    assert loaded.videos['a'].path == 'frames/a' and loaded.videos['a'].num_frames == 20
