@@ -1,8 +1,9 @@
 """Data sets of untrimmed videos and their pipelines."""
 
 from . import transforms
+from .frame_cache import FrameCache
 from .tad_dataset import TADDataset
-from .video_reader import FrameCache, VideoReadError, read_frames
+from .video_reader import VideoReadError, read_frames
 from .windows import (
     num_sampled_frames,
     source_frame_indices,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
+
+_MISSING_FRAMES = 2
+_MISSING_SHARE = 0.01
+"""A video may end this many frames, or this share of itself, before its annotation says."""
 
 
 class VideoReadError(RuntimeError):
@@ -22,21 +25,6 @@ def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, i
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _open(path: str | Path) -> av.container.InputContainer:
-    try:
-        container = av.open(str(path))
-    except FileNotFoundError as error:
-        raise VideoReadError(f'video {path} does not exist; check `data_root`') from error
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise VideoReadError(
-            f'video {path} cannot be read ({error}); download or extract it again'
-        ) from error
-    if not container.streams.video:
-        container.close()
-        raise VideoReadError(f'{path} has no video stream; it is not a video file')
-    return container
-
-
 def read_frames(
     path: str | Path,
     indices: Sequence[int],
@@ -45,11 +33,12 @@ def read_frames(
 ) -> np.ndarray:
     """Decode chosen frames of a video file with PyAV.
 
-    Decoding starts at the key frame before the first frame asked for.
+    Frame ``k`` is the one shown at ``k / fps`` seconds, whatever decoding begins with: a seek is
+    used only where it gives the frames that decoding from the beginning gives.
 
     Args:
         path: The video.
-        indices: Ascending frame indices; repeats are allowed.
+        indices: Ascending frame indices, at least one; repeats are allowed.
         fps: Frame rate that the annotation claims; None trusts the file's.
         short_side: Scale the shorter side to this many pixels; None keeps the size.
 
@@ -61,97 +50,130 @@ def read_frames(
             frame rate than ``fps`` by more than 1 %.
     """
     indices = np.asarray(indices, dtype=np.int64)
-    with _open(path) as container:
-        stream = container.streams.video[0]
-        stream.thread_type = 'AUTO'
-        rate = float(stream.average_rate or stream.guessed_rate or 0)
-        if fps is not None and rate and abs(rate - fps) > 0.01 * fps:
-            raise VideoReadError(
-                f'video {path} has {rate:.3f} frames per second, its annotation says "fps": '
-                f'{fps}; correct the annotation or re-encode the video'
-            )
-        size = scaled_size(stream.codec_context.width, stream.codec_context.height, short_side)
-        frames = _decode(container, stream, indices, rate or fps, size, path)
+    if not len(indices) or indices[0] < 0 or (np.diff(indices) < 0).any():
+        raise ValueError(f'indices must be ascending, >= 0 and at least one, got {indices}')
+    for start in _starting_points(int(indices[0])):
+        with _open(path) as container:
+            frames = _decode(container, path, indices, start, fps, short_side)
+        if frames is not None:
+            break
     return frames
 
 
-def _decode(container, stream, indices, rate, size, path) -> np.ndarray:
-    out = np.empty((len(indices), size[1], size[0], 3), dtype=np.uint8)
-    first, last = int(indices[0]), int(indices[-1])
-    begin = float((stream.start_time or 0) * stream.time_base)
-    if first > 0:
-        target = int((begin + max(0.0, (first - 1) / rate)) / stream.time_base)
-        container.seek(target, stream=stream)
-    filled, index, seen = 0, None, -1
+def _starting_points(first: int) -> list[int | None]:
+    """Frames to seek to, in order of trial; None, the beginning, always works.
+
+    A seek may land behind the frame asked for, because containers seek by the time of decoding.
+    """
+    return [first - back for back in (0, 16, 128) if first - back > 0] + [None]
+
+
+def _open(path: str | Path) -> av.container.InputContainer:
     try:
-        for frame in container.decode(stream):
-            if index is None or frame.pts is not None:
-                index = round((frame.time - begin) * rate) if frame.pts is not None else 0
-            else:
-                index += 1
-            seen = max(seen, index)
-            if filled < len(indices) and index >= indices[filled]:
-                pixels = frame.reformat(
-                    size[0], size[1], 'rgb24', interpolation='AREA'
-                ).to_ndarray()
-                while filled < len(indices) and index >= indices[filled]:
-                    out[filled] = pixels
-                    filled += 1
-            if index >= last:
-                break
-    except av.error.FFmpegError as error:
+        container = av.open(str(path))
+    except FileNotFoundError as error:
+        raise VideoReadError(f'video {path} does not exist; check `data_root`') from error
+    except (av.error.FFmpegError, ValueError, OSError) as error:
         raise VideoReadError(
-            f'video {path} breaks off after frame {seen} ({error}); download or extract it again'
+            f'video {path} cannot be read ({error}); download or extract it again'
         ) from error
-    if filled < len(indices) and indices[filled] - seen > 2:
+    stream = next(iter(container.streams.video), None)
+    if stream is None or stream.codec_context is None:
+        container.close()
         raise VideoReadError(
-            f'video {path} is truncated: frame {last} was asked for, the last one is {seen}; '
-            'download or extract it again, or correct "duration" in its annotation'
+            f'{path} has no video stream that can be decoded; replace it by a video file'
         )
-    if filled == 0:
-        raise VideoReadError(f'video {path} has no decodable frame; download it again')
+    return container
+
+
+def _frame_rate(stream: av.VideoStream, fps: float | None, path: str | Path) -> float:
+    """The rate that frame indices count in: the annotation's, where it agrees with the file's."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    if not rate and fps is None:
+        raise VideoReadError(
+            f'video {path} does not say its frame rate; add "fps" to its annotation'
+        )
+    if fps is not None and rate and abs(rate - fps) > 0.01 * fps:
+        raise VideoReadError(
+            f'video {path} has {rate:.3f} frames per second, its annotation says "fps": '
+            f'{fps}; correct the annotation or re-encode the video'
+        )
+    return float(fps if fps is not None else rate)
+
+
+def _check_complete(path: str | Path, last: int, last_seen: int, filled: int) -> None:
+    if not filled and last_seen < 0:
+        raise VideoReadError(f'video {path} has no decodable frame; download or extract it again')
+    if not filled or last - last_seen > max(_MISSING_FRAMES, _MISSING_SHARE * last):
+        raise VideoReadError(
+            f'video {path} is truncated: frame {last} was asked for, the last one is {last_seen}; '
+            'download or extract it again, or correct "duration" and "frame" in its annotation'
+        )
+
+
+def _decode(
+    container: av.container.InputContainer,
+    path: str | Path,
+    indices: np.ndarray,
+    start: int | None,
+    fps: float | None,
+    short_side: int | None,
+) -> np.ndarray | None:
+    """Frames ``indices``, decoded from frame ``start`` on; None where that start is too late."""
+    stream = container.streams.video[0]
+    stream.thread_type = 'AUTO'
+    rate = _frame_rate(stream, fps, path)
+    size = scaled_size(stream.codec_context.width, stream.codec_context.height, short_side)
+    out = np.empty((len(indices), size[1], size[0], 3), dtype=np.uint8)
+    scaler = av.video.reformatter.VideoReformatter()
+    filled, last_seen = 0, -1
+    try:
+        for index, frame in _frames_from(container, start, rate):
+            if start is not None and filled == 0 and last_seen < 0 and index > indices[0]:
+                return None
+            last_seen = max(last_seen, index)
+            shown = int(np.searchsorted(indices, index, side='right'))
+            if shown > filled:
+                picture = scaler.reformat(frame, *size, 'rgb24', interpolation='AREA')
+                out[filled:shown] = picture.to_ndarray()
+                filled = shown
+            if filled == len(indices):
+                return out
+    except av.error.FFmpegError as error:
+        if start is not None:
+            return None
+        raise VideoReadError(
+            f'video {path} breaks off after frame {last_seen} ({error}); download or extract it '
+            'again'
+        ) from error
+    if start is not None and not filled:
+        return None
+    _check_complete(path, int(indices[-1]), last_seen, filled)
     out[filled:] = out[filled - 1]
     return out
 
 
-class FrameCache:
-    """Decoded videos on disk, so that every video is decoded once.
+def _frames_from(
+    container: av.container.InputContainer, start: int | None, rate: float
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Frames with their indices, from the key frame at or before ``start`` on.
 
-    A video's sampled and scaled frames lie in one ``.npy`` file that windows are read from
-    through a memory map; processes and later runs share it. Files appear atomically.
-
-    Args:
-        folder: Where the files go; made when needed.
+    After a seek, frames before the first key frame are left out: in open groups of pictures they
+    refer to frames that were not decoded. Nothing is yielded where frames carry no time and can
+    only be counted from the beginning.
     """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-
-    def frames(
-        self,
-        path: str | Path,
-        indices: Sequence[int],
-        fps: float | None,
-        short_side: int | None,
-        tag: str,
-    ) -> np.ndarray:
-        """A memory map of :func:`read_frames`'s result for the whole video.
-
-        Args:
-            path: The video.
-            indices: Frames of the whole video to keep.
-            fps: See :func:`read_frames`.
-            short_side: See :func:`read_frames`.
-            tag: Tells this sampling of the video from others, in the file's name.
-        """
-        stat = os.stat(path)
-        key = f'{Path(path).stem}_{tag}_{short_side}_{stat.st_size}_{int(stat.st_mtime)}'
-        file = self.folder / f'{key}.npy'
-        if not file.exists():
-            frames = read_frames(path, indices, fps, short_side)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            partial = file.with_name(f'{key}.{os.getpid()}.tmp')
-            with open(partial, 'wb') as stream:
-                np.save(stream, frames)
-            os.replace(partial, file)
-        return np.load(file, mmap_mode='r')
+    stream = container.streams.video[0]
+    begin = float((stream.start_time or 0) * stream.time_base)
+    if start is not None:
+        container.seek(round((begin + start / rate) / stream.time_base), stream=stream)
+    index = None if start is not None else -1
+    for frame in container.decode(stream):
+        if index is None and not frame.key_frame:
+            continue
+        if frame.pts is not None:
+            index = round((frame.time - begin) * rate)
+        elif index is None:
+            return
+        else:
+            index += 1
+        yield index, frame

@@ -26,7 +26,8 @@ class VideoAnnotation:
         duration: Seconds.
         fps: Frames per second of the stored video or frames; None where the file has none.
         num_frames: Frames of the stored video; None where the file has none.
-        path: File of the video relative to the data root; None where the file has none.
+        path: File or frame folder of the video relative to the data root; None where the
+            annotation has none.
         segments: ``(K, 2)`` float64, seconds, sorted by start.
         labels: ``(K,)`` int64 indices into :attr:`AnnotationSet.classes`.
     """
@@ -89,6 +90,18 @@ def _number(value: object, where: str) -> float:
     return float(value)
 
 
+def _positive(video: dict, name: str, where: str) -> float | None:
+    """An optional number > 0; null counts as absent."""
+    if video.get(name) is None:
+        return None
+    value = _number(video[name], f'{where}: field "{name}"')
+    if value <= 0:
+        raise AnnotationError(
+            f'{where}: field "{name}" must be > 0, got {video[name]!r}; correct the file'
+        )
+    return value
+
+
 def _read_json(ann_file: str | Path) -> dict:
     try:
         content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
@@ -98,11 +111,17 @@ def _read_json(ann_file: str | Path) -> dict:
             'script under tools/data/ first'
         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AnnotationError(f'annotation file {ann_file} is not valid JSON: {error}') from error
+        raise AnnotationError(
+            f'annotation file {ann_file} is not valid JSON ({error}); correct it, or make it again'
+        ) from error
+    except OSError as error:
+        raise AnnotationError(
+            f'annotation file {ann_file} cannot be read ({error}); correct `ann_file`'
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get('database'), dict):
         raise AnnotationError(
             f'annotation file {ann_file}: field "database" must be an object that maps video ids '
-            'to videos (ActivityNet style)'
+            'to videos (ActivityNet style); correct the file'
         )
     return content
 
@@ -110,7 +129,9 @@ def _read_json(ann_file: str | Path) -> dict:
 def _raw_instances(video: dict, where: str) -> list[tuple[str, object]]:
     annotations = video.get('annotations', [])
     if not isinstance(annotations, list):
-        raise AnnotationError(f'{where}: field "annotations" must be a list, got {annotations!r}')
+        raise AnnotationError(
+            f'{where}: field "annotations" must be a list, got {annotations!r}; correct it'
+        )
     instances = []
     for i, item in enumerate(annotations):
         at = f'{where}, annotations[{i}]'
@@ -119,7 +140,8 @@ def _raw_instances(video: dict, where: str) -> list[tuple[str, object]]:
         segment = item.get('segment')
         if not isinstance(segment, (list, tuple)) or len(segment) != 2:
             raise AnnotationError(
-                f'{at}: field "segment" must be [start, end] in seconds, got {segment!r}'
+                f'{at}: field "segment" must be [start, end] in seconds, got {segment!r}; '
+                'correct the file'
             )
         start, end = (_number(t, f'{at}: field "segment"') for t in segment)
         instances.append((item['label'], (start, end)))
@@ -141,9 +163,15 @@ def _resolve_classes(
         }
         classes = sorted(labels - ignored)
     if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
-        raise AnnotationError(f'{ann_file}: "classes" must be a list of names, got {classes!r}')
-    if len(set(classes)) != len(classes):
-        raise AnnotationError(f'{ann_file}: "classes" names a class twice: {list(classes)}')
+        raise AnnotationError(
+            f'{ann_file}: "classes" must be a list of names, got {classes!r}; correct '
+            'it in the file or in the config'
+        )
+    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
+    if twice:
+        raise AnnotationError(
+            f'{ann_file}: "classes" names {twice} more than once; keep one of each'
+        )
     return tuple(classes)
 
 
@@ -183,6 +211,67 @@ def _clean(
     return segments, np.array([row[2] for row in rows], dtype=np.int64)
 
 
+def _wanted_subsets(
+    content: dict, ann_file: str | Path, subset: str | Sequence[str] | None
+) -> set[str | None]:
+    """Names of the subsets to read; every video is checked to have one that can be compared."""
+    present = set()
+    for video_id, video in content['database'].items():
+        where = f'{ann_file}: video "{video_id}"'
+        if not isinstance(video, dict):
+            raise AnnotationError(f'{where} must be an object, got {video!r}; correct the file')
+        name = video.get('subset')
+        if name is not None and not isinstance(name, str):
+            raise AnnotationError(
+                f'{where}: field "subset" must be a string, got {name!r}; correct the file'
+            )
+        present.add(name)
+    if subset is None:
+        return present
+    wanted = {subset} if isinstance(subset, str) else set(subset)
+    if wanted - present:
+        raise AnnotationError(
+            f'{ann_file}: no video is of subset {", ".join(map(repr, sorted(wanted - present)))}; '
+            f'set `subset` to one of those in the file: {sorted(map(str, present))}'
+        )
+    return wanted
+
+
+def _read_video(
+    video_id: str,
+    video: dict,
+    index: dict[str, int],
+    ignored: set[str],
+    census: Census,
+    where: str,
+) -> VideoAnnotation:
+    duration = _positive(video, 'duration', where)
+    if duration is None:
+        raise AnnotationError(f'{where}: field "duration" (seconds) is missing; add it')
+    frames, path = _positive(video, 'frame', where), video.get('path')
+    if frames is not None and frames != int(frames):
+        raise AnnotationError(
+            f'{where}: field "frame" (number of frames) must be whole, got {frames}; correct it'
+        )
+    if path is not None and not isinstance(path, str):
+        raise AnnotationError(
+            f'{where}: field "path" must be a string, got {path!r}; correct the file'
+        )
+    segments, labels = _clean(
+        _raw_instances(video, where), duration, index, ignored, census, where
+    )
+    return VideoAnnotation(
+        video_id=video_id,
+        subset=str(video.get('subset')),
+        duration=duration,
+        fps=_positive(video, 'fps', where),
+        num_frames=None if frames is None else int(frames),
+        path=path,
+        segments=segments,
+        labels=labels,
+    )
+
+
 def load_annotations(
     ann_file: str | Path,
     subset: str | Sequence[str] | None = None,
@@ -215,43 +304,22 @@ def load_annotations(
     ignored = set(ignore_labels)
     names = _resolve_classes(content, ann_file, classes, ignored)
     index = {name: i for i, name in enumerate(names)}
-    subsets = {subset} if isinstance(subset, str) else None if subset is None else set(subset)
+    wanted = _wanted_subsets(content, ann_file, subset)
     excluded, census, videos = set(exclude_videos), Census(), {}
-    seen_subsets = set()
     for video_id, video in content['database'].items():
-        where = f'{ann_file}: video "{video_id}"'
-        if not isinstance(video, dict):
-            raise AnnotationError(f'{where} must be an object, got {video!r}')
-        seen_subsets.add(video.get('subset'))
-        if subsets is not None and video.get('subset') not in subsets:
+        if video.get('subset') not in wanted:
             continue
         if video_id in excluded:
             census.excluded_videos += 1
             continue
-        if 'duration' not in video:
-            raise AnnotationError(f'{where}: field "duration" (seconds) is missing; add it')
-        duration = _number(video['duration'], f'{where}: field "duration"')
-        if duration <= 0:
-            raise AnnotationError(f'{where}: field "duration" must be > 0, got {duration}')
-        fps, frames = video.get('fps'), video.get('frame')
-        instances = _raw_instances(video, where)
-        segments, labels = _clean(instances, duration, index, ignored, census, where)
-        videos[video_id] = VideoAnnotation(
-            video_id=video_id,
-            subset=str(video.get('subset')),
-            duration=duration,
-            fps=None if fps is None else _number(fps, f'{where}: field "fps"'),
-            num_frames=None if frames is None else int(_number(frames, f'{where}: field "frame"')),
-            path=video.get('path'),
-            segments=segments,
-            labels=labels,
-        )
+        where = f'{ann_file}: video "{video_id}"'
+        videos[video_id] = _read_video(video_id, video, index, ignored, census, where)
         census.videos += 1
-        census.instances += len(labels)
-        census.videos_without_instances += not len(labels)
+        census.instances += len(videos[video_id].labels)
+        census.videos_without_instances += not len(videos[video_id].labels)
     if not videos:
         raise AnnotationError(
-            f'{ann_file}: no video of subset {subset!r}; the file has the subsets '
-            f'{sorted(map(str, seen_subsets))}'
+            f'{ann_file}: no video of subset {subset!r} is left, {census.excluded_videos} are '
+            'excluded; correct `exclude_videos` or the file'
         )
     return AnnotationSet(str(ann_file), names, videos, census)

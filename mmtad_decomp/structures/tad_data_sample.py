@@ -7,7 +7,7 @@ class TADDataSample(BaseDataElement):
     """Annotations and detections of one window.
 
     Fields (segments are in seconds from the start of the whole video):
-        gt_instances: ``segments`` (K, 2) float32 and ``labels`` (K,) int64.
+        gt_instances: ``segments`` (K, 2) float64 and ``labels`` (K,) int64.
         pred_instances: ``segments`` (M, 2), ``scores`` (M,) and ``labels`` (M,).
 
     Meta information set by :class:`~mmtad_decomp.datasets.TADDataset`:

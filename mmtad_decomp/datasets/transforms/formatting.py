@@ -20,7 +20,7 @@ class PackTADInputs(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Pack the window."""
+        """Pack the window; times stay float64, so that they lose nothing on the way."""
         inputs = {}
         for key in ('frames', 'flow'):
             if key in results:
@@ -30,6 +30,11 @@ class PackTADInputs(BaseTransform):
         if 'features' in results:
             inputs['features'] = torch.from_numpy(np.ascontiguousarray(results['features']))
             num_steps = results['features'].shape[1]
+        if not inputs:
+            raise ValueError(
+                f'video "{results["video_id"]}": nothing to pack; put a loader (LoadVideoFrames, '
+                'LoadFrameFolder or LoadFeatures) before PackTADInputs in the pipeline'
+            )
         sample = TADDataSample(
             metainfo=dict(
                 video_id=results['video_id'],
@@ -40,7 +45,7 @@ class PackTADInputs(BaseTransform):
             )
         )
         sample.gt_instances = InstanceData(
-            segments=torch.as_tensor(results['segments'], dtype=torch.float32).reshape(-1, 2),
+            segments=torch.as_tensor(results['segments'], dtype=torch.float64).reshape(-1, 2),
             labels=torch.as_tensor(results['labels'], dtype=torch.int64),
         )
         return dict(inputs=inputs, data_samples=sample)
