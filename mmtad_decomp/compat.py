@@ -14,7 +14,7 @@ import numpy as np
 from packaging.specifiers import SpecifierSet
 
 REQUIRED_VERSIONS = {
-    'torch': '>=2.0',
+    'torch': '>=2.6',
     'mmengine': '>=0.10,<1.0',
     'mmcv': '>=2.0.0,<2.2.0',
     'mmaction2': '>=1.2.0,<1.3',
@@ -140,9 +140,29 @@ def _admit_own_configs() -> None:
     Config._get_cfg_path = staticmethod(resolve_with_scope)
 
 
+def _distribute_without_gpus() -> None:
+    """MMEngine selects a CUDA device for every process, with gloo on the CPU as well."""
+    import torch
+    from mmengine.dist import utils
+
+    if getattr(utils._init_dist_pytorch, '_mended', False):
+        return
+    with_gpus = utils._init_dist_pytorch
+
+    def init_dist(backend: str, init_backend: str = 'torch', **kwargs) -> None:
+        if torch.cuda.is_available() or backend != 'gloo':
+            with_gpus(backend, init_backend=init_backend, **kwargs)
+        else:
+            torch.distributed.init_process_group(backend=backend, **kwargs)
+
+    init_dist._mended = True
+    utils._init_dist_pytorch = init_dist
+
+
 def apply() -> None:
     """Apply every mend."""
     _alias_removed_numpy_names()
     _provide_missing_drn()
     _disable_multimodal_models()
     _admit_own_configs()
+    _distribute_without_gpus()

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+import torch
 from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
@@ -53,7 +54,16 @@ def load_config(args: argparse.Namespace) -> Config:
         path = Path(args.config)
         cfg.work_dir = str(Path('work_dirs', path.resolve().parent.name, path.stem))
     check_config(cfg)
+    if args.launcher != 'none' and not torch.cuda.is_available():
+        distribute_over_cpus(cfg)
     return cfg
+
+
+def distribute_over_cpus(cfg: Config) -> None:
+    """Processes without GPUs talk over gloo, and their models have no device ids."""
+    cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
+    wrapper = cfg.get('model_wrapper_cfg') or dict(type='MMDistributedDataParallel')
+    cfg.model_wrapper_cfg = {**wrapper, 'device_ids': None}
 
 
 def build_runner(cfg: Config) -> Runner:

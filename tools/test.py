@@ -9,8 +9,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
-from mmtad_decomp.utils import resolve_checkpoint
+from mmtad_decomp.utils import CheckpointError, resolve_checkpoint
 from tools._cli import add_common_arguments, build_runner, load_config
 
 
@@ -50,11 +51,32 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
+def load_strictly(runner: Runner, checkpoint: str) -> None:
+    """Load a checkpoint that must fit; MMEngine would test what it leaves at random.
+
+    Raises:
+        CheckpointError: If weights are missing, left over or of another shape.
+    """
+    try:
+        runner.load_checkpoint(checkpoint, strict=True)
+    except RuntimeError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        shown = ' '.join(lines[:3])
+        raise CheckpointError(
+            f'checkpoint {checkpoint} does not fit the model of {runner.cfg.filename}; test it '
+            f'with the config that it was trained with ({shown[:400]})'
+        ) from error
+
+
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Test; returns the metrics."""
     args = parse_args(argv)
     cfg = merge_args(load_config(args), args)
-    return build_runner(cfg).test()
+    runner = build_runner(cfg)
+    load_strictly(runner, cfg.load_from)
+    return runner.test()
 
 
 if __name__ == '__main__':

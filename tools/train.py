@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
 
+from mmtad_decomp.utils import ConfigError, resolve_checkpoint
 from tools._cli import add_common_arguments, build_runner, load_config
 
 
@@ -23,7 +24,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--resume',
         nargs='?',
         const='auto',
-        help='checkpoint to resume from; without a value, the latest one in the work directory',
+        help='checkpoint (or work directory) to resume from; without a value, the latest one in '
+        'the work directory',
     )
     parser.add_argument(
         '--amp', action='store_true', help='mixed precision: bfloat16 on the CPU, float16 on GPUs'
@@ -57,8 +59,13 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
                 cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.resume is not None:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.load_from = None if args.resume == 'auto' else resolve_checkpoint(args.resume)
     if args.auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise ConfigError(
+                f'{cfg.filename}: --auto-scale-lr needs `auto_scale_lr.base_batch_size`, the '
+                'batch size over all GPUs that the learning rate is for'
+            )
         cfg.auto_scale_lr.enable = True
     randomness = cfg.get('randomness') or {}
     if args.seed is not None:

@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
+from collections.abc import Callable, Iterator
 
+import mmaction.registry as mmaction_registry
+import mmengine.registry as mmengine_registry
 from mmengine.config import Config
+from mmengine.registry import Registry
 from mmengine.runner import Runner
 
-_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-_READ_ELSEWHERE = ('runner_type', 'custom_imports', 'auto_scale_lr', 'compile')
+_READ_ELSEWHERE = (
+    'activation_checkpointing',
+    'auto_scale_lr',
+    'compile',
+    'custom_imports',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'runner_type',
+    'sync_bn',
+)
+# What builders take out of a dict before the class named in it is called.
+_TAKEN_BY_BUILDERS = (
+    'type',
+    '_scope_',
+    'constructor',
+    'convert_to_iter_based',
+    'paramwise_cfg',
+    'priority',
+)
 
 
 class ConfigError(ValueError):
@@ -23,11 +45,11 @@ def runner_keys() -> set[str]:
 
 
 def check_config(cfg: Config) -> None:
-    """Find misspelt top-level keys and missing parts.
+    """Find misspelt keys and missing parts.
 
-    A config may hold variables of its own (``num_classes``), which the Runner ignores; so a key is
-    taken for a mistake if it is nearly the name of one that the Runner reads and the rightly
-    spelt key is not there.
+    A config may hold variables of its own (``num_classes``), which the Runner ignores; so a
+    top-level key is taken for a mistake if it is nearly the name of one that the Runner reads.
+    Below, every dict with a ``type`` is compared with the constructor that this names.
 
     Raises:
         ConfigError: If a key is misspelt, or the model is missing.
@@ -35,23 +57,120 @@ def check_config(cfg: Config) -> None:
     known = runner_keys()
     name = cfg.filename or 'config'
     for key in cfg:
-        if key in known:
-            continue
-        close = difflib.get_close_matches(key, known - set(cfg), n=1, cutoff=0.85)
-        if close:
+        close = difflib.get_close_matches(key, known, n=1, cutoff=0.85)
+        if close and key not in known:
             raise ConfigError(f'{name}: unknown key `{key}`; did you mean `{close[0]}`?')
     if 'model' not in cfg:
         raise ConfigError(f'{name}: key `model` is missing; is this a base config?')
+    for key in cfg:
+        if key in known:
+            for path, node in _typed_dicts(key, cfg[key]):
+                _check_arguments(name, path, node)
 
 
-def explain_build_error(cfg: Config, error: TypeError) -> ConfigError:
+def accepted_arguments(target: Callable) -> tuple[set[str], bool]:
+    """Names of the arguments that a class or function takes.
+
+    Returns:
+        The names, and whether it may take others too. A class that hands ``**kwargs`` on to its
+        base is taken to accept the base's arguments.
+    """
+    if not inspect.isclass(target):
+        parameters = inspect.signature(target).parameters.values()
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        return {p.name for p in parameters}, open_ended
+    names: set[str] = set()
+    open_ended = False
+    for base in target.__mro__:
+        init = base.__dict__.get('__init__')
+        if init is None or base is object:
+            continue
+        parameters = inspect.signature(init).parameters.values()
+        names |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+        open_ended = True
+    return names - {'self'}, open_ended
+
+
+def _typed_dicts(path: str, node: object) -> Iterator[tuple[str, dict]]:
+    """Dicts with a ``type`` and their paths; builders' own ``norm_cfg`` and the like are not."""
+    if isinstance(node, dict):
+        if 'type' in node:
+            yield path, node
+        for key, value in node.items():
+            if not str(key).endswith('_cfg'):
+                yield from _typed_dicts(f'{path}.{key}', value)
+    elif isinstance(node, (list, tuple)):
+        for index, value in enumerate(node):
+            yield from _typed_dicts(f'{path}[{index}]', value)
+
+
+def _registered(kind: object) -> list[Callable]:
+    """Every class or function of that name in the registries, or ``kind`` itself."""
+    if not isinstance(kind, str):
+        return [kind] if callable(kind) else []
+    roots = {**vars(mmengine_registry), **vars(mmaction_registry)}.values()
+    found = (root.module_dict.get(kind) for root in roots if isinstance(root, Registry))
+    return [target for target in found if target is not None]
+
+
+def _check_arguments(file: str, path: str, node: dict) -> None:
+    """Compare a dict's keys with what the classes of its ``type`` take."""
+    targets = _registered(node['type'])
+    complaints = []
+    for target in targets:
+        try:
+            names, open_ended = accepted_arguments(target)
+        except (TypeError, ValueError):  # a built-in without a signature
+            return
+        unknown = [key for key in node if key not in names and key not in _TAKEN_BY_BUILDERS]
+        for key in unknown:
+            close = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
+            if close or not open_ended:
+                mend = f'did you mean `{close[0]}`?' if close else f'it takes {sorted(names)}'
+                complaints.append(
+                    f'{file}: unknown key `{path}.{key}` of {target.__name__}; {mend}'
+                )
+                break
+        else:
+            return
+    if complaints:
+        raise ConfigError(complaints[0])
+
+
+def explain_build_error(cfg: Config, error: TypeError) -> Exception:
     """Turn a constructor's complaint about an argument into one about the config.
 
     Args:
         cfg: The config that was built from.
-        error: What MMEngine's registry raised: it names the class and the argument.
+        error: What was raised: it names the constructor and the argument.
+
+    Returns:
+        A :class:`ConfigError` if the error is about an argument, else the error itself.
     """
+    match = re.search(r"(\w+)\.__init__\(\) (got an unexpected|missing).*?'(\w+)'", str(error))
+    if match is None:
+        return error
+    owner, problem, key = match.groups()
+    mend = f'add `{key}`'
+    if problem != 'missing':
+        names = set().union(*(accepted_arguments(t)[0] for t in _registered(owner)))
+        close = difflib.get_close_matches(key, names, n=1)
+        mend = f'did you mean `{close[0]}`?' if close else f'remove `{key}`'
+    places = [path for path in _paths(cfg.to_dict()) if path.rpartition('.')[2] == key]
     return ConfigError(
-        f'{cfg.filename or "config"}: {error}. Correct or remove that key in the config of the '
-        'class named above'
+        f'{cfg.filename or "config"}: {error}; {mend}'
+        + (f' (key {", ".join(f"`{path}`" for path in places)})' if places else '')
     )
+
+
+def _paths(node: object, path: str = '') -> Iterator[str]:
+    """Dotted paths of all keys."""
+    items = node.items() if isinstance(node, dict) else ()
+    if isinstance(node, (list, tuple)):
+        items = enumerate(node)
+    for key, value in items:
+        below = f'{path}.{key}' if path else str(key)
+        yield below
+        yield from _paths(value, below)

@@ -12,20 +12,23 @@ from mmengine.runner import Runner
 class DistillScheduleHook(Hook):
     """Change the factors of a distiller's losses linearly over epochs, and log them.
 
-    Each factor goes from ``start`` at the beginning of epoch ``begin`` to ``stop`` at the beginning
-    of epoch ``end``, iteration by iteration, and stays constant before and after. Every factor is
-    logged as ``factor_<name>`` beside the losses that it multiplies.
+    Each factor goes from ``start`` at the beginning of epoch ``begin`` to ``stop`` at the
+    beginning of epoch ``end``, iteration by iteration, and is constant before and after. Every
+    factor is logged as ``factor_<name>`` beside the losses that it multiplies.
 
     Args:
         schedule: Maps names in :attr:`CrossModalDistiller.loss_factors` (the mimics, and ``app``)
             to ``dict(start=0.0, stop=1.0, begin=0, end=5)``.
+
+    Raises:
+        ValueError: If a ramp has other keys, no ``end``, or ends before it begins.
     """
 
     def __init__(self, schedule: dict[str, dict] | None = None) -> None:
         self.schedule = dict(schedule or {})
         for name, ramp in self.schedule.items():
             unknown = set(ramp) - {'start', 'stop', 'begin', 'end'}
-            if unknown or ramp['end'] < ramp.get('begin', 0):
+            if unknown or 'end' not in ramp or ramp['end'] < ramp.get('begin', 0):
                 raise ValueError(
                     f'DistillScheduleHook: schedule[{name!r}] needs start, stop, begin and end '
                     f'with begin <= end, got {dict(ramp)}'

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from mmaction.registry import OPTIM_WRAPPERS
 from mmengine.optim import OptimWrapper
 from torch import nn
-
-from mmaction.registry import OPTIM_WRAPPERS
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from mmaction.models.backbones.resnet_tsm import TemporalShift
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -25,7 +28,9 @@ class VideoEncoder(BaseModule):
         chunk_size: Windows that run through the backbone at once; None runs all. With BatchNorm
             in training mode its statistics are those of a chunk.
         with_cp: Recompute each chunk's activations in the backward pass instead of keeping them.
-            (MMAction2's backbones have a ``with_cp`` of their own that does so block by block.)
+            BatchNorm's running statistics are updated once, in the first pass. (MMAction2's
+            backbones have a ``with_cp`` of their own that does so block by block and updates
+            them twice.)
         channels_last: Keep frames and weights in channels-last memory order.
         freeze_norm: BatchNorm stays in eval mode and its affine parameters get no gradient.
         init_cfg: ``dict(type='Pretrained', checkpoint=file)`` loads a recognizer's checkpoint,
@@ -64,15 +69,40 @@ class VideoEncoder(BaseModule):
 
         Raises:
             FileNotFoundError: If that checkpoint is a local file that does not exist.
+            ValueError: If it does not hold every weight of the backbone.
         """
-        path = (self.init_cfg or {}).get('checkpoint')
-        if path is not None and '://' not in path and not os.path.isfile(path):
+        configs = self.init_cfg if isinstance(self.init_cfg, (list, tuple)) else [self.init_cfg]
+        for config in configs:
+            if config and config.get('checkpoint') is not None and not self.is_init:
+                self._check_pretrained(config['checkpoint'], config.get('prefix'))
+        super().init_weights()
+
+    def _check_pretrained(self, path: str, prefix: str | None) -> None:
+        """Refuse a checkpoint that MMEngine would load in part or not at all, without a word."""
+        if '://' not in path and not os.path.isfile(path):
             raise FileNotFoundError(
                 f'pretrained weights {path} of the backbone do not exist: download them (see '
                 'docs/en/user_guides/train_test.md) or set `backbone.init_cfg=None` to train from '
                 'scratch'
             )
-        super().init_weights()
+        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+        found = content.get('state_dict', content)
+        start = '' if prefix is None else prefix.rstrip('.') + '.'
+        own = self.state_dict()
+        missing = [key for key in own if start + key not in found]
+        missing = [key for key in missing if not key.endswith('num_batches_tracked')]
+        misfits = [
+            key
+            for key, value in own.items()
+            if start + key in found and found[start + key].shape != value.shape
+        ]
+        for problem, names in (('not in it', missing), ('of another shape', misfits)):
+            if names:
+                raise ValueError(
+                    f'pretrained weights {path} do not fit the backbone: {len(names)} of '
+                    f"{len(own)} entries are {problem}, such as {names[0]}. Name a recognizer's "
+                    'checkpoint with the same backbone (same depth, same shift)'
+                )
 
     def train(self, mode: bool = True) -> VideoEncoder:
         """Set the mode; frozen norms stay in eval mode."""
@@ -98,12 +128,30 @@ class VideoEncoder(BaseModule):
         chunks = frames.split(self.chunk_size or len(frames))
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
         feats = [
-            checkpoint(self._encode, chunk, use_reentrant=False)
+            checkpoint(self._encode, chunk, use_reentrant=False, context_fn=self._contexts)
             if recompute
             else self._encode(chunk)
             for chunk in chunks
         ]
         return torch.cat(feats) * masks[:, None], masks
+
+    def _contexts(self) -> tuple:
+        """What surrounds the first pass and the recomputation."""
+        return nullcontext(), self._keep_running_stats()
+
+    @contextmanager
+    def _keep_running_stats(self) -> Iterator[None]:
+        """Let BatchNorm compute as in training without moving its running statistics."""
+        norms = [norm for norm in self._norms() if norm.training and norm.track_running_stats]
+        before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+        for norm in norms:
+            norm.momentum = 0.0
+        try:
+            yield
+        finally:
+            for norm, (momentum, batches) in zip(norms, before):
+                norm.momentum = momentum
+                norm.num_batches_tracked.copy_(batches)
 
     def _encode(self, frames: Tensor) -> Tensor:
         windows, steps = frames.shape[:2]

@@ -30,6 +30,9 @@ class DecomposedDetector(TADDetector):
         appearance_weight: ``w_app``.
         shared_head: False leaves the shared head out, as in a published model, which can only be
             tested.
+
+    Raises:
+        ValueError: If the head's config does not name its ``in_channels``.
     """
 
     def __init__(
@@ -42,7 +45,12 @@ class DecomposedDetector(TADDetector):
     ) -> None:
         base = copy.deepcopy(dict(detector))
         base.pop('type')
+        init_cfg = base.pop('init_cfg', None) if init_cfg is None else init_cfg
         head = base['head']
+        if 'in_channels' not in head:
+            raise ValueError(
+                'DecomposedDetector: `detector.head` needs `in_channels`, the width of a branch'
+            )
         width = head['in_channels']
         branch = base.pop('neck', None) or dict(
             type='TemporalProjection', in_channels=width, out_channels=width

@@ -11,6 +11,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
+from ..detectors import DecomposedDetector
 from .recorder import OutputRecorder
 from .teacher import FrozenTeacher
 
@@ -49,13 +50,19 @@ class CrossModalDistiller(BaseModel):
         distill: ``teacher``: ``dict(detector=..., modality=..., allow_pickle=False)``. Without
             ``detector``, the teacher is the student's base detector; ``modality`` replaces the
             input module of its data preprocessor. ``mimics``: maps names to
-            ``dict(loss=..., student=recorder, teacher=recorder)``, a recorder being
-            ``dict(source=..., call=-1, item=None)``, see :class:`OutputRecorder`.
+            ``dict(loss=..., student=recorder, teacher=recorder, masks=recorder)``, a recorder
+            being ``dict(source=..., call=-1, item=None)``, see :class:`OutputRecorder`. ``masks``
+            reads the masks of the compared features from the student; without it they are the
+            input's, or None where the student's input has none.
         teacher_checkpoint: The teacher's checkpoint file, or the work directory of its training.
 
     Attributes:
-        loss_factors: Factor of each mimic's loss and, under ``'app'``, of the student's losses on
-            its appearance branch. A hook may change them while training runs.
+        loss_factors: Factor of each mimic's loss and, where the student is a
+            :class:`DecomposedDetector`, under ``'app'`` of its losses on the appearance branch. A
+            hook may change them while training runs.
+
+    Raises:
+        ValueError: If ``distill`` is incomplete, has unknown keys or names a missing module.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class CrossModalDistiller(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         distill = copy.deepcopy(dict(distill))
+        _check_keys('distill', distill, {'teacher', 'mimics'})
         student_model = MODELS.build(student)
         teacher = FrozenTeacher(
             checkpoint=teacher_checkpoint, **self._teacher_config(student, distill['teacher'])
@@ -79,22 +87,42 @@ class CrossModalDistiller(BaseModel):
         self.student = student_model
         self._hidden = [teacher]
         self.mimics = nn.ModuleDict()
-        self._recorders: dict[str, tuple[OutputRecorder, OutputRecorder]] = {}
+        self._recorders: dict[str, dict[str, OutputRecorder]] = {}
         for name, mimic in distill['mimics'].items():
+            _check_keys(f'distill.mimics.{name}', mimic, {'loss', 'student', 'teacher'}, {'masks'})
             self.mimics[name] = MODELS.build(mimic['loss'])
-            self._recorders[name] = (
-                OutputRecorder(self.student, **mimic['student']),
-                OutputRecorder(teacher.detector, **mimic['teacher']),
-            )
-        self.loss_factors = dict.fromkeys(['app', *self.mimics], 1.0)
+            self._recorders[name] = {
+                part: self._recorder(name, part, recorder)
+                for part, recorder in mimic.items()
+                if part != 'loss'
+            }
+        scheduled = ['app'] if isinstance(self.student, DecomposedDetector) else []
+        if set(scheduled) & set(self.mimics):
+            raise ValueError("distill.mimics: 'app' names the appearance losses; rename the mimic")
+        self.loss_factors = dict.fromkeys([*scheduled, *self.mimics], 1.0)
+
+    def _recorder(self, name: str, part: str, config: dict) -> OutputRecorder:
+        where = f'distill.mimics.{name}.{part}'
+        _check_keys(where, config, {'source'}, {'call', 'item'})
+        model = self.teacher.detector if part == 'teacher' else self.student
+        try:
+            return OutputRecorder(model, **config)
+        except ValueError as error:
+            raise ValueError(f'{where}: {error}') from error
 
     @staticmethod
     def _teacher_config(student: dict, teacher: dict) -> dict[str, Any]:
         teacher = dict(teacher)
+        _check_keys('distill.teacher', teacher, set(), {'detector', 'modality', 'allow_pickle'})
         detector = teacher.pop('detector', None) or student.get('detector', student)
         detector = copy.deepcopy(dict(detector))
         modality = teacher.pop('modality', None)
         if modality is not None:
+            if 'data_preprocessor' not in detector:
+                raise ValueError(
+                    'distill.teacher.modality: the teacher has no `data_preprocessor` whose input '
+                    'it could replace; give the detector one, or name distill.teacher.detector'
+                )
             detector['data_preprocessor']['modality'] = modality
         return dict(detector=detector, **teacher)
 
@@ -128,23 +156,58 @@ class CrossModalDistiller(BaseModel):
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
             teacher_batch: The teacher's keyword arguments; needed in mode ``'loss'``.
             **kwargs: Further keyword arguments of the student, such as ``masks``.
+
+        Raises:
+            ValueError: If a mimic's loss has the name of one of the student's.
+            RuntimeError: If there is no teacher's batch, or a recorder finds no output.
         """
         batch = dict(inputs=inputs, data_samples=data_samples, **kwargs)
         if mode != 'loss':
             return self.student(**batch, mode=mode)
-        with ExitStack() as stack:
-            for recorder in (r for pair in self._recorders.values() for r in pair):
-                stack.enter_context(recorder.recording())
-            with torch.no_grad():
-                self.teacher.detector(**teacher_batch, mode='tensor')
-            losses = dict(self.student(**batch, mode='loss'))
-        for key in losses:
-            if key.startswith('app_'):
-                losses[key] = losses[key] * self.loss_factors['app']
+        if teacher_batch is None:
+            raise RuntimeError(
+                "mode 'loss' needs `teacher_batch`; the model's data_preprocessor makes it when "
+                'called with training=True'
+            )
+        recorders = [r for parts in self._recorders.values() for r in parts.values()]
+        try:
+            with ExitStack() as stack:
+                for recorder in recorders:
+                    stack.enter_context(recorder.recording())
+                with torch.no_grad():
+                    self.teacher.detector(**teacher_batch, mode='tensor')
+                losses = dict(self.student(**batch, mode='loss'))
+            return self._add_mimics(losses, kwargs.get('masks'))
+        finally:
+            for recorder in recorders:
+                recorder.clear()
+
+    def _add_mimics(self, losses: dict[str, Tensor], masks: Tensor | None) -> dict[str, Tensor]:
+        """Scale the appearance losses and add the mimics'."""
+        if 'app' in self.loss_factors:
+            for key in losses:
+                if key.startswith('app_'):
+                    losses[key] = losses[key] * self.loss_factors['app']
         for name, mimic in self.mimics.items():
-            own, other = self._recorders[name]
-            loss = mimic(own.output(), other.output(), kwargs.get('masks'))
+            if f'loss_{name}' in losses:
+                raise ValueError(
+                    f'distill.mimics: the student has a loss `loss_{name}` of its own; rename '
+                    f'the mimic {name!r}'
+                )
+            parts = self._recorders[name]
+            valid = parts['masks'].output() if 'masks' in parts else masks
+            loss = mimic(parts['student'].output(), parts['teacher'].output(), valid)
             losses[f'loss_{name}'] = loss * self.loss_factors[name]
-            own.clear()
-            other.clear()
         return losses
+
+
+def _check_keys(
+    where: str, config: dict, needed: set[str], optional: set[str] | frozenset = frozenset()
+) -> None:
+    """Raise ``ValueError`` where keys of a config are missing or unknown."""
+    missing, unknown = sorted(needed - set(config)), sorted(set(config) - needed - optional)
+    if missing or unknown:
+        raise ValueError(
+            f'{where} lacks {missing} and has unknown keys {unknown}; it takes '
+            f'{sorted(needed | optional)}'
+        )

@@ -18,7 +18,9 @@ class _TemporalAttention(BaseModule):
     def __init__(self, channels: int, num_heads: int, window: int | None) -> None:
         super().__init__()
         if channels % num_heads:
-            raise ValueError(f'channels ({channels}) must be a multiple of num_heads ({num_heads})')
+            raise ValueError(
+                f'channels ({channels}) must be a multiple of num_heads, got {num_heads}'
+            )
         self.num_heads = num_heads
         self.window = window
         self.query = nn.Conv1d(channels, channels, 1)
@@ -99,7 +101,7 @@ class DiffAttentionFusion(BranchFusion):
     def enhance(self, appearance: Tensor, motion: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Exchange the gated difference."""
         valid = masks[:, None]
-        difference = (motion - appearance) * valid
+        difference = (motion - appearance).masked_fill(~valid, 0)
         steps = valid.sum(dim=2, keepdim=True).clamp(min=1)
         exchange = torch.tanh(difference.sum(dim=2, keepdim=True) / steps) * difference
         return appearance + exchange, motion - exchange

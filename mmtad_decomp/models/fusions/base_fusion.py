@@ -32,7 +32,7 @@ class BranchFusion(BaseModule):
             ``(N, D, T)``, zero at masked steps.
         """
         enhanced = self.enhance(appearance, motion, masks)
-        return self.merge(torch.cat(enhanced, dim=1)) * masks[:, None]
+        return self.merge(torch.cat(enhanced, dim=1)).masked_fill(~masks[:, None], 0)
 
     def enhance(self, appearance: Tensor, motion: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """The enhanced branches ``f~_a`` and ``f~_m``, each ``(N, D, T)``."""

@@ -31,4 +31,4 @@ class SumFusion(BaseModule):
 
     def forward(self, appearance: Tensor, motion: Tensor, masks: Tensor) -> Tensor:
         """Two ``(N, D, T)`` and ``(N, T)`` masks to ``(N, D, T)``."""
-        return (appearance + motion) * masks[:, None]
+        return (appearance + motion).masked_fill(~masks[:, None], 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
@@ -34,13 +35,13 @@ class FeatureMimicLoss(BaseModule):
         self.adapter = None if adapter is None else nn.Conv1d(**adapter, kernel_size=1)
         self.loss_weight = loss_weight
 
-    def forward(self, student: Tensor, teacher: Tensor, masks: Tensor) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor, masks: Tensor | None = None) -> Tensor:
         """Compare features.
 
         Args:
             student: ``(N, C, T)``.
             teacher: ``(N, C', T)``; no gradient flows into it.
-            masks: ``(N, T)`` bool, True at valid steps.
+            masks: ``(N, T)`` bool, True at valid steps; None counts every step.
 
         Returns:
             Scalar; zero where no step is valid.
@@ -56,9 +57,19 @@ class FeatureMimicLoss(BaseModule):
                 f'{tuple(teacher.shape)} differ; give the loss an `adapter`, or the teacher the '
                 "student's feature stride"
             )
-        student, teacher = student.float(), teacher.detach().float()
+        student = student.float().transpose(1, 2)
+        teacher = teacher.detach().float().transpose(1, 2)
+        if masks is None:
+            masks = student.new_ones(student.shape[:2], dtype=torch.bool)
+        if masks.shape != student.shape[:2]:
+            raise ValueError(
+                f'feature mimic: masks {tuple(masks.shape)} do not fit features of '
+                f'{tuple(student.shape[:2])} (batch, steps); name the masks of these features '
+                'with `masks=dict(source=...)` in the mimic'
+            )
+        student, teacher = student[masks], teacher[masks]
         if self.distance == 'mse':
             per_step = (student - teacher).square().mean(dim=1)
         else:
             per_step = 1 - F.cosine_similarity(student, teacher, dim=1)
-        return self.loss_weight * (per_step * masks).sum() / masks.sum().clamp(min=1)
+        return self.loss_weight * per_step.sum() / max(len(per_step), 1)

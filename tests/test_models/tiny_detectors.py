@@ -1,0 +1,134 @@
+"""Small detectors, batches and teachers' checkpoints for the tests of detectors and distillers."""
+
+import copy
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+import mmtad_decomp  # noqa: F401
+from mmtad_decomp.structures import TADDataSample, TimeGrid
+
+NUM_CLASSES = 3
+
+
+@MODELS.register_module(force=True)
+class TinyFrameNet(BaseModule):
+    """A convolution with BatchNorm: the smallest backbone of frames."""
+
+    def __init__(self, feat_dim=8):
+        super().__init__()
+        self.feat_dim = feat_dim
+        self.conv = torch.nn.Conv2d(3, feat_dim, 3, stride=2)
+        self.norm = torch.nn.BatchNorm2d(feat_dim)
+
+    def forward(self, frames):
+        return torch.relu(self.norm(self.conv(frames)))
+
+
+def detector_config(num_classes=NUM_CLASSES, width=16, modality='RGBInput'):
+    """A TADDetector that reads frames."""
+    return dict(
+        type='TADDetector',
+        data_preprocessor=dict(type='TADDataPreprocessor', modality=dict(type=modality)),
+        backbone=dict(type='VideoEncoder', backbone=dict(type='TinyFrameNet')),
+        neck=dict(type='TemporalProjection', in_channels=8, out_channels=width),
+        head=dict(
+            type='ActionFormerHead',
+            num_classes=num_classes,
+            in_channels=width,
+            num_levels=2,
+            encoder=dict(embed_dims=width, window_size=3, num_embed_layers=1, num_stem_layers=1),
+        ),
+    )
+
+
+def mimics(decomposed=True):
+    """The mimics of ``configs/_base_/decomp_tg.py`` and ``conventional_tg.py``."""
+    student = dict(source='neck', item='motion') if decomposed else dict(source='neck')
+    head = dict(source='shared_head', call=1) if decomposed else dict(source='head')
+    return dict(
+        feature=dict(
+            loss=dict(type='FeatureMimicLoss', loss_weight=4.0),
+            student=student,
+            teacher=dict(source='neck'),
+        ),
+        prediction=dict(
+            loss=dict(type='PointPredictionMimicLoss'), student=head, teacher=dict(source='head')
+        ),
+    )
+
+
+def distiller_config(checkpoint, decomposed=True, **teacher):
+    """A distiller with a teacher on the temporal gradient."""
+    student = detector_config()
+    if decomposed:
+        student = dict(
+            type='DecomposedDetector', detector=student, fusion=dict(type='LocalAttentiveFusion')
+        )
+    teacher = dict(modality=dict(type='TemporalGradientInput'), **teacher)
+    return dict(
+        type='CrossModalDistiller',
+        student=student,
+        distill=dict(teacher=teacher, mimics=mimics(decomposed)),
+        teacher_checkpoint=checkpoint if checkpoint is None else str(checkpoint),
+    )
+
+
+def build(config, seed=0):
+    """Build a model with weights drawn from a seed."""
+    init_default_scope('mmaction')
+    torch.manual_seed(seed)
+    return MODELS.build(copy.deepcopy(config))
+
+
+def write_teacher(path, config=None):
+    """Write the checkpoint of a randomly initialised teacher."""
+    config = config or detector_config(modality='TemporalGradientInput')
+    torch.save(dict(state_dict=build(config, seed=7).state_dict()), path)
+    return path
+
+
+def raw_batch(lengths=(8, 6), size=8, seed=0):
+    """What a data loader delivers: uint8 clips and samples with ground truth."""
+    generator = torch.Generator().manual_seed(seed)
+    frames, samples = [], []
+    for index, steps in enumerate(lengths):
+        shape = (steps, 3, size, size)
+        frames.append(torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8))
+        sample = TADDataSample(
+            metainfo=dict(
+                video_id=f'video{index}',
+                window=(0, steps),
+                num_steps=steps,
+                time_grid=TimeGrid(fps=10),
+                duration=steps / 10,
+            )
+        )
+        sample.gt_instances = InstanceData(
+            segments=torch.tensor([[0.1, 0.35]]), labels=torch.tensor([index % NUM_CLASSES])
+        )
+        samples.append(sample)
+    return dict(inputs=dict(frames=frames), data_samples=samples)
+
+
+def losses_of(model, batch):
+    """The loss dict of one training step's forward pass."""
+    model.train()
+    return model(**model.data_preprocessor(batch, training=True), mode='loss')
+
+
+def gradients(loss, module):
+    """Gradients of a loss in all parameters of a module, zeros where it does not reach."""
+    params = [p for p in module.parameters() if p.requires_grad]
+    grads = torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(params, grads)]
+
+
+def reaches(loss, module):
+    """Whether a loss has a non-zero, finite gradient somewhere in a module."""
+    grads = gradients(loss, module)
+    assert all(torch.isfinite(g).all() for g in grads)
+    return any(g.abs().sum() > 0 for g in grads)
