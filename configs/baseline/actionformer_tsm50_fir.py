@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/actionformer_tsm50_small.py',
     '../_base_/datasets/fir_videos.py',
-    '../_base_/schedules/scratch_20e.py',
+    '../_base_/schedules/scratch_16e.py',
     '../_base_/default_runtime.py',
 ]
 

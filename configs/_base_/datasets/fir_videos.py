@@ -15,18 +15,18 @@ window = 128
 train_pipeline = [
     dict(
         type='LoadVideoFrames',
-        short_side=60,
+        short_side=54,
         cache_dir=data_root + 'cache',
         skip_unreadable=True,
     ),
     dict(type='RandomRotation', degrees=45, prob=0.5),
-    dict(type='RandomSpatialCrop', size=(56, 72)),
+    dict(type='RandomSpatialCrop', size=(48, 64)),
     dict(type='PhotometricDistortion'),
     dict(type='RandomHorizontalFlip', prob=0.5),
     dict(type='PackTADInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadVideoFrames', short_side=60, cache_dir=data_root + 'cache'),
+    dict(type='LoadVideoFrames', short_side=54, cache_dir=data_root + 'cache'),
     dict(type='PackTADInputs'),
 ]
 

@@ -1,5 +1,5 @@
 # Short training from scratch on a CPU: AdamW 1e-3 with warm-up and cosine, bfloat16.
-max_epochs = 20
+max_epochs = 16
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop', fp16=True)
 test_cfg = dict(type='TestLoop', fp16=True)
