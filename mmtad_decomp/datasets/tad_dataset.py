@@ -14,6 +14,9 @@ from mmtad_decomp.structures import AnnotationError, TimeGrid, VideoAnnotation, 
 
 from .windows import num_sampled_frames, visible_instances, window_starts
 
+DEFAULT_TEMPLATES = {'video': '{}.mp4', 'frames': '{}', 'feature': '{}.npy'}
+"""Names of files and folders by source, for annotations without ``path``."""
+
 
 @DATASETS.register_module()
 class TADDataset(BaseDataset):
@@ -26,12 +29,14 @@ class TADDataset(BaseDataset):
         ann_file: ActivityNet-style JSON, see :func:`~mmtad_decomp.structures.load_annotations`.
         source: ``'video'`` (files), ``'frames'`` (folders of images) or ``'feature'`` (files).
         data_prefix: ``dict(video=folder)``, ``dict(frames=folder)`` or ``dict(feature=folder)``,
-            joined to ``data_root``.
+            joined to ``data_root``; see ``template``.
         subset: Subset or subsets of the annotation file to use.
-        template: Name of a video's file or folder under its prefix where the annotation has no
-            ``path``; ``{}`` is the video id.
+        template: Name of a video's file or folder under ``data_prefix``; ``{}`` is the video id.
+            None takes the ``path`` of the annotation, which is relative to ``data_root``, for
+            videos and frames, and :data:`DEFAULT_TEMPLATES` where there is none and for features.
         sample_fps: Frames per second at which frames are sampled; None keeps the stored rate.
-        window: Steps in a window; None serves every video whole.
+        window: Frames in a window; None serves every video whole. Features are always served
+            whole: cut them with :class:`~mmtad_decomp.datasets.transforms.RandomFeatureCrop`.
         overlap: Share of a window that the next one covers again.
         min_visible: Smallest visible share of a ground truth that a training window keeps.
         feature_stride: Frames between neighbouring features (``source='feature'``).
@@ -56,7 +61,7 @@ class TADDataset(BaseDataset):
         source: str = 'video',
         data_prefix: dict | None = None,
         subset: str | Sequence[str] | None = None,
-        template: str = '{}',
+        template: str | None = None,
         sample_fps: float | None = None,
         window: int | None = None,
         overlap: float = 0.75,
@@ -76,6 +81,18 @@ class TADDataset(BaseDataset):
             raise ValueError(f"source must be 'video', 'frames' or 'feature', got {source!r}")
         if window is not None and window < 1:
             raise ValueError(f'window must be at least 1 step, got {window}')
+        if source == 'feature' and window is not None:
+            raise ValueError(
+                f'window={window} has no meaning for features, which are served whole; leave '
+                '`window` out and cut them with RandomFeatureCrop'
+            )
+        if sample_fps is not None and not sample_fps > 0:
+            raise ValueError(f'sample_fps must be > 0, got {sample_fps}')
+        if data_prefix is not None and source not in data_prefix:
+            raise ValueError(
+                f'data_prefix has no folder for source={source!r}, only for '
+                f'{sorted(data_prefix)}; set data_prefix=dict({source}=folder)'
+            )
         self.source = source
         self.subset = subset
         self.template = template
@@ -123,22 +140,33 @@ class TADDataset(BaseDataset):
             )
         return windows
 
+    def get_data_info(self, idx: int) -> dict:
+        """The description of a window that the pipeline starts from."""
+        return dict(super().get_data_info(idx), test_mode=self.test_mode)
+
     def _file_of(self, video: VideoAnnotation) -> Path:
-        name = video.path if video.path is not None else self.template.format(video.video_id)
-        return Path(self.data_prefix[self.source]) / name
+        if self.template is None and self.source != 'feature' and video.path is not None:
+            return Path(self.data_root) / video.path
+        template = self.template or DEFAULT_TEMPLATES[self.source]
+        return Path(self.data_prefix[self.source]) / template.format(video.video_id)
+
+    def _is_there(self, video: VideoAnnotation) -> bool:
+        file = self._file_of(video)
+        return file.is_dir() if self.source == 'frames' else file.is_file()
 
     def _existing(self, videos: Sequence[VideoAnnotation]) -> list[VideoAnnotation]:
         videos = list(videos)
-        missing = [video for video in videos if not self._file_of(video).exists()]
+        missing = [video for video in videos if not self._is_there(video)]
         if missing:
             shown = ', '.join(str(self._file_of(video)) for video in missing[:3])
             message = (
-                f'{self.ann_file}: {len(missing)} of {len(videos)} videos have no {self.source} '
-                f'file ({shown}{", …" if len(missing) > 3 else ""})'
+                f'{self.ann_file}: {len(missing)} of {len(videos)} videos have no '
+                f'{"folder of frames" if self.source == "frames" else self.source + " file"} '
+                f'({shown}{", …" if len(missing) > 3 else ""})'
             )
             if not self.skip_missing or len(missing) == len(videos):
                 raise FileNotFoundError(
-                    f'{message}; set `data_root`, `data_prefix.{self.source}` or `template`, or '
+                    f'{message}; set `data_root`, `template` with `data_prefix.{self.source}`, or '
                     '`skip_missing=True` to go on without them'
                 )
             print_log(f'{message}; skipped', logger='current', level='WARNING')
@@ -155,8 +183,21 @@ class TADDataset(BaseDataset):
         if self.source == 'feature':
             fps = self.sample_fps or video.fps
             return TimeGrid(fps, self.feature_stride, self.feature_frames / 2), None
+        self._check_length(video)
         fps = self.sample_fps or video.fps
         return TimeGrid(fps), num_sampled_frames(video.duration, fps)
+
+    def _check_length(self, video: VideoAnnotation) -> None:
+        """Frames stored at another rate than the annotation says would all be misplaced."""
+        if video.num_frames is None:
+            return
+        stored = video.num_frames / video.fps
+        if abs(stored - video.duration) > max(1.0, 0.02 * video.duration):
+            raise AnnotationError(
+                f'{self.ann_file}: video "{video.video_id}": "frame" / "fps" = '
+                f'{video.num_frames} / {video.fps:g} = {stored:.1f} s, but "duration" is '
+                f'{video.duration:g} s; correct whichever is wrong'
+            )
 
     def _windows(self, video: VideoAnnotation) -> list[dict]:
         grid, num_steps = self._clock(video)

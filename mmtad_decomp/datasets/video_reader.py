@@ -8,6 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from .resizing import scaled_size
+
 _MISSING_FRAMES = 2
 _MISSING_SHARE = 0.01
 """A video may end this many frames, or this share of itself, before its annotation says."""
@@ -15,14 +17,6 @@ _MISSING_SHARE = 0.01
 
 class VideoReadError(RuntimeError):
     """A video cannot be decoded as asked; the message names the file and the mend."""
-
-
-def scaled_size(width: int, height: int, short_side: int | None) -> tuple[int, int]:
-    """Width and height after scaling the shorter side to ``short_side``, aspect ratio kept."""
-    if short_side is None:
-        return width, height
-    scale = short_side / min(width, height)
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def read_frames(

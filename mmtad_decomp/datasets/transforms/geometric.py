@@ -12,7 +12,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ..video_reader import scaled_size
+from ..resizing import resize, scaled_size
 
 
 class SharedGeometry(BaseTransform):
@@ -21,7 +21,17 @@ class SharedGeometry(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Draw parameters and apply them to every modality present."""
         present = [key for key in ('frames', 'flow') if key in results]
+        if not present:
+            raise KeyError(
+                f'{type(self).__name__} finds neither "frames" nor "flow"; put a loader before it'
+            )
         height, width = results[present[0]].shape[1:3]
+        for key in present[1:]:
+            if results[key].shape[1:3] != (height, width):
+                raise ValueError(
+                    f'video "{results["video_id"]}": "{key}" is {results[key].shape[1:3]} pixels '
+                    f'(height, width), "{present[0]}" {(height, width)}; load both at one size'
+                )
         parameters = self.draw(height, width)
         if parameters is not None:
             for key in present:
@@ -60,9 +70,7 @@ class ResizeShortSide(SharedGeometry):
         return None if size == (width, height) else (size, (size[0] / width, size[1] / height))
 
     def move(self, clip: np.ndarray, size, scale) -> np.ndarray:
-        shrink = scale[0] < 1
-        mode = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-        return _per_frame(clip, lambda frame: cv2.resize(frame, size, interpolation=mode))
+        return _per_frame(clip, lambda frame: resize(frame, size))
 
     def turn_vectors(self, flow: np.ndarray, size, scale) -> np.ndarray:
         return flow * np.array(scale, dtype=flow.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
 from ..frame_cache import FrameCache
-from ..video_reader import VideoReadError, read_frames, scaled_size
+from ..resizing import resize, scaled_size
+from ..video_reader import VideoReadError, read_frames
 from ..windows import num_sampled_frames, source_frame_indices, visible_instances
 
 
@@ -127,12 +129,17 @@ class LoadFrameFolder(FrameLoader):
     def load(self, results: dict) -> np.ndarray:
         """Read the window's frames, ``(T, H, W, 3)`` uint8 RGB."""
         folder = Path(results['path'])
-        return np.stack(
-            [
-                self._read(folder / self.template.format(index + self.first))
-                for index in self.indices(results)
-            ]
-        )
+        read: dict[int, np.ndarray] = {}
+        for index in self.indices(results).tolist():
+            if index not in read:
+                read[index] = self._read(folder / self.template.format(index + self.first))
+        sizes = {frame.shape[:2] for frame in read.values()}
+        if len(sizes) > 1:
+            raise VideoReadError(
+                f'frames in {folder} are of different sizes (height, width): {sorted(sizes)}; '
+                'extract the video again'
+            )
+        return np.stack([read[index] for index in self.indices(results).tolist()])
 
     def _read(self, file: Path) -> np.ndarray:
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)
@@ -143,13 +150,15 @@ class LoadFrameFolder(FrameLoader):
             )
         size = scaled_size(image.shape[1], image.shape[0], self.short_side)
         if size != image.shape[1::-1]:
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            image = resize(image, size)
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 @TRANSFORMS.register_module()
 class LoadFeatures(BaseTransform):
     """Read a whole video's features from ``.npy`` or ``.npz`` (key ``feats``, else the only one).
+
+    The file holds ``(steps, channels)``.
 
     Args:
         channels: Width that the features must have.
@@ -159,23 +168,43 @@ class LoadFeatures(BaseTransform):
         self.channels = channels
 
     def transform(self, results: dict) -> dict:
-        """Set ``results['features']`` to ``(C, T)`` float32 and close the window."""
+        """Set ``results['features']`` to ``(C, T)`` float32 and close the window.
+
+        Raises:
+            VideoReadError: If the file cannot be read or holds something else.
+        """
         path = results['path']
-        try:
-            content = np.load(path)
-            if isinstance(content, np.lib.npyio.NpzFile):
-                content = content['feats' if 'feats' in content.files else content.files[0]]
-        except (OSError, ValueError, EOFError) as error:
-            raise VideoReadError(f'features {path} cannot be read ({error})') from error
+        content = self._read(path)
         if content.ndim != 2 or content.shape[1] != self.channels or not len(content):
             raise VideoReadError(
                 f'features {path} have shape {content.shape}, wanted (steps, {self.channels}); '
                 'set `channels` of LoadFeatures and `in_channels` of the model to their width, '
                 'or extract them again'
             )
+        if content.dtype.kind not in 'fiu' or not np.isfinite(content).all():
+            raise VideoReadError(
+                f'features {path} ({content.dtype}) hold NaN, infinity or no numbers; extract '
+                'them again'
+            )
         results['features'] = np.ascontiguousarray(content.T, dtype=np.float32)
         results['window'] = (0, content.shape[0])
         return results
+
+    @staticmethod
+    def _read(path: str) -> np.ndarray:
+        try:
+            content = np.load(path)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                return content
+            with content:
+                keys = content.files
+                if 'feats' not in keys and len(keys) != 1:
+                    raise ValueError(f'its arrays are {keys}: which one is "feats"?')
+                return content['feats' if 'feats' in keys else keys[0]]
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise VideoReadError(
+                f'features {path} cannot be read ({error}); extract them again'
+            ) from error
 
 
 @TRANSFORMS.register_module()
@@ -189,7 +218,8 @@ class RandomFeatureCrop(BaseTransform):
         max_length: Longest sequence, in steps.
         min_visible: Smallest share of a ground truth that must stay for it to be kept.
         crop_ratio: ``(low, high)`` share of a shorter video to keep, or None.
-        trials: Crops drawn before the last one is taken as it is.
+        trials: Crops drawn before one is placed over a random ground truth, which then stays
+            however little of it can be seen.
     """
 
     def __init__(
@@ -216,10 +246,12 @@ class RandomFeatureCrop(BaseTransform):
         grid = results['time_grid']
         for _ in range(self.trials):
             start = np.random.randint(0, steps - length + 1)
-            begin, end = grid.to_seconds(start - 0.5), grid.to_seconds(start + length - 0.5)
-            segments, kept = visible_instances(results['segments'], begin, end, self.min_visible)
+            segments, kept = self._visible(results, start, length, self.min_visible)
             if len(kept) or not len(results['segments']):
                 break
+        else:
+            start = self._start_over_instance(results, steps, length, start)
+            segments, kept = self._visible(results, start, length, 0.0)
         results.update(
             features=results['features'][:, start : start + length],
             window=(start, start + length),
@@ -228,3 +260,22 @@ class RandomFeatureCrop(BaseTransform):
             labels=results['labels'][kept],
         )
         return results
+
+    @staticmethod
+    def _visible(
+        results: dict, start: int, length: int, min_visible: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        grid = results['time_grid']
+        begin, end = grid.to_seconds(start - 0.5), grid.to_seconds(start + length - 0.5)
+        return visible_instances(results['segments'], begin, end, min_visible)
+
+    def _start_over_instance(self, results: dict, steps: int, length: int, default: int) -> int:
+        """First step of the crop in whose middle a random ground truth has its centre.
+
+        ``default`` where the features reach none of the ground truth.
+        """
+        segments, _ = self._visible(results, 0, steps, 0.0)
+        if not len(segments):
+            return default
+        centre = results['time_grid'].to_steps(segments[np.random.randint(len(segments))].mean())
+        return int(np.clip(round(centre - (length - 1) / 2), 0, steps - length))

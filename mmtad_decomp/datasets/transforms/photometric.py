@@ -8,6 +8,11 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 
+def _table(values: np.ndarray) -> np.ndarray:
+    """New values of the pixel values 0 to 255, rounded and clipped."""
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
 @TRANSFORMS.register_module()
 class PhotometricDistortion(BaseTransform):
     """Random brightness, contrast, saturation and hue, each with probability ``prob``.
@@ -50,7 +55,7 @@ class PhotometricDistortion(BaseTransform):
             hue = np.random.uniform(-self.hue, self.hue)
         frames = results['frames']
         if (shift, gain) != (0.0, 1.0):
-            table = np.clip((np.arange(256) + shift) * gain, 0, 255).astype(np.uint8)
+            table = _table((np.arange(256) + shift) * gain)
             frames = table[frames]
         if (saturation, hue) != (1.0, 0.0):
             frames = self._turn_colours(frames, saturation, hue)
@@ -64,6 +69,5 @@ class PhotometricDistortion(BaseTransform):
         flat = np.ascontiguousarray(frames).reshape(steps * height, width, 3)
         hsv = cv2.cvtColor(flat, cv2.COLOR_RGB2HSV)
         hsv[..., 0] = ((np.arange(256) + round(hue / 2)) % 180).astype(np.uint8)[hsv[..., 0]]
-        table = np.clip(np.arange(256) * saturation, 0, 255).astype(np.uint8)
-        hsv[..., 1] = table[hsv[..., 1]]
+        hsv[..., 1] = _table(np.arange(256) * saturation)[hsv[..., 1]]
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).reshape(frames.shape)

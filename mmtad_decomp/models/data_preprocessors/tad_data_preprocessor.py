@@ -22,6 +22,15 @@ def pad_and_stack(clips: list[Tensor], length: int, time_dim: int, repeat_last: 
     """
     shape = list(clips[0].shape)
     shape[time_dim] = length
+    for i, clip in enumerate(clips):
+        other = list(clip.shape)
+        other[time_dim : time_dim + 1] = [length]
+        if other != shape:
+            raise ValueError(
+                f'clip {i} of the batch has shape {tuple(clip.shape)}, clip 0 '
+                f'{tuple(clips[0].shape)}; they may differ in dimension {time_dim} (time) only: '
+                'crop frames to one size in the pipeline'
+            )
     batch = clips[0].new_zeros(len(clips), *shape)
     for row, clip in zip(batch, clips):
         steps = clip.shape[time_dim]
@@ -62,8 +71,12 @@ class TADDataPreprocessor(BaseDataPreprocessor):
             training: Unused; part of MMEngine's interface.
 
         Returns:
-            ``inputs`` float32 ``(N, T, C, H, W)`` or ``(N, C, T)``, ``masks`` ``(N, T)`` bool, True
-            at valid steps, and ``data_samples``.
+            ``inputs`` float32 ``(N, T, C, H, W)`` or ``(N, C, T)``, ``masks`` ``(N, T)`` bool,
+            True at valid steps, and ``data_samples``.
+
+        Raises:
+            KeyError: If the pipeline does not load the modality.
+            ValueError: If clips differ in more than their length.
         """
         data = self.cast_data(data)
         key = self.modality.key
