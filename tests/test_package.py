@@ -48,7 +48,7 @@ def pretend_installed(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -
     [
         {},
         {'mmcv': '2.1.0', 'mmcv_lite': None},
-        {'torch': '2.0.0'},
+        {'torch': '2.6.0'},
         {'torch': '2.14.0a0+git1234567'},
         {'mmengine': '0.10.0'},
         {'mmcv_lite': '2.0.0'},
@@ -62,7 +62,7 @@ def test_working_versions_pass(monkeypatch, versions):
 @pytest.mark.parametrize(
     ('versions', 'installed', 'wanted', 'command'),
     [
-        ({'torch': '1.13.1'}, 'torch 1.13.1', 'torch >=2.0', 'pip install "torch>=2.0"'),
+        ({'torch': '1.13.1'}, 'torch 1.13.1', 'torch >=2.6', 'pip install "torch>=2.6"'),
         (
             {'mmengine': '0.9.1'},
             'mmengine 0.9.1',

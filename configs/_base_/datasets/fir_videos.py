@@ -2,13 +2,7 @@
 # to train from scratch on two CPU cores. Boundaries are noisy by up to about a second, so mAP at
 # tIoU 0.1:0.5 comes first. Every test frame is seen whole; rotations suit a ceiling camera.
 data_root = 'data/fir/'
-classes = (
-    'walk',
-    'standup',
-    'sitdown',
-    'falling',
-    'lying',
-)
+classes = ('walk', 'standup', 'sitdown', 'falling', 'lying')
 num_classes = 5
 window = 128
 

@@ -1,5 +1,6 @@
 # THUMOS'14 as JPEG frames at 10 fps, prepared by tools/data/thumos14 (211 test videos with 3,325
-# instances by default). Sampling and augmentation are E2E-TAD's: windows of 256 frames (25.6 s),
+# instances by default; the official validation videos are its `training` subset and the official
+# test videos its `validation`). Sampling and augmentation are E2E-TAD's: windows of 256 frames (25.6 s),
 # overlap 0.75 in training and 0.25 in testing, short side 110, crop 96.
 data_root = 'data/thumos14/'
 classes = (
@@ -42,7 +43,7 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(**dataset, subset='validation', overlap=0.75, pipeline=train_pipeline),
+    dataset=dict(**dataset, subset='training', overlap=0.75, pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=4,
@@ -50,7 +51,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        **dataset, subset='test', overlap=0.25, pipeline=test_pipeline, test_mode=True
+        **dataset, subset='validation', overlap=0.25, pipeline=test_pipeline, test_mode=True
     ),
 )
 test_dataloader = val_dataloader
@@ -59,7 +60,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(
     type='TADMetric',
     ann_file=data_root + 'annotations.json',
-    subset='test',
+    subset='validation',
     classes=classes,
     ignore_labels=('Ambiguous',),
     tious=(0.3, 0.4, 0.5, 0.6, 0.7),

@@ -1,12 +1,9 @@
 # Weizmann: semi-synthetic compositions of real clips, prepared by tools/data/weizmann with
-# leave-actors-out folds. Change `fold` on the command line by naming another annotation file in
-# the data sets and evaluators.
+# leave-actors-out folds. `MMTAD_WEIZMANN_FOLD=1` in the environment picks another fold than 0.
 data_root = 'data/weizmann/'
-classes = (
-    'bend',
-    'jack',
-)
-num_classes = 2
+classes = ('bend', 'jack', 'jump', 'pjump', 'run', 'skip', 'wave1', 'wave2')
+num_classes = 8
+ann_file = 'annotations_fold{{$MMTAD_WEIZMANN_FOLD:0}}.json'
 window = 128
 
 train_pipeline = [
@@ -30,7 +27,7 @@ test_pipeline = [
 dataset = dict(
     type='TADDataset',
     data_root=data_root,
-    ann_file='annotations_fold0.json',
+    ann_file=ann_file,
     source='video',
     metainfo=dict(classes=classes),
     sample_fps=12.5,
@@ -57,7 +54,7 @@ test_dataloader = val_dataloader
 
 val_evaluator = dict(
     type='TADMetric',
-    ann_file=data_root + 'annotations_fold0.json',
+    ann_file=data_root + ann_file,
     subset='validation',
     classes=classes,
     tious={

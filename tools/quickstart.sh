@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Sets up .venv and runs the main job on rendered video: train a motion teacher, an RGB baseline, a
+# conventionally distilled and a decomposed student, test all four, and show what came out.
+# Run again, it goes on where it was stopped and redoes nothing. Arguments go to
+# tools/quickstart.py: bash tools/quickstart.sh --fresh
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+setup_env lite
+
+cores="$(getconf _NPROCESSORS_ONLN)"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cores < 8 ? cores : 8))}"
+exec "$VENV_PYTHON" tools/quickstart.py "$@"
