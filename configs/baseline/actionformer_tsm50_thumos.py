@@ -9,6 +9,8 @@ model = dict(
     data_preprocessor=dict(pad_to=_base_.window),
     backbone=dict(
         freeze_norm=True,
+        chunk_size=1,
+        with_cp=True,
         init_cfg=dict(type='Pretrained', checkpoint=_base_.kinetics_tsm50),
     ),
     head=dict(num_classes=_base_.num_classes),
