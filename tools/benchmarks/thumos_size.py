@@ -25,8 +25,7 @@ import cv2
 import numpy as np
 import torch
 
-PROJECT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(PROJECT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmaction.registry import MODELS
 from mmengine.config import Config
@@ -36,6 +35,7 @@ import mmtad_decomp  # noqa: F401
 from mmtad_decomp.structures import load_annotations
 from mmtad_decomp.utils import write_json
 
+PROJECT = Path(__file__).resolve().parents[2]
 FPS, WIDTH, HEIGHT = 10, 196, 110
 _STEP = re.compile(r'Epoch\(train\).*? time: ([\d.]+)')
 
