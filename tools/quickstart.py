@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -29,6 +31,10 @@ SYSTEMS = {
     ),
     'decomposed': ('configs/decomp/actionformer_tsm18_synthetic.py', 'RGB, decomposed'),
 }
+# Two jobs at a time on half of the cores each: the threads of one small step spend much of their
+# time waiting for each other.
+JOBS = 2
+THREADS = max(1, (os.cpu_count() or 1) // JOBS)
 _TRAIN_LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?\bloss: ([\d.naif]+)')
 
 
@@ -37,7 +43,7 @@ class StepFailed(RuntimeError):
 
 
 def run(command: list[str], log: Path, title: str, epochs: int | None = None) -> None:
-    """Run a command with its output in ``log``, and show its progress on one line.
+    """Run a command with its output in ``log``, and print how far it is.
 
     Args:
         command: What to run.
@@ -49,27 +55,27 @@ def run(command: list[str], log: Path, title: str, epochs: int | None = None) ->
         StepFailed: If it fails.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    begin, live, width = time.monotonic(), sys.stdout.isatty(), 0
-    if not live:
-        print(f'{title} ...', flush=True)
+    begin = time.monotonic()
+    print(f'{title} ...', flush=True)
     with open(log, 'w', encoding='utf-8') as file:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace'
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors='replace',
+            env={**os.environ, 'OMP_NUM_THREADS': str(THREADS)},
         )
         for line in process.stdout:
             file.write(line)
             match = _TRAIN_LINE.search(line)
-            if match and live:
-                epoch, step, steps, loss = match.groups()
-                text = f'{title}: epoch {epoch}/{epochs}, step {step}/{steps}, loss {loss}'
-                print(f'\r{text:<{width}}', end='', flush=True)
-                width = len(text)
+            if match and match[2] == match[3]:
+                print(f'{title}: epoch {match[1]} of {epochs}, loss {match[4]}', flush=True)
         code = process.wait()
     if code:
         tail = ''.join(log.read_text(encoding='utf-8').splitlines(keepends=True)[-15:])
         raise StepFailed(f'{title} failed (exit code {code}); its log is {log}:\n{tail}')
-    text = f'{title}: done in {time.monotonic() - begin:.0f} s'
-    print(f'\r{text:<{width}}' if live else text, flush=True)
+    print(f'{title}: done in {time.monotonic() - begin:.0f} s', flush=True)
 
 
 def fingerprint(cfg: Config, *parts: str) -> str:
@@ -131,6 +137,13 @@ def run_system(name: str, step: str, data: str, teacher: str) -> dict:
     return result
 
 
+def run_systems(step: str, names: tuple[str, ...], data: str, teacher: str) -> dict[str, dict]:
+    """Train and test systems that do not depend on each other, side by side."""
+    with ThreadPoolExecutor(JOBS) as pool:
+        jobs = {name: pool.submit(run_system, name, step, data, teacher) for name in names}
+        return {name: job.result() for name, job in jobs.items()}
+
+
 def print_table(results: dict[str, dict]) -> None:
     """Print mAP by tIoU of every system."""
     columns = [0.3, 0.4, 0.5, 0.6, 0.7]
@@ -151,19 +164,17 @@ def main(argv: list[str] | None = None) -> int:
     begin = time.monotonic()
     try:
         render = [sys.executable, 'tools/data/synthetic/render.py', '--out', str(DATA)]
-        run(render, OUT / 'render.log', '[1/6] render the videos')
+        run(render, OUT / 'render.log', '[1/4] render the videos')
         data = hashlib.sha256((DATA / 'annotations.json').read_bytes()).hexdigest()
-        results, teacher = {}, ''
-        for number, name in enumerate(SYSTEMS, start=2):
-            results[name] = run_system(name, f'[{number}/6]', data, teacher)
-            if name == 'teacher':
-                teacher = results[name]['fingerprint']
+        results = run_systems('[2/4]', ('teacher', 'baseline'), data, '')
+        teacher = results['teacher']['fingerprint']
+        results |= run_systems('[3/4]', ('conventional', 'decomposed'), data, teacher)
         picture = OUT / 'timeline.png'
         draw = [sys.executable, '-W', 'ignore', 'tools/visualizations/timeline.py']
         draw += [str(DATA / 'annotations.json'), '--subset', 'validation', '--out', str(picture)]
         for name, (_, title) in SYSTEMS.items():
             draw += ['--results', f'{title}={OUT / name / "detections.json"}']
-        run(draw, OUT / 'timeline.log', '[6/6] draw detections against ground truth')
+        run(draw, OUT / 'timeline.log', '[4/4] draw detections against ground truth')
     except StepFailed as error:
         print(f'\n{error}', file=sys.stderr)
         return 1

@@ -7,6 +7,4 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 setup_env lite
 
-cores="$(getconf _NPROCESSORS_ONLN)"
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cores < 8 ? cores : 8))}"
 exec "$VENV_PYTHON" tools/quickstart.py "$@"
