@@ -24,6 +24,12 @@ class PairedDataPreprocessor(BaseDataPreprocessor):
         self.student = student
         self.teacher = teacher
 
+    def train(self, mode: bool = True) -> PairedDataPreprocessor:
+        """Set the student's mode; the teacher's stays eval."""
+        super().train(mode)
+        self.teacher.train(False)
+        return self
+
     def forward(self, data: dict, training: bool = False) -> dict:
         """Make the student's batch and, in training, the teacher's under ``teacher_batch``."""
         data = self.cast_data(data)

@@ -1,0 +1,341 @@
+"""CrossModalDistiller: frozen teacher, gradients, scheduling, other detectors by config."""
+
+import copy
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseDataPreprocessor, BaseModel, ExponentialMovingAverage
+from mmengine.optim import OptimWrapper
+from mmengine.registry import init_default_scope
+from tiny_detectors import (
+    build,
+    detector_config,
+    distiller_config,
+    losses_of,
+    raw_batch,
+    reaches,
+    write_teacher,
+)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    return write_teacher(tmp_path / 'teacher.pth')
+
+
+def distiller(checkpoint, decomposed=True, **teacher):
+    model = build(distiller_config(checkpoint, decomposed, **teacher))
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize('decomposed', [True, False])
+def test_losses_of_one_step(checkpoint, decomposed):
+    losses = losses_of(distiller(checkpoint, decomposed), raw_batch())
+    own = {'loss_cls', 'loss_reg'}
+    if decomposed:
+        own = {f'{side}_{name}' for side in ('joint', 'app') for name in own}
+    assert set(losses) == own | {'loss_feature', 'loss_prediction'}
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert losses['loss_feature'] > 0 and losses['loss_prediction'] > 0
+
+
+def test_losses_compare_the_named_outputs(checkpoint):
+    model = distiller(checkpoint, decomposed=False)
+    for module in model.student.modules():
+        if hasattr(module, 'drop_prob'):
+            module.drop_prob = 0.0
+    batch = model.data_preprocessor(raw_batch(), training=True)
+    losses = model(**batch, mode='loss')
+    student, teacher = model.student, model.teacher.detector
+    masks, other = batch['masks'], batch['teacher_batch']
+    own = student.neck(student.backbone(batch['inputs'], masks)[0], masks)
+    theirs = teacher.neck(teacher.backbone(other['inputs'], masks)[0], masks)
+    expected = model.mimics['feature'](own, theirs, masks)
+    torch.testing.assert_close(losses['loss_feature'], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_teacher_sees_its_own_modality(checkpoint):
+    model = distiller(checkpoint)
+    batch = model.data_preprocessor(raw_batch((8, 8)), training=True)
+    frames = torch.stack(raw_batch((8, 8))['inputs']['frames']).float()
+    gradient = batch['teacher_batch']['inputs']
+    torch.testing.assert_close(gradient[:, 1:] * 20, frames[:, 1:] - frames[:, :-1])
+    assert not torch.allclose(batch['inputs'], gradient)
+    assert 'teacher_batch' not in model.data_preprocessor(raw_batch(), training=False)
+
+
+def test_teacher_is_frozen_and_hidden(checkpoint):
+    model = distiller(checkpoint).train()
+    teacher = model.teacher
+    before = copy.deepcopy(dict(teacher.state_dict()))
+    weights = [p.clone() for p in model.parameters()]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    model.train_step(raw_batch(), OptimWrapper(optimizer))
+    torch.testing.assert_close(dict(teacher.state_dict()), before, rtol=0, atol=0)
+    assert not any(module.training for module in teacher.modules())
+    assert all(p.grad is None for p in teacher.parameters())
+    hidden = {id(p) for p in teacher.parameters()}
+    assert not hidden & {id(p) for p in model.parameters()}
+    assert not any('teacher' in key for key in model.state_dict())
+    moved = [not torch.equal(old, new) for old, new in zip(weights, model.parameters())]
+    assert sum(moved) > len(moved) // 2
+
+
+def test_teacher_follows_the_student_to_another_dtype(checkpoint):
+    model = distiller(checkpoint).double()
+    assert {p.dtype for p in model.teacher.parameters()} == {torch.float64}
+
+
+def test_gradients_go_where_they_should(checkpoint):
+    model = distiller(checkpoint)
+    losses = losses_of(model, raw_batch())
+    student = model.student
+    app = losses['app_loss_cls'] + losses['app_loss_reg']
+    joint = losses['joint_loss_cls'] + losses['joint_loss_reg']
+    for mimic in (losses['loss_feature'], losses['loss_prediction']):
+        assert not reaches(mimic, student.head) and not reaches(mimic, student.fusion)
+        assert not reaches(mimic, student.neck.appearance)
+        assert reaches(mimic, student.neck.motion) and reaches(mimic, student.backbone)
+    assert not reaches(app, student.head)
+    assert reaches(app, student.shared_head)
+    assert reaches(losses['loss_prediction'], student.shared_head)
+    assert not reaches(joint, student.shared_head)
+    assert reaches(app, student.backbone) and reaches(joint, student.backbone)
+
+
+def test_factors_scale_their_losses(checkpoint):
+    model = distiller(checkpoint)
+    assert set(model.loss_factors) == {'app', 'feature', 'prediction'}
+    state = copy.deepcopy(model.state_dict())
+
+    def losses(**factors):
+        model.load_state_dict(state)
+        model.loss_factors.update(factors)
+        torch.manual_seed(3)
+        return {name: loss.item() for name, loss in losses_of(model, raw_batch()).items()}
+
+    plain = losses()
+    scaled = losses(app=0.5, feature=0.0, prediction=3.0)
+    factors = dict(app_loss_cls=0.5, app_loss_reg=0.5, loss_feature=0, loss_prediction=3)
+    for name, value in plain.items():
+        assert scaled[name] == pytest.approx(value * factors.get(name, 1), rel=1e-5), name
+
+
+def test_a_plain_student_has_no_appearance_factor(checkpoint):
+    assert set(distiller(checkpoint, False).loss_factors) == {'feature', 'prediction'}
+
+
+@pytest.mark.parametrize('decomposed', [True, False])
+def test_predicts_as_the_student_alone(checkpoint, decomposed):
+    model = distiller(checkpoint, decomposed).eval()
+    with torch.no_grad():
+        own = model.val_step(raw_batch())
+        alone = model.student.val_step(raw_batch())
+    for first, second in zip(own, alone):
+        assert len(first.pred_instances.scores)
+        assert torch.equal(first.pred_instances.scores, second.pred_instances.scores)
+        assert torch.equal(first.pred_instances.segments, second.pred_instances.segments)
+
+
+def test_predicting_needs_no_teacher():
+    model = build(distiller_config(None)).eval()
+    with torch.no_grad():
+        assert model.val_step(raw_batch())
+
+
+def test_training_without_a_teacher_stops_before_it_starts(tmp_path):
+    with pytest.raises(FileNotFoundError, match='teacher_checkpoint'):
+        distiller(None)
+    with pytest.raises(FileNotFoundError, match='gone'):
+        distiller(tmp_path / 'gone.pth')
+
+
+def test_recorders_let_go_after_a_step_and_after_an_error(checkpoint, monkeypatch):
+    model = distiller(checkpoint)
+
+    def recorded():
+        recorders = [r for parts in model._recorders.values() for r in parts.values()]
+        hooked = [r for r in recorders if r._module._forward_hooks]
+        return [output for r in recorders for output in r._outputs], hooked
+
+    losses_of(model, raw_batch())
+    assert recorded() == ([], [])
+
+    def fail(*args):
+        raise RuntimeError('broken loss')
+
+    monkeypatch.setattr(model.mimics['feature'], 'forward', fail)
+    with pytest.raises(RuntimeError, match='broken loss'):
+        losses_of(model, raw_batch())
+    assert recorded() == ([], [])
+    monkeypatch.setattr(model.student.head, 'forward', fail)
+    with pytest.raises(RuntimeError, match='broken loss'):
+        losses_of(model, raw_batch())
+    assert recorded() == ([], [])
+
+
+def test_a_deep_copy_is_independent_and_trains(checkpoint):
+    model = distiller(checkpoint)
+    twin = copy.deepcopy(model)
+    torch.manual_seed(0)
+    expected = losses_of(model, raw_batch())
+    torch.manual_seed(0)
+    actual = losses_of(twin, raw_batch())
+    torch.testing.assert_close(actual, expected)
+    assert not {id(p) for p in model.parameters()} & {id(p) for p in twin.parameters()}
+
+
+def test_averaging_of_weights_leaves_the_teacher_out(checkpoint):
+    model = distiller(checkpoint)
+    average = ExponentialMovingAverage(model, momentum=0.5)
+    model.train_step(raw_batch(), OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)))
+    average.update_parameters(model)
+    assert not any('teacher' in key for key in average.state_dict())
+    with torch.no_grad():
+        assert average.module.eval().val_step(raw_batch())
+
+
+def wrong(change):
+    config = distiller_config(None)
+    change(config['distill'])
+    return config
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda d: d.update(mimic={}), r"distill lacks \[\] and has unknown keys \['mimic'\]"),
+        (lambda d: d.pop('mimics'), r"distill lacks \['mimics'\]"),
+        (lambda d: d['teacher'].update(modalty=1), r'distill\.teacher .*modalty'),
+        (lambda d: d['mimics']['feature'].pop('teacher'), r"mimics\.feature lacks \['teacher'\]"),
+        (lambda d: d['mimics']['feature']['student'].update(items=1), r'feature\.student.*items'),
+        (
+            lambda d: d['mimics']['feature']['teacher'].update(source='nek'),
+            r"distill\.mimics\.feature\.teacher: .*no module 'nek'",
+        ),
+        (lambda d: d['mimics'].update(app=d['mimics']['feature']), "'app'"),
+    ],
+)
+def test_mistakes_in_the_config_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        build(wrong(change))
+
+
+def test_a_mimic_must_not_hide_a_loss_of_the_student(checkpoint):
+    config = distiller_config(checkpoint, decomposed=False)
+    config['distill']['mimics'] = dict(cls=config['distill']['mimics']['feature'])
+    model = build(config)
+    model.init_weights()
+    with pytest.raises(ValueError, match="`loss_cls` of its own; rename the mimic 'cls'"):
+        losses_of(model, raw_batch())
+
+
+def test_a_teacher_without_preprocessor_has_no_modality_to_replace():
+    config = distiller_config(None, decomposed=False)
+    del config['student']['data_preprocessor']
+    with pytest.raises(ValueError, match='data_preprocessor'):
+        build(config)
+
+
+def test_masks_of_the_features_can_be_named(checkpoint):
+    config = distiller_config(checkpoint)
+    config['distill']['mimics']['feature']['masks'] = dict(source='backbone', item=1)
+    named = build(config)
+    named.init_weights()
+    usual = distiller(checkpoint)
+    torch.manual_seed(0)
+    expected = losses_of(usual, raw_batch())['loss_feature']
+    torch.manual_seed(0)
+    torch.testing.assert_close(losses_of(named, raw_batch())['loss_feature'], expected)
+
+
+class StackingPreprocessor(BaseDataPreprocessor):
+    """Another library's way of batching."""
+
+    def forward(self, data, training=False):
+        inputs = torch.stack(data['inputs']['frames']).float()
+        return dict(inputs=self.cast_data(inputs), data_samples=data['data_samples'])
+
+
+@MODELS.register_module()
+class ForeignDetector(BaseModel):
+    """A detector that knows nothing of this package: no masks, its own names and outputs."""
+
+    def __init__(self, width=4):
+        super().__init__(StackingPreprocessor())
+        self.trunk = torch.nn.Conv1d(3, width, 3, padding=1)
+        self.scores = torch.nn.Conv1d(width, 2, 1)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        scores = self.scores(self.trunk(inputs.mean(dim=(3, 4)).transpose(1, 2)))
+        if mode == 'loss':
+            return dict(loss_start=scores.square().mean())
+        return dict(scores=scores)
+
+
+def foreign_distiller(tmp_path):
+    """A foreign student and a wider foreign teacher, compared at two modules."""
+    init_default_scope('mmaction')
+    torch.manual_seed(1)
+    path = tmp_path / 'foreign.pth'
+    torch.save(dict(state_dict=ForeignDetector(width=6).state_dict()), path)
+    adapter = dict(in_channels=4, out_channels=6)
+    trunk, scores = dict(source='trunk'), dict(source='scores')
+    feature = dict(type='FeatureMimicLoss', adapter=adapter)
+    model = build(
+        dict(
+            type='CrossModalDistiller',
+            student=dict(type='ForeignDetector'),
+            distill=dict(
+                teacher=dict(detector=dict(type='ForeignDetector', width=6)),
+                mimics=dict(
+                    trunk=dict(loss=feature, student=trunk, teacher=trunk),
+                    scores=dict(
+                        loss=dict(type='FeatureMimicLoss'), student=scores, teacher=scores
+                    ),
+                ),
+            ),
+            teacher_checkpoint=str(path),
+        )
+    )
+    model.init_weights()
+    return model
+
+
+def test_any_registered_detector_can_be_distilled_by_config(tmp_path):
+    model = foreign_distiller(tmp_path)
+    batch = raw_batch((8, 8))
+    losses = losses_of(model, batch)
+    assert set(losses) == {'loss_start', 'loss_trunk', 'loss_scores'}
+    assert reaches(losses['loss_trunk'], model.student.trunk)
+    assert reaches(losses['loss_scores'], model.student.scores)
+    log = model.train_step(batch, OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01)))
+    assert torch.isfinite(log['loss'])
+
+
+def test_recorders_see_what_compiled_modules_return(tmp_path):
+    model = foreign_distiller(tmp_path)
+    batch = model.data_preprocessor(raw_batch((8, 8)), training=True)
+    expected = model(**batch, mode='loss')
+    compiled = torch.compile(model, backend='eager')
+    for _ in range(2):
+        torch.testing.assert_close(compiled(**batch, mode='loss'), expected)
+
+
+def test_the_fusion_is_one_config_line_away(checkpoint):
+    for fusion in ('ConcatFusion', 'SumFusion', 'SelfAttentionFusion', 'DiffAttentionFusion'):
+        config = distiller_config(checkpoint)
+        config['student']['fusion'] = dict(type=fusion)
+        losses = losses_of(build(config), raw_batch())
+        assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_the_config_is_left_as_it_was(checkpoint):
+    config = distiller_config(checkpoint)
+    expected = copy.deepcopy(config)
+    init_default_scope('mmaction')
+    MODELS.build(config)
+    assert config == expected
+    assert detector_config() == expected['student']['detector']

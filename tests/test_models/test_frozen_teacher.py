@@ -1,0 +1,94 @@
+"""FrozenTeacher: stays frozen, and refuses checkpoints that do not fit."""
+
+import pickle
+
+import pytest
+import torch
+from tiny_detectors import build, detector_config, distiller_config, write_teacher
+
+from mmtad_decomp.models.distillers import FrozenTeacher
+from mmtad_decomp.utils import CheckpointError
+
+
+def teacher(checkpoint, **kwargs):
+    config = detector_config(modality='TemporalGradientInput')
+    build(config)  # sets the scope
+    return FrozenTeacher(config, checkpoint if checkpoint is None else str(checkpoint), **kwargs)
+
+
+def test_loads_the_trained_weights(tmp_path):
+    path = write_teacher(tmp_path / 'teacher.pth')
+    model = teacher(path)
+    model.load()
+    state = torch.load(path, weights_only=True)['state_dict']
+    for key, value in model.detector.state_dict().items():
+        assert torch.equal(value, state[key]), key
+
+
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'module._orig_mod.'])
+def test_wrappers_of_training_are_stripped(tmp_path, prefix):
+    path = write_teacher(tmp_path / 'teacher.pth')
+    state = torch.load(path)['state_dict']
+    torch.save(dict(state_dict={prefix + k: v for k, v in state.items()}), path)
+    teacher(path).load()
+
+
+def test_a_work_directory_means_its_last_checkpoint(tmp_path):
+    path = write_teacher(tmp_path / 'epoch_3.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(path))
+    teacher(tmp_path).load()
+
+
+def test_stays_in_eval_mode_without_gradients():
+    model = teacher(None)
+    model.train()
+    assert not any(module.training for module in model.modules())
+    assert not any(p.requires_grad for p in model.parameters())
+
+
+def test_no_checkpoint_named():
+    with pytest.raises(FileNotFoundError, match=r'configs/teacher/.*model\.teacher_checkpoint'):
+        teacher(None).load()
+
+
+def test_checkpoint_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'nowhere.*train the model'):
+        teacher(tmp_path / 'nowhere').load()
+
+
+@pytest.mark.parametrize(
+    'config, problem',
+    [
+        (detector_config(width=32), r'another shape.*\(32.* in the file, \(16'),
+        (detector_config(num_classes=7), r'another shape.*\(7.* in the file, \(3'),
+        ({**detector_config(), 'neck': None, 'backbone': None}, 'is missing'),
+    ],
+)
+def test_checkpoint_of_another_detector(tmp_path, config, problem):
+    path = write_teacher(tmp_path / 'other.pth', config)
+    with pytest.raises(ValueError, match=rf'other\.pth does not fit.*{problem}'):
+        teacher(path).load()
+
+
+def test_checkpoint_of_a_student(tmp_path):
+    path = write_teacher(tmp_path / 'student.pth', distiller_config(None))
+    with pytest.raises(ValueError, match=r'student\.pth does not fit.*is missing'):
+        teacher(path).load()
+
+
+def test_checkpoint_with_more_than_the_detector(tmp_path):
+    path = write_teacher(tmp_path / 'teacher.pth')
+    content = torch.load(path)
+    content['state_dict']['fusion.merge.weight'] = torch.zeros(1)
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r'holds 1 weights.*fusion\.merge\.weight.*another model'):
+        teacher(path).load()
+
+
+def test_a_pickle_that_runs_code_is_refused_unless_allowed(tmp_path):
+    path = write_teacher(tmp_path / 'teacher.pth')
+    content = dict(torch.load(path), meta=pickle.PickleError('harmless, but code'))
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r'teacher\.pth is refused'):
+        teacher(path).load()
+    teacher(path, allow_pickle=True).load()
