@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,7 +100,7 @@ def _load(file: Path, count: int) -> np.ndarray | None:
         print_log(
             f'cached frames {file} are damaged ({error}); the video is decoded again',
             logger='current',
-            level='WARNING',
+            level=logging.WARNING,
         )
         return None
     return frames if frames.ndim == 4 and len(frames) == count else None

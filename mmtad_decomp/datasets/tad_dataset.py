@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -169,7 +170,7 @@ class TADDataset(BaseDataset):
                     f'{message}; set `data_root`, `template` with `data_prefix.{self.source}`, or '
                     '`skip_missing=True` to go on without them'
                 )
-            print_log(f'{message}; skipped', logger='current', level='WARNING')
+            print_log(f'{message}; skipped', logger='current', level=logging.WARNING)
         gone = {video.video_id for video in missing}
         return [video for video in videos if video.video_id not in gone]
 

@@ -14,6 +14,9 @@ _MISSING_FRAMES = 2
 _MISSING_SHARE = 0.01
 """A video may end this many frames, or this share of itself, before its annotation says."""
 
+_EXACT_TIMES = {'mov', 'mp4', 'matroska', 'webm'}
+"""Containers whose start time is that of the first frame; in others the first frame tells."""
+
 
 class VideoReadError(RuntimeError):
     """A video cannot be decoded as asked; the message names the file and the mend."""
@@ -95,10 +98,10 @@ def _frame_rate(stream: av.VideoStream, fps: float | None, path: str | Path) -> 
     return float(fps if fps is not None else rate)
 
 
-def _check_complete(path: str | Path, last: int, last_seen: int, filled: int) -> None:
-    if not filled and last_seen < 0:
+def _check_complete(path: str | Path, last: int, last_seen: int) -> None:
+    if last_seen < 0:
         raise VideoReadError(f'video {path} has no decodable frame; download or extract it again')
-    if not filled or last - last_seen > max(_MISSING_FRAMES, _MISSING_SHARE * last):
+    if last - last_seen > max(_MISSING_FRAMES, _MISSING_SHARE * last):
         raise VideoReadError(
             f'video {path} is truncated: frame {last} was asked for, the last one is {last_seen}; '
             'download or extract it again, or correct "duration" and "frame" in its annotation'
@@ -142,8 +145,8 @@ def _decode(
         ) from error
     if start is not None and not filled:
         return None
-    _check_complete(path, int(indices[-1]), last_seen, filled)
-    out[filled:] = out[filled - 1]
+    _check_complete(path, int(indices[-1]), last_seen)
+    out[filled:] = scaler.reformat(frame, *size, 'rgb24', interpolation='AREA').to_ndarray()
     return out
 
 
@@ -157,7 +160,13 @@ def _frames_from(
     only be counted from the beginning.
     """
     stream = container.streams.video[0]
-    begin = float((stream.start_time or 0) * stream.time_base)
+    begin = None
+    if stream.start_time is not None and _EXACT_TIMES & set(container.format.name.split(',')):
+        begin = float(stream.start_time * stream.time_base)
+    elif start is not None:
+        begin = next(container.decode(stream)).time
+        if begin is None:
+            return
     if start is not None:
         container.seek(round((begin + start / rate) / stream.time_base), stream=stream)
     index = None if start is not None else -1
@@ -165,6 +174,7 @@ def _frames_from(
         if index is None and not frame.key_frame:
             continue
         if frame.pts is not None:
+            begin = frame.time if begin is None else begin
             index = round((frame.time - begin) * rate)
         elif index is None:
             return

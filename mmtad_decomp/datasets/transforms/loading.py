@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from collections import Counter
 from dataclasses import replace
@@ -44,7 +45,7 @@ class FrameLoader(BaseTransform):
                 f'skipped a window ({sum(self.unreadable.values())} so far, of '
                 f'{len(self.unreadable)} videos): {error}',
                 logger='current',
-                level='WARNING',
+                level=logging.WARNING,
             )
             return None
         return results
