@@ -78,7 +78,7 @@ def _open(path: str | Path) -> av.container.InputContainer:
     if stream is None or stream.codec_context is None:
         container.close()
         raise VideoReadError(
-            f'{path} has no video stream that can be decoded; replace it by a video file'
+            f'video {path} has no video stream that can be decoded; download or extract it again'
         )
     return container
 

@@ -22,7 +22,7 @@ class SharedGeometry(BaseTransform):
         """Draw parameters and apply them to every modality present."""
         present = [key for key in ('frames', 'flow') if key in results]
         if not present:
-            raise KeyError(
+            raise ValueError(
                 f'{type(self).__name__} finds neither "frames" nor "flow"; put a loader before it'
             )
         height, width = results[present[0]].shape[1:3]

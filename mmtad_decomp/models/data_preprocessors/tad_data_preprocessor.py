@@ -75,13 +75,13 @@ class TADDataPreprocessor(BaseDataPreprocessor):
             True at valid steps, and ``data_samples``.
 
         Raises:
-            KeyError: If the pipeline does not load the modality.
-            ValueError: If clips differ in more than their length.
+            ValueError: If the pipeline does not load the modality, or clips differ in more than
+                their length.
         """
         data = self.cast_data(data)
         key = self.modality.key
         if key not in data['inputs']:
-            raise KeyError(
+            raise ValueError(
                 f'{type(self.modality).__name__} needs "{key}", the pipeline loads '
                 f'{sorted(data["inputs"])}; change the pipeline or `data_preprocessor.modality`'
             )

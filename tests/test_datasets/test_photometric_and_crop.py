@@ -1,0 +1,134 @@
+"""Photometric augmentation, and cropping of features."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mmtad_decomp.datasets.transforms import (
+    PackTADInputs,
+    PhotometricDistortion,
+    RandomFeatureCrop,
+)
+from mmtad_decomp.structures import TimeGrid
+
+
+def test_static_clips_stay_static_and_uint8():
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    changed = 0
+    for seed in range(30):
+        np.random.seed(seed)
+        frames = np.stack([frame] * 5)
+        got = PhotometricDistortion()(dict(frames=frames))['frames']
+        assert got.dtype == np.uint8 and got.shape == frames.shape
+        assert (got == got[:1]).all(), 'all frames alike'
+        changed += not np.array_equal(got, frames)
+        assert np.array_equal(frames[0], frame), 'the source is left as it is'
+    assert changed > 20
+
+
+@pytest.fixture
+def certain(monkeypatch):
+    """Draws what a test says, from the four uniform draws in their order."""
+
+    def build(shift=0.0, gain=1.0, saturation=1.0, hue=0.0):
+        draws = iter([shift, gain, saturation, hue])
+        monkeypatch.setattr(np.random, 'uniform', lambda low, high: next(draws))
+        return PhotometricDistortion(prob=1)
+
+    return build
+
+
+def test_brightness_and_contrast_by_formula(certain):
+    frames = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, -1)
+    got = certain(shift=10.4, gain=1.3)(dict(frames=frames))['frames']
+    wanted = np.clip(np.rint((frames + 10.4) * 1.3), 0, 255)
+    np.testing.assert_array_equal(got, wanted)
+    dark = certain(shift=-32, gain=0.5)(dict(frames=frames))['frames']
+    np.testing.assert_array_equal(dark, np.clip(np.rint((frames - 32.0) * 0.5), 0, 255))
+
+
+def test_saturation_and_hue(certain):
+    red = np.full((2, 4, 4, 3), (200, 40, 40), dtype=np.uint8)
+    grey = np.full((2, 4, 4, 3), 120, dtype=np.uint8)
+    pale = certain(saturation=0.5)(dict(frames=red))['frames'][0, 0, 0]
+    assert pale[0] == 200 and pale[1] == pale[2] and abs(int(pale[1]) - 120) <= 2
+    for hue in (18, -18):
+        turned = certain(hue=hue)(dict(frames=red))['frames']
+        hsv = cv2.cvtColor(turned[0], cv2.COLOR_RGB2HSV)[0, 0]
+        assert abs(int(hsv[0]) * 2 - hue % 360) <= 2
+        np.testing.assert_array_equal(certain(hue=hue)(dict(frames=grey))['frames'], grey)
+
+
+def features(steps: int, segments: list, start: int = 0) -> dict:
+    return dict(
+        video_id='v',
+        duration=1000.0,
+        window=(0, steps),
+        features=np.tile(np.arange(steps, dtype=np.float32), (2, 1)),
+        time_grid=TimeGrid(fps=30, stride=4, offset=8, start=start),
+        segments=np.array(segments, dtype=np.float64).reshape(-1, 2),
+        labels=np.arange(len(segments)),
+    )
+
+
+def test_crops_move_features_and_time_together():
+    whole = features(500, [(10, 20), (30, 32), (50, 60)])
+    for seed in range(50):
+        np.random.seed(seed)
+        got = RandomFeatureCrop(max_length=100, min_visible=0.5)(dict(whole))
+        start, stop = got['window']
+        assert stop - start == 100 == got['features'].shape[1]
+        np.testing.assert_array_equal(got['features'][0], np.arange(start, stop))
+        assert got['time_grid'].to_seconds(0) == pytest.approx(
+            whole['time_grid'].to_seconds(start)
+        )
+        begin, end = got['time_grid'].to_seconds(-0.5), got['time_grid'].to_seconds(99.5)
+        wanted = [
+            (max(s, begin), min(e, end), label)
+            for (s, e), label in zip(whole['segments'], whole['labels'])
+            if (min(e, end) - max(s, begin)) / (e - s) >= 0.5
+        ]
+        assert wanted, 'at least one ground truth stays'
+        rows = [(*segment, label) for segment, label in zip(got['segments'], got['labels'])]
+        np.testing.assert_allclose(rows, wanted)
+        PackTADInputs()(got)
+
+
+@pytest.mark.parametrize(
+    'segments', [[(0.0, 66.0)], [(33.0, 33.4)], [(0.3, 0.5)], [(66.3, 66.4)], [(66, 90)]]
+)
+def test_a_ground_truth_stays_even_where_chance_finds_none(segments):
+    for seed in range(20):
+        np.random.seed(seed)
+        crop = RandomFeatureCrop(max_length=40, min_visible=0.9, trials=2)
+        got = crop(features(500, segments))
+        assert len(got['labels']) == 1
+        assert (got['segments'][:, 1] > got['segments'][:, 0]).all()
+
+
+def test_ground_truth_behind_the_features_does_not_stop_it():
+    got = RandomFeatureCrop(max_length=40)(features(500, [(900, 910)]))
+    assert got['features'].shape[1] == 40 and len(got['labels']) == 0
+    got = RandomFeatureCrop(max_length=40)(features(500, []))
+    assert got['features'].shape[1] == 40
+
+
+def test_short_videos():
+    lengths = set()
+    for seed in range(100):
+        np.random.seed(seed)
+        got = RandomFeatureCrop(max_length=200, crop_ratio=(0.9, 1.0))(features(100, [(1, 12)]))
+        lengths.add(got['features'].shape[1])
+    assert min(lengths) >= 90 and max(lengths) <= 100 and len(lengths) > 5
+    whole = features(100, [(1, 12)])
+    assert RandomFeatureCrop(max_length=200, crop_ratio=None)(whole) is whole
+    one = RandomFeatureCrop(max_length=200)(features(1, [(0.2, 0.3)]))
+    assert one['features'].shape[1] == 1
+
+
+def test_nothing_to_pack():
+    window = features(3, [])
+    del window['features']
+    with pytest.raises(ValueError, match=r'put a loader .* before PackTADInputs'):
+        PackTADInputs()(window)
