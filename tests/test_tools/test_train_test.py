@@ -1,0 +1,235 @@
+"""tools/train.py and tools/test.py on tiny videos, their messages, kills and processes."""
+
+import json
+import os
+import pickle
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from tiny_training import ROOT, config, options, write_videos
+
+from mmtad_decomp.utils import CheckpointError, ConfigError
+from tools import test as test_tool
+from tools import train as train_tool
+from tools._cli import load_config
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return write_videos(tmp_path_factory.mktemp('tiny') / 'data')
+
+
+@pytest.fixture(scope='module')
+def trained(data, tmp_path_factory):
+    """A folder in which the baseline was trained for one epoch, into its default work dir."""
+    folder, before = tmp_path_factory.mktemp('run'), os.getcwd()
+    os.chdir(folder)
+    try:
+        train_tool.main([config('baseline'), *options(data)])
+    finally:
+        os.chdir(before)
+    return folder
+
+
+def work_dir(folder, kind='baseline'):
+    return folder / 'work_dirs' / kind / Path(config(kind)).stem
+
+
+def epoch_of(path):
+    return torch.load(path, weights_only=True)['meta']['epoch']
+
+
+def test_training_writes_to_the_default_work_dir(trained):
+    last = Path((work_dir(trained) / 'last_checkpoint').read_text())
+    assert last.name == 'epoch_1.pth'
+    assert epoch_of(work_dir(trained) / 'epoch_1.pth') == 1
+
+
+def test_resume_goes_on_from_the_last_epoch(trained, data, monkeypatch):
+    monkeypatch.chdir(trained)
+    train_tool.main([config('baseline'), '--resume', *options(data, epochs=2)])
+    assert epoch_of(work_dir(trained) / 'epoch_2.pth') == 2
+    logs = sorted(work_dir(trained).glob('*/*.log'), key=lambda path: path.stat().st_mtime)
+    text = logs[-1].read_text()
+    assert 'Auto resumed from the latest checkpoint' in text
+    assert 'Epoch(train) [2]' in text and 'Epoch(train) [1]' not in text
+
+
+def test_testing_dumps_and_reports(trained, data, tmp_path):
+    raw, submission = tmp_path / 'raw.pkl', tmp_path / 'submission.json'
+    flags = ['--dump', str(raw), '--dump-json', str(submission), '--classwise']
+    flags += ['--work-dir', str(tmp_path / 'test')]
+    metrics = test_tool.main([config('baseline'), str(work_dir(trained)), *flags, *options(data)])
+    assert {'tad/mAP', 'tad/mAP@0.5', 'tad/AP_shake'} <= set(metrics)
+    results = json.loads(submission.read_text())['results']
+    assert set(results) == {'v2'} and set(results['v2'][0]) == {'segment', 'score', 'label'}
+    windows = pickle.loads(raw.read_bytes())
+    assert len(windows) == 2
+    assert all(len(window['pred_instances']['scores']) for window in windows)
+
+
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        (
+            'train_dataloder.batch_size=1',
+            r'synthetic\.py: .*`train_dataloder`.*`train_dataloader`',
+        ),
+        (
+            'model.head.num_clases=3',
+            r'synthetic\.py: .*`model\.head\.num_clases` of ActionFormerHead.*`num_classes`',
+        ),
+        ('test_evaluator.classwize=True', r'`test_evaluator\.classwize`.*`classwise`'),
+        ('optim_wrapper.optimizer.weight_decy=0', r'`optim_wrapper.*weight_decy`.*`weight_decay`'),
+    ],
+)
+def test_misspelt_keys_are_named_with_a_suggestion(option, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(train_tool.parse_args([config('baseline'), '--cfg-options', option]))
+
+
+def test_a_misspelt_key_below_a_default_is_named_with_its_place(data, tmp_path):
+    arguments = [config('baseline'), '--work-dir', str(tmp_path), *options(data)]
+    arguments.append('model.head.encoder.embed_dim=8')
+    with pytest.raises(
+        ConfigError, match=r'embed_dims`.*\(key `model\.head\.encoder\.embed_dim`\)'
+    ):
+        train_tool.main(arguments)
+
+
+def test_a_base_config_is_no_config():
+    base = str(ROOT / 'configs/_base_/datasets/synthetic_videos.py')
+    with pytest.raises(ConfigError, match='key `model` is missing'):
+        load_config(train_tool.parse_args([base]))
+
+
+def test_a_missing_checkpoint_is_named(data, tmp_path):
+    for main in (
+        lambda: test_tool.main([config('baseline'), str(tmp_path / 'no.pth'), *options(data)]),
+        lambda: train_tool.main(
+            [config('baseline'), '--resume', str(tmp_path / 'no.pth'), *options(data)]
+        ),
+    ):
+        with pytest.raises(FileNotFoundError, match=r'no\.pth does not exist.*train the model'):
+            main()
+
+
+def test_a_missing_teacher_stops_training(data, tmp_path):
+    flags = ['--work-dir', str(tmp_path), *options(data)]
+    flags.append(f'model.teacher_checkpoint={tmp_path / "teacher"}')
+    with pytest.raises(FileNotFoundError, match=r'teacher does not exist.*train the model'):
+        train_tool.main([config('decomp'), *flags])
+
+
+def test_a_checkpoint_of_another_model_is_refused(trained, data, tmp_path):
+    flags = ['--work-dir', str(tmp_path), *options(data)]
+    with pytest.raises(CheckpointError, match=r'does not fit the model of .*decomp'):
+        test_tool.main([config('decomp'), str(work_dir(trained)), *flags])
+
+
+def merged(*flags):
+    args = train_tool.parse_args([config('baseline'), *flags])
+    return train_tool.merge_args(load_config(args), args)
+
+
+def test_amp_on_a_cpu_is_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert merged('--amp').optim_wrapper.type == 'BFloat16OptimWrapper'
+    plain = ('--cfg-options', 'optim_wrapper.type=OptimWrapper')
+    assert merged(*plain).optim_wrapper.type == 'OptimWrapper'
+    assert merged('--amp', *plain).optim_wrapper.type == 'BFloat16OptimWrapper'
+
+
+def test_amp_on_a_gpu_scales_the_loss(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    wrapper = merged('--amp', '--cfg-options', 'optim_wrapper.type=OptimWrapper').optim_wrapper
+    assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
+
+
+def test_flags_of_training():
+    cfg = merged('--seed', '5', '--deterministic', '--no-validate', '--auto-scale-lr')
+    assert cfg.randomness == dict(seed=5, deterministic=True)
+    assert cfg.val_dataloader is None and cfg.auto_scale_lr.enable
+    assert not merged().get('resume') and merged('--resume').resume
+
+
+def test_auto_scale_lr_needs_a_base(tmp_path):
+    path = tmp_path / 'plain.py'
+    path.write_text("model = dict(type='TADDetector')\noptim_wrapper = dict()\n")
+    args = train_tool.parse_args([str(path), '--auto-scale-lr'])
+    with pytest.raises(ConfigError, match=r'auto_scale_lr\.base_batch_size'):
+        train_tool.merge_args(load_config(args), args)
+
+
+def test_dump_must_be_a_pickle(data, tmp_path):
+    args = test_tool.parse_args([config('baseline'), 'x.pth', '--dump', 'x.json'])
+    with pytest.raises(ValueError, match=r'--dump must name a \.pkl file, got x\.json'):
+        test_tool.merge_args(load_config(args), args)
+
+
+def test_processes_without_gpus_use_gloo(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    cfg = load_config(train_tool.parse_args([config('baseline'), '--launcher', 'pytorch']))
+    assert cfg.env_cfg.dist_cfg.backend == 'gloo'
+    assert cfg.model_wrapper_cfg == dict(type='MMDistributedDataParallel', device_ids=None)
+
+
+def command(*arguments, launcher=()):
+    environment = dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
+    line = [sys.executable, *launcher, str(ROOT / 'tools/train.py'), *map(str, arguments)]
+    return dict(args=line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.mark.slow
+def test_a_killed_training_resumes(data, tmp_path):
+    arguments = [config('baseline'), '--work-dir', tmp_path, '--resume', *options(data, epochs=6)]
+    with open(tmp_path / 'output.log', 'w') as log:
+        process = subprocess.Popen(**{**command(*arguments), 'stdout': log})
+        deadline = time.monotonic() + 240
+        while not (tmp_path / 'last_checkpoint').exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(random.uniform(0, 1.5))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    reached = epoch_of((tmp_path / 'last_checkpoint').read_text())
+    result = subprocess.run(**command(*arguments), timeout=300, text=True)
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert epoch_of(tmp_path / 'epoch_6.pth') == 6
+    assert reached == 6 or f'Epoch(train) [{reached + 1}]' in result.stdout
+    assert f'Epoch(train) [{reached}]' not in result.stdout
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_distiller(data, tmp_path):
+    teacher = tmp_path / 'teacher'
+    train_tool.main([config('teacher'), '--work-dir', str(teacher), *options(data)])
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        port = sock.getsockname()[1]
+    launcher = ['-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}']
+    arguments = [config('decomp'), '--launcher', 'pytorch', '--work-dir', tmp_path / 'student']
+    arguments += [*options(data), f'model.teacher_checkpoint={teacher}']
+    result = subprocess.run(**command(*arguments, launcher=launcher), timeout=400, text=True)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert 'loss_feature' in result.stdout and 'factor_feature' in result.stdout
+    state = torch.load(tmp_path / 'student/epoch_1.pth', weights_only=True)['state_dict']
+    assert not any('teacher' in key for key in state)
+    assert all(torch.isfinite(value).all() for value in state.values())
+
+
+def test_published_configs_keep_their_name_in_the_work_dir(tmp_path, monkeypatch):
+    folder = tmp_path / 'mine'
+    folder.mkdir()
+    (folder / 'detector.py').write_text("model = dict(type='TADDetector')\n")
+    cfg = load_config(train_tool.parse_args([str(folder / 'detector.py')]))
+    assert cfg.work_dir == os.path.join('work_dirs', 'mine', 'detector')
+    assert isinstance(cfg, Config)
