@@ -51,23 +51,27 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def load_strictly(runner: Runner, checkpoint: str) -> None:
-    """Load a checkpoint that must fit; MMEngine would test what it leaves at random.
+def demand_fit(runner: Runner) -> None:
+    """Make a runner refuse checkpoints that do not fit; MMEngine tests what they leave at random.
 
-    Raises:
-        CheckpointError: If weights are missing, left over or of another shape.
+    The checkpoint is loaded when testing starts, since hooks take part in loading it. Then a
+    :class:`CheckpointError` is raised if weights are missing, left over or of another shape.
     """
-    try:
-        runner.load_checkpoint(checkpoint, strict=True)
-    except RuntimeError as error:
-        if isinstance(error, CheckpointError):
-            raise
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        shown = ' '.join(lines[:3])
-        raise CheckpointError(
-            f'checkpoint {checkpoint} does not fit the model of {runner.cfg.filename}; test it '
-            f'with the config that it was trained with ({shown[:400]})'
-        ) from error
+    load = runner.load_checkpoint
+
+    def load_strictly(filename: str, *args, **kwargs) -> dict:
+        try:
+            return load(filename, *args, **{**kwargs, 'strict': True})
+        except RuntimeError as error:
+            if isinstance(error, CheckpointError):
+                raise
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise CheckpointError(
+                f'checkpoint {filename} does not fit the model of {runner.cfg.filename}; test it '
+                f'with the config that it was trained with ({" ".join(lines[:3])[:400]})'
+            ) from error
+
+    runner.load_checkpoint = load_strictly
 
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
@@ -75,7 +79,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     args = parse_args(argv)
     cfg = merge_args(load_config(args), args)
     runner = build_runner(cfg)
-    load_strictly(runner, cfg.load_from)
+    demand_fit(runner)
     return runner.test()
 
 

@@ -135,6 +135,16 @@ def test_a_checkpoint_of_another_model_is_refused(trained, data, tmp_path):
         test_tool.main([config('decomp'), str(work_dir(trained)), *flags])
 
 
+def test_averaged_weights_are_tested(data, tmp_path):
+    """EMAHook swaps weights while a checkpoint is loaded, and needs the run to have begun."""
+    path = tmp_path / 'averaged.py'
+    path.write_text(f"_base_ = '{config('baseline')}'\ncustom_hooks = [dict(type='EMAHook')]\n")
+    flags = ['--work-dir', str(tmp_path / 'work'), *options(data)]
+    train_tool.main([str(path), *flags])
+    metrics = test_tool.main([str(path), str(tmp_path / 'work'), *flags])
+    assert 'tad/mAP' in metrics
+
+
 def merged(*flags):
     args = train_tool.parse_args([config('baseline'), *flags])
     return train_tool.merge_args(load_config(args), args)
