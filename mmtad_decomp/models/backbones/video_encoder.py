@@ -28,6 +28,7 @@ class VideoEncoder(BaseModule):
         chunk_size: Windows that run through the backbone at once; None runs all. With BatchNorm
             in training mode its statistics are those of a chunk.
         with_cp: Recompute each chunk's activations in the backward pass instead of keeping them.
+            This saves memory only with a ``chunk_size``, since one chunk's are held at a time.
             BatchNorm's running statistics are updated once, in the first pass. (MMAction2's
             backbones have a ``with_cp`` of their own that does so block by block and updates
             them twice.)
