@@ -20,8 +20,9 @@ FILES = sorted(
     for path in (ROOT / 'configs' / folder).rglob('actionformer_*.py')
 )
 VARIABLES = {
-    'ann_file', 'classes', 'data_root', 'dataset', 'distill', 'fusion', 'imagenet_resnet18', 'kinetics_tsm50',
-    'max_epochs', 'num_classes', 'test_pipeline', 'train_pipeline', 'vis_backends', 'window',
+    'ann_file', 'classes', 'data_root', 'dataset', 'distill', 'fusion', 'imagenet_resnet18',
+    'kinetics_tsm50', 'max_epochs', 'num_classes', 'test_pipeline', 'train_pipeline',
+    'vis_backends', 'window',
 }  # fmt: skip
 FRAMES, SIZE = 8, 32
 
