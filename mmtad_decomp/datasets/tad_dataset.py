@@ -36,6 +36,8 @@ class TADDataset(BaseDataset):
             None takes the ``path`` of the annotation, which is relative to ``data_root``, for
             videos and frames, and :data:`DEFAULT_TEMPLATES` where there is none and for features.
         sample_fps: Frames per second at which frames are sampled; None keeps the stored rate.
+        num_samples: Sample every video at this many evenly spread frames and serve it whole, in
+            place of ``sample_fps`` and ``window``, as end-to-end detectors do on ActivityNet.
         window: Frames in a window; None serves every video whole. Features are always served
             whole: cut them with :class:`~mmtad_decomp.datasets.transforms.RandomFeatureCrop`.
         overlap: Share of a window that the next one covers again.
@@ -64,6 +66,7 @@ class TADDataset(BaseDataset):
         subset: str | Sequence[str] | None = None,
         template: str | None = None,
         sample_fps: float | None = None,
+        num_samples: int | None = None,
         window: int | None = None,
         overlap: float = 0.75,
         min_visible: float = 0.75,
@@ -89,6 +92,13 @@ class TADDataset(BaseDataset):
             )
         if sample_fps is not None and not sample_fps > 0:
             raise ValueError(f'sample_fps must be > 0, got {sample_fps}')
+        if num_samples is not None and (
+            num_samples < 1 or source == 'feature' or sample_fps is not None or window is not None
+        ):
+            raise ValueError(
+                f'num_samples={num_samples} must be at least 1 and stands alone: it samples whole '
+                'videos, so leave out sample_fps and window; features are sampled already'
+            )
         if data_prefix is not None and source not in data_prefix:
             raise ValueError(
                 f'data_prefix has no folder for source={source!r}, only for '
@@ -98,6 +108,7 @@ class TADDataset(BaseDataset):
         self.subset = subset
         self.template = template
         self.sample_fps = sample_fps
+        self.num_samples = num_samples
         self.window = window
         self.overlap = overlap
         self.min_visible = min_visible
@@ -185,6 +196,8 @@ class TADDataset(BaseDataset):
             fps = self.sample_fps or video.fps
             return TimeGrid(fps, self.feature_stride, self.feature_frames / 2), None
         self._check_length(video)
+        if self.num_samples is not None:
+            return TimeGrid(self.num_samples / video.duration), self.num_samples
         fps = self.sample_fps or video.fps
         return TimeGrid(fps), num_sampled_frames(video.duration, fps)
 

@@ -112,6 +112,21 @@ def test_windows_hold_the_right_frames(data, source, sample_fps, test_mode):
         assert sample.time_grid.to_seconds(0) == pytest.approx(centre, abs=1e-9)
 
 
+@pytest.mark.parametrize('num_samples', [1, 16, 150])
+def test_evenly_spread_samples(data, num_samples):
+    dataset = build(data, num_samples=num_samples, test_mode=True)
+    assert len(dataset) == 3
+    for item in items(dataset):
+        sample = item['data_samples']
+        count = LENGTHS[sample.video_id]
+        centres = (np.arange(num_samples) + 0.5) * sample.duration / num_samples
+        wanted = np.floor(centres * 25 + 1e-6).astype(int).tolist()
+        assert numbers_of(item['inputs']['frames'].permute(0, 2, 3, 1).numpy()) == wanted
+        assert max(wanted) < count
+        steps = np.arange(num_samples)
+        np.testing.assert_allclose(sample.time_grid.to_seconds(steps), centres, atol=1e-9)
+
+
 def test_colours_are_not_swapped(tmp_path):
     folder = tmp_path / 'frames' / 'v'
     folder.mkdir(parents=True)
@@ -251,6 +266,8 @@ def test_missing_files(data, tmp_path, log):
     [
         (dict(source='videos'), r"source must be 'video', 'frames' or 'feature', got 'videos'"),
         (dict(window=0), 'window must be at least 1'),
+        (dict(num_samples=0), 'num_samples=0 must be at least 1'),
+        (dict(num_samples=16, window=8), 'leave out sample_fps and window'),
         (dict(sample_fps=0), 'sample_fps must be > 0'),
         (dict(data_prefix=dict(videos='videos')), r'data_prefix .* set data_prefix=dict\(video='),
         (dict(source='feature', window=100), 'leave `window` out'),
