@@ -118,7 +118,7 @@ def _decode(
 ) -> np.ndarray | None:
     """Frames ``indices``, decoded from frame ``start`` on; None where that start is too late."""
     stream = container.streams.video[0]
-    stream.thread_type = 'AUTO'
+    stream.thread_count = 1  # Data loader workers are the parallelism; threads decode too far.
     rate = _frame_rate(stream, fps, path)
     size = scaled_size(stream.codec_context.width, stream.codec_context.height, short_side)
     out = np.empty((len(indices), size[1], size[0], 3), dtype=np.uint8)
