@@ -3,7 +3,10 @@
 _base_ = './actionformer_tsm18.py'
 
 model = dict(
-    backbone=dict(channels_last=True),
+    backbone=dict(
+        channels_last=True,
+        backbone=dict(conv_cfg=dict(type='mmaction.SmallMapConv2d')),
+    ),
     neck=dict(out_channels=128),
     head=dict(
         in_channels=128,

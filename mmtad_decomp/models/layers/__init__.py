@@ -5,6 +5,7 @@ from .drop_path import ScaledDropPath, drop_path
 from .masked_conv import MaskedConv1d, downsample_mask
 from .masked_norm import MaskedLayerNorm
 from .position import sinusoidal_positions
+from .small_map_conv import SmallMapConv2d
 from .transformer_block import TransformerBlock
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     'MaskedConv1d',
     'MaskedLayerNorm',
     'ScaledDropPath',
+    'SmallMapConv2d',
     'TransformerBlock',
     'downsample_mask',
     'drop_path',
