@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from mmtad_decomp.utils import write_json
 
 
 def read_run(work_dir: Path) -> dict:
-    """The last metrics, the time and the settings of a training.
+    """The last metrics, the time (median step times steps) and the settings of a training.
 
     Args:
         work_dir: Work directory of the training; runs that were resumed count together.
@@ -33,16 +34,13 @@ def read_run(work_dir: Path) -> dict:
     if not metrics:
         raise FileNotFoundError(f'{work_dir} has no logged validation; train it to its end first')
     steps = {r['step']: r['time'] for r in records if 'loss' in r}
-    last, seconds = 0, 0.0
-    for step, time in sorted(steps.items()):
-        seconds += time * (step - last)
-        last = step
+    last, seconds = max(steps), statistics.median(steps.values())
     config = Config.fromfile(next(work_dir.glob('*.py')), import_custom_modules=False)
     return dict(
         metrics={k.removeprefix('tad/'): v for k, v in metrics[-1].items() if 'tad/' in k},
         epochs=metrics[-1]['step'],
         steps=last,
-        train_minutes=round(seconds / 60, 1),
+        train_minutes=round(last * seconds / 60, 1),
         seed=config.randomness.get('seed'),
     )
 
