@@ -3,7 +3,7 @@
 Two videos keep their real annotations and lengths, one of each subset; their frames are noise over
 moving waves, laid out as tools/data/thumos14 lays them out. The teacher and the pretrained weights
 are initialised at random, and everything lies below ``--root``, from where the config runs
-unchanged but for the number of epochs:
+unchanged but for its length, two epochs of one batch:
 
     python tools/benchmarks/thumos_size.py --annotations thumos14.json --root data/thumos_size \
         --json thumos_size.json
@@ -41,11 +41,13 @@ _STEP = re.compile(r'Epoch\(train\).*? time: ([\d.]+)')
 
 
 def choose_videos(ann_file: str) -> dict:
-    """The shortest video with at least three actions of each subset, as a ``database``."""
+    """The shortest video of at least a minute with three actions of each subset."""
     database = {}
     for subset in ('training', 'validation'):
         annotations = load_annotations(ann_file, subset, ignore_labels=('Ambiguous',))
-        videos = [v for v in annotations.videos.values() if len(v.labels) >= 3]
+        videos = [
+            v for v in annotations.videos.values() if len(v.labels) >= 3 and v.duration >= 60
+        ]
         video = min(videos, key=lambda v: v.duration)
         database[video.video_id] = dict(
             subset=subset,
@@ -122,13 +124,16 @@ def main(argv: list[str] | None = None) -> None:
     generate_weights(Config.fromfile(config), root)
 
     train = [str(PROJECT / 'tools/train.py'), str(config), '--work-dir', 'work', '--no-validate']
+    batch = Config.fromfile(config).train_dataloader.batch_size
     options = ['--cfg-options', 'train_cfg.max_epochs=2', 'default_hooks.logger.interval=1']
+    options.append(f'train_dataloader.dataset.indices={batch}')
     log, train_memory = run([*train, *options], root)
     steps = [float(seconds) for seconds in _STEP.findall(log)]
     log, memory = run([str(PROJECT / 'tools/test.py'), str(config), 'work'], root)
     row = dict(
         config=args.config,
         videos={name: video['frame'] for name, video in database.items()},
+        batch_size=batch,
         steps=len(steps),
         seconds_per_step=steps,
         train_peak_gib=round(train_memory, 2),
