@@ -212,7 +212,7 @@ def test_wheel_contains_configs_tools_and_requirements(wheel):
     assert {f'mmtad_decomp/.mim/{name}' for name in wanted} <= names
     assert not [name for name in names if name.endswith('.pyc') or name.startswith('tests')]
     assert f'Version: {mmtad_decomp.__version__}\n' in metadata.decode()
-    assert 'Requires-Dist: torch>=2.0\n' in metadata.decode()
+    assert 'Requires-Dist: torch>=2.6\n' in metadata.decode()
 
 
 def test_installed_wheel_serves_its_configs_as_bases(wheel, tmp_path):

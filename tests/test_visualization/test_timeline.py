@@ -147,7 +147,7 @@ def test_tool_draws_the_tested_video_with_most_instances(tool, files, capsys):
     [
         (['--video', 'other'], 'video "other" is not among the 3 annotated ones'),
         (['--results', 'b=missing.json'], 'missing.json does not exist'),
-        (['--subset', 'train'], 'no video of subset'),
+        (['--subset', 'train'], 'no video is of subset'),
     ],
 )
 def test_tool_errors_are_sentences(tool, files, more, message):
