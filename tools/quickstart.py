@@ -35,6 +35,12 @@ SYSTEMS = {
 # time waiting for each other.
 JOBS = 2
 THREADS = max(1, (os.cpu_count() or 1) // JOBS)
+# glibc gives a freed tensor back to the kernel and takes it anew, page by page, in every step.
+KEEP_MEMORY = {
+    'MALLOC_MMAP_THRESHOLD_': str(2**32),
+    'MALLOC_TRIM_THRESHOLD_': str(2**32),
+    'MALLOC_TOP_PAD_': str(2**28),
+}
 _TRAIN_LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?\bloss: ([\d.naif]+)')
 
 
@@ -64,7 +70,7 @@ def run(command: list[str], log: Path, title: str, epochs: int | None = None) ->
             stderr=subprocess.STDOUT,
             text=True,
             errors='replace',
-            env={**os.environ, 'OMP_NUM_THREADS': str(THREADS)},
+            env={**KEEP_MEMORY, **os.environ, 'OMP_NUM_THREADS': str(THREADS)},
         )
         for line in process.stdout:
             file.write(line)

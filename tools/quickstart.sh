@@ -7,4 +7,4 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 setup_env lite
 
-exec "$VENV_PYTHON" tools/quickstart.py "$@"
+exec "$VENV_PYTHON" -W ignore tools/quickstart.py "$@"

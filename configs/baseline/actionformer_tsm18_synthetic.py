@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/actionformer_tsm18_small.py',
     '../_base_/datasets/synthetic_videos.py',
-    '../_base_/schedules/scratch_5e.py',
+    '../_base_/schedules/scratch_4e.py',
     '../_base_/default_runtime.py',
 ]
 

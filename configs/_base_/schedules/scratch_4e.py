@@ -1,5 +1,5 @@
 # The quickstart's very short training from scratch on a CPU: AdamW 1e-3 with warm-up and cosine, bfloat16.
-max_epochs = 5
+max_epochs = 4
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict(type='ValLoop', fp16=True)
 test_cfg = dict(type='TestLoop', fp16=True)
