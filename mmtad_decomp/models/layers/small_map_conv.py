@@ -57,7 +57,10 @@ class _TapByTap(torch.autograd.Function):
         out = [output_size(*axis) for axis in zip(size, *geometry)]
         total = pixels.new_zeros(len(pixels), *out, taps.shape[2], dtype=torch.float32)
         for number, source, target in _connections(size, *geometry):
-            total[:, target[0], target[1]] += pixels[:, source[0], source[1]] @ taps[number]
+            # Flat, since `matmul` of a weight without gradient would copy it for every pixel.
+            seen = pixels[:, source[0], source[1]]
+            part = seen.flatten(0, 2) @ taps[number]
+            total[:, target[0], target[1]] += part.view(*seen.shape[:3], -1)
         return total
 
     @staticmethod
