@@ -1,15 +1,8 @@
-# The quickstart's very short training from scratch on a CPU: AdamW 1e-3 with warm-up and cosine, bfloat16.
-max_epochs = 4
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
-val_cfg = dict(type='ValLoop', fp16=True)
-test_cfg = dict(type='TestLoop', fp16=True)
+# The quickstart's very short training from scratch.
+_base_ = './scratch_16e.py'
 
-optim_wrapper = dict(
-    type='BFloat16OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
-    clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
-)
+max_epochs = 4
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=True, end=1, convert_to_iter_based=True),
@@ -22,5 +15,3 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-
-auto_scale_lr = dict(enable=False, base_batch_size=2)
