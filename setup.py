@@ -1,5 +1,11 @@
-"""Builds and installs mmtad_decomp."""
+"""Builds and installs mmtad_decomp, with its compiled operators where that is possible.
 
+``MMTAD_WITH_OPS``: ``1`` makes a failure to build the operators an error, ``0`` leaves them out.
+By default they are built where torch and a C++ compiler are, and plain PyTorch takes their place
+where not. ``FORCE_CUDA=1`` builds the CUDA kernels without a GPU in sight.
+"""
+
+import os
 import shutil
 from pathlib import Path
 
@@ -50,6 +56,66 @@ class BuildWithMim(build_py):
             shutil.copy2(ROOT / file, target / file)
 
 
+def ops_extension() -> tuple[list, dict]:
+    """Return the operators' extension and its build command, or nothing where torch is missing."""
+    wanted = os.environ.get('MMTAD_WITH_OPS')
+    if wanted == '0':
+        return [], {}
+    try:
+        import torch
+        from torch.utils import cpp_extension
+    except ImportError:
+        if wanted == '1':
+            raise
+        print('torch is not in the build environment: the operators are left out')
+        return [], {}
+
+    class BuildOps(cpp_extension.BuildExtension):
+        """Goes on without the operators where they can't be built, unless they are required."""
+
+        def build_extension(self, ext) -> None:
+            try:
+                super().build_extension(ext)
+            except Exception as error:
+                if wanted == '1' or os.environ.get('FORCE_CUDA') == '1':
+                    raise
+                print(f'The operators were not built: {error}')
+                print('Plain PyTorch takes their place. MMTAD_WITH_OPS=1 makes this an error.')
+
+        def get_ext_filename(self, fullname: str) -> str:
+            # Loaded by torch.ops.load_library, so one name for every Python.
+            return str(Path(*fullname.split('.')).with_suffix('.so'))
+
+        def copy_extensions_to_source(self) -> None:
+            built = [ext for ext in self.extensions if Path(self.get_ext_fullpath(ext.name)).exists()]
+            self.extensions, extensions = built, self.extensions
+            super().copy_extensions_to_source()
+            self.extensions = extensions
+
+    csrc = Path(PACKAGE, 'ops', 'csrc')
+    sources = [*csrc.glob('*.cpp'), *csrc.glob('autograd/*.cpp'), *csrc.glob('cpu/*.cpp')]
+    flags = {'cxx': ['-O3', '-fopenmp', '-fvisibility=hidden', '-g0', '-Wno-psabi']}
+    build, macros = cpp_extension.CppExtension, []
+    cuda_at_hand = torch.version.cuda is not None and cpp_extension.CUDA_HOME is not None
+    if os.environ.get('FORCE_CUDA') == '1' or (cuda_at_hand and torch.cuda.is_available()):
+        build, macros = cpp_extension.CUDAExtension, [('MMTAD_WITH_CUDA', None)]
+        sources += [*csrc.glob('cuda/*.cpp'), *csrc.glob('cuda/*.cu')]
+        flags['nvcc'] = ['-O3', '--expt-relaxed-constexpr']
+        os.environ.setdefault('TORCH_CUDA_ARCH_LIST', '8.0;9.0+PTX')
+    extension = build(
+        name=f'{PACKAGE}._ext',
+        sources=sorted(map(str, sources)),
+        include_dirs=[str(ROOT / csrc)],
+        depends=sorted(str(path) for path in csrc.rglob('*.h*')),
+        define_macros=macros,
+        extra_compile_args=flags,
+        extra_link_args=['-fopenmp'],
+    )
+    return [extension], {'build_ext': BuildOps}
+
+
+ext_modules, build_commands = ops_extension()
+
 setup(
     name=PACKAGE,
     version=read_version(),
@@ -79,6 +145,7 @@ setup(
             ('docs', 'docs'),
         )
     },
-    cmdclass={'build_py': BuildWithMim},
+    ext_modules=ext_modules,
+    cmdclass={'build_py': BuildWithMim, **build_commands},
     zip_safe=False,
 )
