@@ -11,7 +11,7 @@ from mmtad_decomp.evaluation.functional import (
     Predictions,
     average_precision,
     match_predictions,
-    matching,
+    grouping,
     mean_over_classes,
     recall_at_kx,
 )
@@ -76,7 +76,7 @@ def random_tables(rng, coarse):
 @pytest.mark.parametrize('coarse', [False, True])
 @pytest.mark.parametrize('pairs_at_once', [1_000_000, 7])
 def test_equals_plain_python(coarse, pairs_at_once, monkeypatch):
-    monkeypatch.setattr(matching, 'PAIRS_AT_ONCE', pairs_at_once)
+    monkeypatch.setattr(grouping, 'PAIRS_AT_ONCE', pairs_at_once)
     for seed in range(150):
         gt, pred, classes = random_tables(np.random.default_rng(seed), coarse)
         ap = average_precision(gt, pred, TIOUS, classes)

@@ -7,12 +7,15 @@ from .average_precision import (
     recall_at_kx,
 )
 from .matching import match_predictions
+from .proposals import ProposalRecall, average_recall
 from .tables import GroundTruth, Predictions
 
 __all__ = [
     'GroundTruth',
     'Predictions',
+    'ProposalRecall',
     'average_precision',
+    'average_recall',
     'interpolated_average_precision',
     'match_predictions',
     'mean_over_classes',

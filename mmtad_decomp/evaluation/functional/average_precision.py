@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .matching import find_overlaps, match_predictions, sort_by_score
+from .grouping import group_rows, stable_argsort
+from .matching import find_overlaps, iterate_matches, sort_by_score
 from .tables import GroundTruth, Predictions, check_ground_truth, check_predictions, check_tious
 
 
@@ -46,17 +47,48 @@ def average_precision(
     Raises:
         ValueError: If a table or a threshold is malformed.
     """
-    ordered, taken = match_predictions(ground_truth, predictions, tious, num_classes)
-    positives = np.bincount(np.asarray(ground_truth.labels, dtype=np.int64), minlength=num_classes)
-    by_class = np.argsort(ordered.labels, kind='stable')
-    bounds = np.searchsorted(ordered.labels[by_class], np.arange(num_classes + 1))
-    result = np.full((len(taken), num_classes), np.nan)
-    for label in np.flatnonzero(positives):
-        columns = by_class[bounds[label] : bounds[label + 1]]
-        result[:, label] = interpolated_average_precision(
-            taken[:, columns] >= 0, int(positives[label])
-        )
-    return result
+    thresholds = check_tious(tious)
+    ground_truth = check_ground_truth(ground_truth, num_classes)
+    predictions = sort_by_score(check_predictions(predictions, num_classes))
+    by_class = stable_argsort(predictions.labels, num_classes)
+    place = np.empty(len(by_class), dtype=np.int64)
+    place[by_class] = np.arange(len(by_class))
+    matches = iterate_matches(ground_truth, predictions, thresholds, num_classes)
+    hits = [np.sort(place[found_by]) for found_by, _ in matches]
+    rows = np.repeat(np.arange(len(hits)), [len(found) for found in hits])
+    hits = np.concatenate(hits)
+    labels = predictions.labels[by_class[hits]]
+    first = np.searchsorted(predictions.labels[by_class], np.arange(num_classes))
+    total = _envelope_sums(
+        rows * num_classes + labels, hits - first[labels] + 1, len(thresholds) * num_classes
+    )
+    positives = np.bincount(ground_truth.labels, minlength=num_classes)
+    result = np.full((len(thresholds), num_classes), np.nan)
+    return np.divide(total.reshape(result.shape), positives, out=result, where=positives > 0)
+
+
+def _envelope_sums(groups: np.ndarray, ranks: np.ndarray, num_groups: int) -> np.ndarray:
+    """Sum of the precision envelope over the true positives of each group.
+
+    Precision only falls between one true positive and the next, so its envelope at a true
+    positive is the maximum over the later true positives, and false positives need no place in
+    the arrays. That maximum is taken within all groups at once, over 2, 4, 8, ... neighbours.
+
+    Args:
+        groups: ``(M,)`` ascending group of each true positive.
+        ranks: ``(M,)`` its rank among all predictions of its group, from 1, ascending.
+        num_groups: Number of groups.
+    """
+    sizes = np.bincount(groups, minlength=num_groups)
+    number = np.arange(len(groups)) - (np.cumsum(sizes) - sizes)[groups] + 1
+    envelope = number / ranks
+    step = 1
+    while step < sizes.max(initial=0):
+        same = groups[step:] == groups[:-step]
+        later = np.where(same, envelope[step:], 0)
+        envelope[:-step] = np.maximum(envelope[:-step], later)
+        step *= 2
+    return np.bincount(groups, weights=envelope, minlength=num_groups)
 
 
 def mean_over_classes(values: np.ndarray) -> np.ndarray:
@@ -69,12 +101,12 @@ def mean_over_classes(values: np.ndarray) -> np.ndarray:
     return total / np.maximum(known.sum(axis=-1), 1)
 
 
-def _rank_in_group(keys: np.ndarray) -> np.ndarray:
-    """Position of each row among the rows of equal key, in the order of the rows."""
-    order = np.argsort(keys, kind='stable')
-    ordered = keys[order]
-    ranks = np.empty(len(keys), dtype=np.int64)
-    ranks[order] = np.arange(len(keys)) - np.searchsorted(ordered, ordered, side='left')
+def _rank_in_group(groups: np.ndarray, num_groups: int) -> np.ndarray:
+    """Position of each row among the rows of its group, in the order of the rows."""
+    order = stable_argsort(groups, num_groups)
+    sizes = np.bincount(groups, minlength=num_groups)
+    ranks = np.empty(len(groups), dtype=np.int64)
+    ranks[order] = np.arange(len(groups)) - (np.cumsum(sizes) - sizes)[groups[order]]
     return ranks
 
 
@@ -107,15 +139,15 @@ def recall_at_kx(
     thresholds = check_tious(tious)
     ground_truth = check_ground_truth(ground_truth, num_classes)
     predictions = sort_by_score(check_predictions(predictions, num_classes))
-    pairs = find_overlaps(ground_truth, predictions, num_classes, thresholds.min())
-    ranks = _rank_in_group(predictions.videos * num_classes + predictions.labels)
-    gt_keys = ground_truth.videos * num_classes + ground_truth.labels
-    _, group, sizes = np.unique(gt_keys, return_inverse=True, return_counts=True)
-    instances = sizes[group.reshape(-1)]
+    groups = group_rows(ground_truth, predictions, num_classes)
+    pairs = find_overlaps(ground_truth, predictions, num_classes, thresholds.min(), groups=groups)
+    group = groups.of_prediction
+    ranks = _rank_in_group(group + 1, len(groups.counts) + 1)[pairs.predictions]
+    instances = groups.counts[group[pairs.predictions]]
     positives = np.bincount(ground_truth.labels, minlength=num_classes)
     result = np.full((len(ks), len(thresholds), num_classes), np.nan)
     for found, k in zip(result, ks):
-        allowed = ranks[pairs.predictions] < k * instances[pairs.ground_truths]
+        allowed = ranks < k * instances
         best = np.zeros(len(ground_truth.labels))
         np.maximum.at(best, pairs.ground_truths[allowed], pairs.tious[allowed])
         for row, threshold in zip(found, thresholds):

@@ -1,4 +1,4 @@
-"""Which prediction takes which ground truth, for all classes, videos and thresholds at once."""
+"""Which prediction takes which ground truth, for all classes and videos at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .grouping import Groups, chunks, group_rows, order_by_score, ranges, tiou_of_rows
 from .tables import GroundTruth, Predictions, check_ground_truth, check_predictions, check_tious
-
-PAIRS_AT_ONCE = 1_000_000
-"""Prediction-ground truth pairs whose tIoU is held in memory at one time."""
 
 
 class Overlaps(NamedTuple):
@@ -31,24 +29,16 @@ class Overlaps(NamedTuple):
 
 def sort_by_score(predictions: Predictions) -> Predictions:
     """Rows in the order of falling score; rows of equal score keep their order."""
-    order = np.argsort(-predictions.scores, kind='stable')
+    order = order_by_score(predictions.scores)
     return Predictions(*(column[order] for column in predictions))
 
 
-def _chunks(pairs: np.ndarray) -> Iterator[slice]:
-    """Consecutive rows that together have at most :data:`PAIRS_AT_ONCE` pairs, or one row."""
-    ends = np.cumsum(pairs)
-    start = 0
-    while start < len(pairs):
-        done = ends[start - 1] if start else 0
-        stop = int(np.searchsorted(ends, done + PAIRS_AT_ONCE, side='right'))
-        stop = max(stop, start + 1)
-        yield slice(start, stop)
-        start = stop
-
-
 def find_overlaps(
-    ground_truth: GroundTruth, predictions: Predictions, num_classes: int, min_tiou: float
+    ground_truth: GroundTruth,
+    predictions: Predictions,
+    num_classes: int,
+    min_tiou: float,
+    groups: Groups | None = None,
 ) -> Overlaps:
     """All pairs of one video and class with tIoU >= ``min_tiou``.
 
@@ -57,34 +47,38 @@ def find_overlaps(
         predictions: Checked table, already sorted by score.
         num_classes: Number of classes.
         min_tiou: Smallest tIoU of interest, > 0.
+        groups: What :func:`group_rows` returns for the tables, if it is known already.
     """
-    gt_keys = ground_truth.videos * num_classes + ground_truth.labels
-    gt_order = np.argsort(gt_keys, kind='stable')
-    gt_keys, gt_segments = gt_keys[gt_order], ground_truth.segments[gt_order]
-    pred_keys = predictions.videos * num_classes + predictions.labels
-    first = np.searchsorted(gt_keys, pred_keys, side='left')
-    counts = np.searchsorted(gt_keys, pred_keys, side='right') - first
-    parts = []
-    for rows in _chunks(counts):
-        n = counts[rows]
-        pred = np.repeat(np.arange(rows.start, rows.stop), n)
-        gt = np.arange(n.sum()) + np.repeat(first[rows] - (np.cumsum(n) - n), n)
-        a, b = predictions.segments[pred], gt_segments[gt]
-        inter = np.minimum(a[:, 1], b[:, 1]) - np.maximum(a[:, 0], b[:, 0])
-        inter = np.maximum(inter, 0)
-        union = (b[:, 1] - b[:, 0]) + (a[:, 1] - a[:, 0]) - inter
-        tiou = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
-        keep = tiou >= min_tiou
-        parts.append((pred[keep], gt_order[gt[keep]], tiou[keep]))
-    if not parts:
-        empty = np.zeros(0, dtype=np.int64)
-        return Overlaps(empty, empty, np.zeros(0))
-    pred, gt, tiou = (np.concatenate(column) for column in zip(*parts))
-    order = np.lexsort((-gt, -tiou, pred))
-    return Overlaps(pred[order], gt[order], tiou[order])
+    groups = groups or group_rows(ground_truth, predictions, num_classes)
+    comparable = np.flatnonzero(groups.of_prediction >= 0)
+    group = groups.of_prediction[comparable]
+    first, counts = groups.first[group], groups.counts[group]
+    instances = ground_truth.segments[groups.order]
+    empty = np.zeros(0, dtype=np.int64)
+    parts = [(empty, empty, np.zeros(0))]
+    for rows in chunks(counts):
+        pred = np.repeat(comparable[rows], counts[rows])
+        gt = ranges(first[rows], counts[rows])
+        tiou = tiou_of_rows(predictions.segments[pred], instances[gt])
+        keep = np.flatnonzero(tiou >= min_tiou)
+        parts.append((pred[keep], groups.order[gt[keep]], tiou[keep]))
+    return _by_preference(Overlaps(*(np.concatenate(column) for column in zip(*parts))))
 
 
-def _assign(pred: np.ndarray, gt: np.ndarray, num_pred: int, num_gt: int) -> np.ndarray:
+def _by_preference(pairs: Overlaps) -> Overlaps:
+    """Sort the pairs of each prediction; the predictions are in ascending order already."""
+    several = np.zeros(len(pairs.tious), dtype=bool)
+    several[1:] = pairs.predictions[1:] == pairs.predictions[:-1]
+    several[:-1] |= several[1:]
+    places = np.flatnonzero(several)
+    pred, gt, tiou = (column[places] for column in pairs)
+    order = places[np.lexsort((-gt, -tiou, pred))]
+    for column in pairs:
+        column[places] = column[order]
+    return pairs
+
+
+def _assign(pred: np.ndarray, gt: np.ndarray, num_gt: int) -> tuple[np.ndarray, np.ndarray]:
     """Give every prediction, in order, the first of its ground truths that is still free.
 
     Serving predictions in the order of their rows is the stable matching in which every ground
@@ -94,31 +88,49 @@ def _assign(pred: np.ndarray, gt: np.ndarray, num_pred: int, num_gt: int) -> np.
     Args:
         pred: ``(E,)`` ascending rows; the pairs of one row are in order of preference.
         gt: ``(E,)`` rows of the ground truth.
-        num_pred: Number of predictions.
         num_gt: Number of ground truths.
 
     Returns:
-        ``(num_pred,)`` row of the ground truth taken, or -1.
+        Rows of the predictions that take a ground truth, and the rows of what they take.
     """
-    active, choice = np.unique(pred, return_index=True)
-    pointer = np.zeros(num_pred, dtype=np.int64)
-    end = np.zeros(num_pred, dtype=np.int64)
-    pointer[active] = choice
-    end[active] = np.append(choice[1:], len(pred))
-    holder = np.full(num_gt, num_pred, dtype=np.int64)
+    new = np.ones(len(pred), dtype=bool)
+    new[1:] = pred[1:] != pred[:-1]
+    choice = np.flatnonzero(new)
+    rows, end = pred[choice], np.append(choice[1:], len(pred))
+    free = len(rows)
+    active = np.arange(free)
+    holder = np.full(num_gt, free, dtype=np.int64)
     while len(active):
-        wanted = gt[pointer[active]]
+        wanted = gt[choice[active]]
         before = holder[wanted]
         np.minimum.at(holder, wanted, active)
         now = holder[wanted]
-        displaced = np.unique(before[(before != now) & (before < num_pred)])
+        displaced = np.unique(before[(before != now) & (before < free)])
         rejected = np.concatenate([active[now != active], displaced])
-        pointer[rejected] += 1
-        active = rejected[pointer[rejected] < end[rejected]]
-    taken = np.full(num_pred, -1, dtype=np.int64)
-    held = np.flatnonzero(holder < num_pred)
-    taken[holder[held]] = held
-    return taken
+        choice[rejected] += 1
+        active = rejected[choice[rejected] < end[rejected]]
+    held = np.flatnonzero(holder < free)
+    return rows[holder[held]], held
+
+
+def iterate_matches(
+    ground_truth: GroundTruth, predictions: Predictions, thresholds: np.ndarray, num_classes: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each threshold the rows of the predictions that find something, and of what they find.
+
+    Args:
+        ground_truth: Checked table.
+        predictions: Checked table, already sorted by score.
+        thresholds: ``(T,)`` checked thresholds.
+        num_classes: Number of classes.
+
+    Yields:
+        Two ``(M,)`` arrays of rows in the two tables, in the order of the ground truth.
+    """
+    pairs = find_overlaps(ground_truth, predictions, num_classes, thresholds.min())
+    for threshold in thresholds:
+        keep = np.flatnonzero(pairs.tious >= threshold)
+        yield _assign(pairs.predictions[keep], pairs.ground_truths[keep], len(ground_truth.labels))
 
 
 def match_predictions(
@@ -146,14 +158,8 @@ def match_predictions(
     thresholds = check_tious(tious)
     ground_truth = check_ground_truth(ground_truth, num_classes)
     predictions = sort_by_score(check_predictions(predictions, num_classes))
-    pairs = find_overlaps(ground_truth, predictions, num_classes, thresholds.min())
-    taken = np.empty((len(thresholds), len(predictions.scores)), dtype=np.int64)
-    for row, threshold in zip(taken, thresholds):
-        keep = pairs.tious >= threshold
-        row[:] = _assign(
-            pairs.predictions[keep],
-            pairs.ground_truths[keep],
-            len(predictions.scores),
-            len(ground_truth.labels),
-        )
+    taken = np.full((len(thresholds), len(predictions.scores)), -1, dtype=np.int64)
+    matches = iterate_matches(ground_truth, predictions, thresholds, num_classes)
+    for row, (found_by, found) in zip(taken, matches):
+        row[found_by] = found
     return predictions, taken

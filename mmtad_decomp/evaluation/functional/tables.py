@@ -12,7 +12,7 @@ class GroundTruth(NamedTuple):
 
     Attributes:
         videos: ``(G,)`` int, any numbering of the videos.
-        segments: ``(G, 2)`` float64 seconds.
+        segments: ``(G, 2)`` float64 seconds, end >= start.
         labels: ``(G,)`` int, in ``[0, num_classes)``.
     """
 
@@ -26,7 +26,7 @@ class Predictions(NamedTuple):
 
     Attributes:
         videos: ``(P,)`` int, in the numbering of the ground truth.
-        segments: ``(P, 2)`` float64 seconds.
+        segments: ``(P, 2)`` float64 seconds, end >= start.
         scores: ``(P,)`` float64.
         labels: ``(P,)`` int, in ``[0, num_classes)``.
     """
@@ -46,7 +46,7 @@ def _column(values: object, name: str, dtype: type, shape: tuple[int, ...]) -> n
         raise ValueError(f'{name} must have shape ({", ".join(wanted)}), got {array.shape}')
     if dtype is np.int64 and array.size and not np.issubdtype(array.dtype, np.integer):
         raise ValueError(f'{name} must be integers, got {array.dtype}')
-    array = array.astype(dtype)
+    array = array.astype(dtype, copy=False)
     if dtype is np.float64 and not np.isfinite(array).all():
         raise ValueError(f'{name} must be finite, got NaN or infinity')
     return array
@@ -62,13 +62,21 @@ def _check_table(table: tuple, name: str, num_classes: int) -> None:
             f'{name}.labels must be in [0, {num_classes}), got '
             f'[{table.labels.min()}, {table.labels.max()}]'
         )
+    reversed_rows = np.flatnonzero(table.segments[:, 1] < table.segments[:, 0])
+    if len(reversed_rows):
+        row = int(reversed_rows[0])
+        raise ValueError(
+            f'{name}.segments: {len(reversed_rows)} of {len(table.labels)} end before they start, '
+            f'the first in row {row}: {table.segments[row].tolist()}; columns are start and end'
+        )
 
 
 def check_ground_truth(table: GroundTruth, num_classes: int) -> GroundTruth:
     """Bring a table to its dtypes and shapes.
 
     Raises:
-        ValueError: If a column has the wrong shape, length, range or kind of number.
+        ValueError: If a column has the wrong shape, length, range or kind of number, or a segment
+            is reversed.
     """
     checked = GroundTruth(
         _column(table.videos, 'ground_truth.videos', np.int64, ()),
@@ -83,7 +91,8 @@ def check_predictions(table: Predictions, num_classes: int) -> Predictions:
     """Bring a table to its dtypes and shapes.
 
     Raises:
-        ValueError: If a column has the wrong shape, length, range or kind of number.
+        ValueError: If a column has the wrong shape, length, range or kind of number, or a segment
+            is reversed.
     """
     checked = Predictions(
         _column(table.videos, 'predictions.videos', np.int64, ()),
