@@ -1,0 +1,180 @@
+"""Diagnose detections: kinds of false positives, sensitivity, false negatives.
+
+Writes ``diagnosis.json``, ``diagnosis.txt`` and three pictures to ``--out-dir``.
+
+Example::
+
+    python tools/analysis_tools/diagnose.py work_dirs/decomposed/detections.json \
+        data/thumos14/annotations.json --subset validation --ignore-labels Ambiguous \
+        --preset thumos14 --out-dir work_dirs/decomposed/diagnosis
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmtad_decomp.evaluation import SubmissionError, load_submission
+from mmtad_decomp.evaluation.diagnosis import (
+    CHARACTERISTICS,
+    PRESETS,
+    Buckets,
+    Diagnosis,
+    DiagnosisOptions,
+    build_tables,
+    diagnose,
+    format_report,
+    to_json,
+)
+from mmtad_decomp.evaluation.diagnosis.false_positives import LABEL_RULES
+from mmtad_decomp.structures import AnnotationError, load_annotations
+from mmtad_decomp.utils import atomic_write, write_json
+from mmtad_decomp.visualization import save_figure
+from mmtad_decomp.visualization.diagnosis_plots import (
+    plot_false_negatives,
+    plot_false_positives,
+    plot_sensitivity,
+)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('submission', help='detections in ActivityNet submission format')
+    parser.add_argument('annotations', help='ActivityNet-style JSON with the ground truth')
+    parser.add_argument('--subset', nargs='+', help='subsets to look at (default: all)')
+    parser.add_argument('--classes', nargs='+', help='class names (default: those of the file)')
+    parser.add_argument('--ignore-labels', nargs='+', default=[], help='labels to leave out')
+    parser.add_argument(
+        '--exclude-videos', nargs='+', default=[], help='ids of videos to leave out on both sides'
+    )
+    parser.add_argument('--out-dir', required=True, help='where the results go')
+    parser.add_argument(
+        '--preset',
+        choices=sorted(PRESETS),
+        default='activitynet',
+        help='thresholds and bucket edges (default: activitynet)',
+    )
+    parser.add_argument('--tious', nargs='+', type=float, help='thresholds instead of the preset')
+    for name in CHARACTERISTICS:
+        parser.add_argument(
+            f'--{name}-edges', nargs='+', type=float, help=f'bucket edges of {name}; inf may end'
+        )
+    parser.add_argument(
+        '--normalizer', type=float, help='N of mAP_N (default: mean instances per class)'
+    )
+    parser.add_argument('--max-multiple', type=int, default=10, help='profile up to this many G')
+    parser.add_argument('--min-tiou', type=float, default=0.1, help='below it: background error')
+    parser.add_argument(
+        '--label-rule',
+        choices=LABEL_RULES,
+        default='nearest',
+        help='which ground truth says whether a false positive has the right label',
+    )
+    parser.add_argument(
+        '--min-precision',
+        type=float,
+        default=0.05,
+        help='normalised precision that a match needs to count as found',
+    )
+    parser.add_argument('--format', default='png', choices=['png', 'pdf', 'svg'])
+    return parser.parse_args(argv)
+
+
+def read_options(args: argparse.Namespace) -> DiagnosisOptions:
+    """Options from the preset and the flags.
+
+    Raises:
+        ValueError: If one is out of range.
+    """
+    buckets = dict(PRESETS[args.preset].buckets)
+    for name in CHARACTERISTICS:
+        edges = getattr(args, f'{name}_edges')
+        if edges is not None:
+            buckets[name] = Buckets(tuple(edges))
+    return DiagnosisOptions(
+        tious=tuple(args.tious or PRESETS[args.preset].tious),
+        buckets=buckets,
+        normalizer=args.normalizer,
+        max_multiple=args.max_multiple,
+        min_tiou=args.min_tiou,
+        label_rule=args.label_rule,
+        min_precision=args.min_precision,
+    )
+
+
+def _warn(what: str, videos: list[str]) -> str:
+    shown = ', '.join(videos[:5]) + (', ...' if len(videos) > 5 else '')
+    return f'warning: {len(videos)} {what}: {shown}'
+
+
+def run(args: argparse.Namespace) -> tuple[Diagnosis, dict, str]:
+    """Read, diagnose; returns the result, its JSON and its text.
+
+    Raises:
+        AnnotationError: If the annotations are malformed.
+        SubmissionError: If the submission is malformed.
+        ValueError: If an option or a number does not fit.
+    """
+    options = read_options(args)
+    annotations = load_annotations(
+        args.annotations, args.subset, args.classes, args.ignore_labels, args.exclude_videos
+    )
+    videos = load_submission(args.submission, annotations.classes)
+    for video_id in args.exclude_videos:
+        videos.pop(video_id, None)
+    tables = build_tables(annotations, videos)
+    diagnosis = diagnose(
+        tables.ground_truth,
+        tables.predictions,
+        tables.durations,
+        len(annotations.classes),
+        options,
+    )
+    lines = [f'{args.annotations}: {annotations.census}']
+    if tables.unknown:
+        lines.append(
+            _warn('videos with detections are not annotated and left out', tables.unknown)
+        )
+    if tables.silent:
+        lines.append(_warn('annotated videos have no detection', tables.silent))
+    content = dict(
+        submission=args.submission,
+        annotations=args.annotations,
+        subset=args.subset,
+        census=str(annotations.census),
+        videos_unknown=len(tables.unknown),
+        videos_without_detections=len(tables.silent),
+        **to_json(diagnosis),
+    )
+    return diagnosis, content, '\n'.join([*lines, format_report(diagnosis)])
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Diagnose and write; returns what is in the JSON file."""
+    args = parse_args(argv)
+    try:
+        diagnosis, content, text = run(args)
+    except (AnnotationError, SubmissionError, ValueError) as error:
+        raise SystemExit(f'diagnose: {error}') from error
+    out = Path(args.out_dir)
+    write_json(out / 'diagnosis.json', content)
+    with atomic_write(out / 'diagnosis.txt', 'w', encoding='utf-8') as file:
+        file.write(text + '\n')
+    for name, plot in (
+        ('false_positives', plot_false_positives),
+        ('sensitivity', plot_sensitivity),
+        ('false_negatives', plot_false_negatives),
+    ):
+        save_figure(plot(diagnosis), out / f'{name}.{args.format}')
+    print(f'{text}\n\nwritten to {out}')
+    return content
+
+
+if __name__ == '__main__':
+    main()
