@@ -5,7 +5,9 @@ from .annotations import (
     AnnotationSet,
     Census,
     VideoAnnotation,
+    label_of,
     load_annotations,
+    refuse_duplicates,
 )
 from .segments import pairwise_tiou
 from .tad_data_sample import TADDataSample
@@ -18,6 +20,8 @@ __all__ = [
     'TADDataSample',
     'TimeGrid',
     'VideoAnnotation',
+    'label_of',
     'load_annotations',
     'pairwise_tiou',
+    'refuse_duplicates',
 ]

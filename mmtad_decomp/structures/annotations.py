@@ -102,9 +102,49 @@ def _positive(video: dict, name: str, where: str) -> float | None:
     return value
 
 
+def refuse_duplicates(pairs: list[tuple[str, object]]) -> dict:
+    """An ``object_pairs_hook`` for :func:`json.loads`, which otherwise keeps the last of several.
+
+    Raises:
+        KeyError: If a key occurs twice; its argument is the key.
+    """
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise KeyError(next(key for key, n in Counter(k for k, _ in pairs).items() if n > 1))
+    return content
+
+
+def label_of(item: dict, fields: Sequence[str]) -> str | None:
+    """Class name of an instance or detection: its fields, joined by commas.
+
+    Args:
+        item: JSON object.
+        fields: Names of its fields, ``('label',)`` or such as ``('verb', 'noun')``. A field other
+            than ``label`` may hold a whole number.
+
+    Returns:
+        The name; None where a field is missing or of another type.
+    """
+    parts = []
+    for field_name in fields:
+        value = item.get(field_name)
+        if type(value) is int and field_name != 'label':
+            value = str(value)
+        if not isinstance(value, str):
+            return None
+        parts.append(value)
+    return ','.join(parts)
+
+
 def _read_json(ann_file: str | Path) -> dict:
     try:
-        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+        text = Path(ann_file).read_text(encoding='utf-8')
+        content = json.loads(text, object_pairs_hook=refuse_duplicates)
+    except KeyError as error:
+        raise AnnotationError(
+            f'annotation file {ann_file}: key {error} occurs twice in one object, so that one of '
+            'the two would be lost; correct the file'
+        ) from error
     except FileNotFoundError as error:
         raise AnnotationError(
             f"annotation file {ann_file} does not exist; set `ann_file`, or run the data set's "
@@ -126,7 +166,9 @@ def _read_json(ann_file: str | Path) -> dict:
     return content
 
 
-def _raw_instances(video: dict, where: str) -> list[tuple[str, object]]:
+def _raw_instances(
+    video: dict, fields: Sequence[str], where: str
+) -> list[tuple[str, tuple[float, float]]]:
     annotations = video.get('annotations', [])
     if not isinstance(annotations, list):
         raise AnnotationError(
@@ -135,8 +177,10 @@ def _raw_instances(video: dict, where: str) -> list[tuple[str, object]]:
     instances = []
     for i, item in enumerate(annotations):
         at = f'{where}, annotations[{i}]'
-        if not isinstance(item, dict) or not isinstance(item.get('label'), str):
-            raise AnnotationError(f'{at}: needs a string field "label"; correct the file')
+        label = label_of(item, fields) if isinstance(item, dict) else None
+        if label is None:
+            names = ' and '.join(f'"{name}"' for name in fields)
+            raise AnnotationError(f'{at}: needs a string field {names}; correct the file')
         segment = item.get('segment')
         if not isinstance(segment, (list, tuple)) or len(segment) != 2:
             raise AnnotationError(
@@ -144,24 +188,28 @@ def _raw_instances(video: dict, where: str) -> list[tuple[str, object]]:
                 'correct the file'
             )
         start, end = (_number(t, f'{at}: field "segment"') for t in segment)
-        instances.append((item['label'], (start, end)))
+        instances.append((label, (start, end)))
     return instances
 
 
 def _resolve_classes(
-    content: dict, ann_file: str | Path, classes: Sequence[str] | None, ignored: set[str]
+    content: dict,
+    ann_file: str | Path,
+    classes: Sequence[str] | None,
+    ignored: set[str],
+    fields: Sequence[str],
 ) -> tuple[str, ...]:
-    if classes is None:
+    if classes is None and tuple(fields) == ('label',):
         classes = content.get('classes')
     if classes is None:
         labels = {
-            item['label']
+            label_of(item, fields)
             for video in content['database'].values()
             if isinstance(video, dict) and isinstance(video.get('annotations'), list)
             for item in video['annotations']
-            if isinstance(item, dict) and isinstance(item.get('label'), str)
+            if isinstance(item, dict)
         }
-        classes = sorted(labels - ignored)
+        classes = sorted(labels - ignored - {None})
     if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
         raise AnnotationError(
             f'{ann_file}: "classes" must be a list of names, got {classes!r}; correct '
@@ -243,6 +291,7 @@ def _read_video(
     index: dict[str, int],
     ignored: set[str],
     census: Census,
+    fields: Sequence[str],
     where: str,
 ) -> VideoAnnotation:
     duration = _positive(video, 'duration', where)
@@ -258,7 +307,7 @@ def _read_video(
             f'{where}: field "path" must be a string, got {path!r}; correct the file'
         )
     segments, labels = _clean(
-        _raw_instances(video, where), duration, index, ignored, census, where
+        _raw_instances(video, fields, where), duration, index, ignored, census, where
     )
     return VideoAnnotation(
         video_id=video_id,
@@ -278,6 +327,7 @@ def load_annotations(
     classes: Sequence[str] | None = None,
     ignore_labels: Sequence[str] = (),
     exclude_videos: Sequence[str] = (),
+    label_fields: Sequence[str] = ('label',),
 ) -> AnnotationSet:
     """Read an ActivityNet-style JSON file and clean its instances.
 
@@ -287,7 +337,8 @@ def load_annotations(
     list fixes the order of the labels.
 
     Reversed, zero-length, out-of-video and duplicate segments are dropped, segments that run past
-    the video are clipped, and everything is counted in the census.
+    the video are clipped, and everything is counted in the census. A key that occurs twice in
+    one object, such as a video id, is an error.
 
     Args:
         ann_file: The JSON file.
@@ -296,13 +347,16 @@ def load_annotations(
             labels without ``ignore_labels``.
         ignore_labels: Labels whose instances are left out (``"Ambiguous"`` in THUMOS'14).
         exclude_videos: Ids of videos to leave out (such as THUMOS'14's 270, 1292 and 1496).
+        label_fields: Fields of an instance that name its class, joined by commas:
+            ``('verb',)``, ``('noun',)`` and ``('verb', 'noun')`` of an EPIC-KITCHENS file. The
+            file's ``classes`` are those of ``label``.
 
     Raises:
         AnnotationError: If the file is missing or malformed, or has an unknown label.
     """
     content = _read_json(ann_file)
     ignored = set(ignore_labels)
-    names = _resolve_classes(content, ann_file, classes, ignored)
+    names = _resolve_classes(content, ann_file, classes, ignored, label_fields)
     index = {name: i for i, name in enumerate(names)}
     wanted = _wanted_subsets(content, ann_file, subset)
     excluded, census, videos = set(exclude_videos), Census(), {}
@@ -313,7 +367,9 @@ def load_annotations(
             census.excluded_videos += 1
             continue
         where = f'{ann_file}: video "{video_id}"'
-        videos[video_id] = _read_video(video_id, video, index, ignored, census, where)
+        videos[video_id] = _read_video(
+            video_id, video, index, ignored, census, label_fields, where
+        )
         census.videos += 1
         census.instances += len(videos[video_id].labels)
         census.videos_without_instances += not len(videos[video_id].labels)

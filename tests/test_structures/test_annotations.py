@@ -173,6 +173,33 @@ def test_files_that_cannot_be_read(tmp_path: Path):
         load_annotations(tmp_path)
 
 
+def test_a_video_id_that_occurs_twice_is_refused(tmp_path: Path):
+    entry = json.dumps(video())
+    (tmp_path / 'twice.json').write_text(f'{{"database": {{"v": {entry}, "v": {entry}}}}}')
+    with pytest.raises(AnnotationError, match=r"twice\.json: key 'v' occurs twice"):
+        load_annotations(tmp_path / 'twice.json')
+
+
+def test_classes_of_other_fields(load):
+    actions = [(1, 'take', 7), (3, 'take', 8), (5, 'put', 7)]
+    database = {
+        'v': video(
+            annotations=[
+                dict(segment=[t, t + 1], label='x', verb=verb, noun=noun)
+                for t, verb, noun in actions
+            ]
+        )
+    }
+    given = {'classes': ['x', 'y']}
+    verbs = load(database, given, label_fields=('verb',))
+    assert verbs.classes == ('put', 'take') and verbs.videos['v'].labels.tolist() == [1, 1, 0]
+    pairs = load(database, given, label_fields=('verb', 'noun'))
+    assert pairs.classes == ('put,7', 'take,7', 'take,8')
+    assert load(database, given).classes == ('x', 'y')
+    with pytest.raises(AnnotationError, match='needs a string field "verb" and "object"'):
+        load(database, label_fields=('verb', 'object'))
+
+
 def test_thumos14_census(shared_data: Path):
     folder = shared_data / 'annotations' / 'thumos14'
     names = dict(ann_file=folder / 'thumos_14_anno.json', ignore_labels=('Ambiguous',))
