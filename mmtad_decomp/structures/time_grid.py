@@ -43,11 +43,18 @@ class TimeGrid:
         """Convert seconds to (fractional) steps; works on numbers and arrays."""
         return (seconds * self.fps - (self.offset + self.start)) / self.stride
 
-    def coarsen(self, stride: int) -> TimeGrid:
-        """The grid whose steps each pool ``stride`` neighbouring steps of this one."""
+    def coarsen(self, stride: int, offset: float | None = None) -> TimeGrid:
+        """The grid whose steps each stand for ``stride`` neighbouring steps of this one.
+
+        Args:
+            stride: Steps of this grid between steps of the new one.
+            offset: Where the new step 0 is centred, in steps of this grid. Default: in the middle
+                of the ``stride`` steps that it pools.
+        """
+        offset = (stride - 1) / 2 if offset is None else offset
         return TimeGrid(
             fps=self.fps,
             stride=self.stride * stride,
-            offset=self.offset + self.stride * (stride - 1) / 2,
+            offset=self.offset + self.stride * offset,
             start=self.start,
         )

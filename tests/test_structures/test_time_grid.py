@@ -31,6 +31,15 @@ def test_coarse_steps_lie_in_the_middle_of_what_they_pool():
     assert (features.stride, features.offset, features.start) == (16, 14, 100)
 
 
+def test_coarse_steps_may_be_centred_elsewhere():
+    grid = TimeGrid(fps=10, stride=2, offset=1, start=40)
+    coarse = grid.coarsen(8, offset=5)
+    assert (coarse.stride, coarse.offset, coarse.start) == (16, 11, 40)
+    for step in (0, 1, 7):
+        assert coarse.to_seconds(step) == pytest.approx(grid.to_seconds(8 * step + 5))
+    assert grid.coarsen(8, offset=3.5) == grid.coarsen(8)
+
+
 @pytest.mark.parametrize('fps', [6.25, 10, 12.5, 30000 / 1001, 60])
 @pytest.mark.parametrize(('stride', 'offset'), [(1, 0.5), (4, 8), (2.5, 1.25)])
 def test_round_trip(fps: float, stride: float, offset: float):

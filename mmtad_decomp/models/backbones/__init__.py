@@ -1,5 +1,7 @@
 """Encoders from windows of frames to feature sequences."""
 
+from .i3d import InceptionI3D
+from .slowfast import FusedSlowFast
 from .video_encoder import VideoEncoder
 
-__all__ = ['VideoEncoder']
+__all__ = ['FusedSlowFast', 'InceptionI3D', 'VideoEncoder']

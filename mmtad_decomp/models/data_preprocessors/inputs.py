@@ -1,6 +1,7 @@
 """What a detector sees: RGB, temporal gradient or ready features, made from a batch on the device.
 
-Each module turns the stacked raw modality of a batch into the float input of a backbone.
+Each module turns the stacked raw modality of a batch into the float input of a backbone. Its
+``key`` names the raw modality, its ``channels`` are those of what it makes of frames.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class RGBInput(nn.Module):
     """
 
     key = 'frames'
+    channels = 3
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class TemporalGradientInput(nn.Module):
     """
 
     key = 'frames'
+    channels = 3
 
     def __init__(self, std: float = 20.0) -> None:
         super().__init__()

@@ -18,10 +18,14 @@ class TADDetector(BaseModel):
 
     Args:
         head: Config of a :class:`~mmtad_decomp.models.heads.TemporalHead`.
-        backbone: Config of an encoder from frames to ``(N, C, T')``; None where the input is
-            features.
+        backbone: Config of an encoder from frames to ``(N, C, T')``, whose ``temporal_stride`` and
+            ``temporal_offset`` (default: the middle of what a step strides over) say where its
+            steps lie; None where the input is features.
         neck: Config of a projection ``(N, C, T')`` to ``(N, D, T')``; None passes them on.
         data_preprocessor: Config of the data preprocessor.
+
+    Raises:
+        ValueError: If the backbone cannot read what the data preprocessor makes.
     """
 
     def __init__(
@@ -36,7 +40,18 @@ class TADDetector(BaseModel):
         self.backbone = None if backbone is None else MODELS.build(backbone)
         self.neck = None if neck is None else MODELS.build(neck)
         self.head = MODELS.build(head)
-        self.feature_stride = 1 if backbone is None else self.backbone.temporal_stride
+        self.feature_stride = getattr(self.backbone, 'temporal_stride', 1)
+        self.feature_offset = getattr(self.backbone, 'temporal_offset', None)
+        self._check_input()
+
+    def _check_input(self) -> None:
+        """Let the backbone refuse an input of the wrong kind before training starts."""
+        if hasattr(self.backbone, 'check_input'):
+            modality = getattr(self.data_preprocessor, 'modality', None)
+            self.backbone.check_input(
+                channels=getattr(modality, 'channels', None),
+                steps=getattr(self.data_preprocessor, 'pad_to', None),
+            )
 
     def forward(
         self,
@@ -105,4 +120,4 @@ class TADDetector(BaseModel):
         return targets
 
     def _grid(self, sample: TADDataSample) -> TimeGrid:
-        return sample.time_grid.coarsen(self.feature_stride)
+        return sample.time_grid.coarsen(self.feature_stride, self.feature_offset)
