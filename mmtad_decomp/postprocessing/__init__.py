@@ -1,6 +1,31 @@
 """What turns the raw candidates of a video into its detections."""
 
+from .classifier_scores import ClassifierScoresError
+from .detections import Detections
+from .external_classifier import ExternalClassifier
+from .fusion import weighted_segment_fusion
 from .nms import nms_1d, segment_voting, soft_nms_1d
-from .post_processor import Detections, PostProcessor
+from .post_processor import PostProcessor
+from .raw_predictions import (
+    RawPredictionError,
+    RawPredictions,
+    VideoCandidates,
+    write_raw_predictions,
+)
+from .window_joining import join_cut_segments
 
-__all__ = ['Detections', 'PostProcessor', 'nms_1d', 'segment_voting', 'soft_nms_1d']
+__all__ = [
+    'ClassifierScoresError',
+    'Detections',
+    'ExternalClassifier',
+    'PostProcessor',
+    'RawPredictionError',
+    'RawPredictions',
+    'VideoCandidates',
+    'join_cut_segments',
+    'nms_1d',
+    'segment_voting',
+    'soft_nms_1d',
+    'weighted_segment_fusion',
+    'write_raw_predictions',
+]

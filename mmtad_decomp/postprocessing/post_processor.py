@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from mmaction.registry import TASK_UTILS
 
+from .detections import Detections, by_score, concatenate, take
 from .nms import nms_1d, segment_voting, soft_nms_1d
+from .window_joining import join_cut_segments
 
 _NMS_OPTIONS = {
     'soft_nms': {'method', 'sigma', 'iou_thr', 'min_score', 'class_aware'},
     'nms': {'iou_thr', 'class_aware'},
 }
-
-
-class Detections(NamedTuple):
-    """Segments of one video.
-
-    Attributes:
-        segments: ``(N, 2)`` float64 seconds.
-        scores: ``(N,)`` float64, falling after post-processing.
-        labels: ``(N,)`` int64.
-    """
-
-    segments: np.ndarray
-    scores: np.ndarray
-    labels: np.ndarray
 
 
 def _check_nms(nms: dict | None) -> dict | None:
@@ -47,24 +34,42 @@ def _check_nms(nms: dict | None) -> dict | None:
     return dict(type=kind, class_aware=options.pop('class_aware', True), **options)
 
 
+def _check_bounds(**counts: int | None) -> None:
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ValueError(f'{name} must be >= 1 or None, got {value}')
+
+
 @TASK_UTILS.register_module()
 class PostProcessor:
-    """Suppress, refine and bound the candidates of one video.
+    """Suppress, refine, classify and bound the candidates of one video.
 
-    The steps, in order: drop scores <= ``score_thr`` and segments shorter than ``min_length``;
-    keep the ``pre_nms_topk`` best; suppress; vote; keep the ``max_per_video`` best; clip to the
-    video and drop what has no length left. As in ActionFormer, clipping comes last, so a
-    candidate that runs past the video counts with its whole length until then.
+    The steps, in order: join what the borders of windows cut; drop scores <= ``score_thr`` and
+    segments shorter than ``min_length``; keep the ``pre_nms_topk`` best; suppress; vote; bring in
+    the external classifier; keep the ``max_per_video`` best; clip to the video and drop what
+    clipping made empty or shorter than ``min_length``. As in ActionFormer, clipping comes last,
+    so a candidate that runs past the video counts with its whole length until then. The order in
+    which candidates come in changes nothing, and no score is rounded.
 
     Args:
-        score_thr: Candidates must score higher.
+        score_thr: The head's score must be higher.
         pre_nms_topk: Candidates of the whole video that enter suppression; None for all.
         min_length: Shortest candidate in seconds.
         nms: ``dict(type='soft_nms', method='gaussian', sigma=0.5, iou_thr=0.3, min_score=0.001,
             class_aware=True)``, ``dict(type='nms', iou_thr=0.5, class_aware=True)``, or None for
             no suppression.
-        voting_iou: tIoU from which a candidate votes for a kept segment; None for no voting.
+        voting_iou: tIoU from which a candidate votes for a kept segment (of its class, unless
+            suppression is class-agnostic); None for no voting.
         max_per_video: Detections kept; None for all.
+        classifier: Config of an :class:`~mmtad_decomp.postprocessing.ExternalClassifier`, or an
+            object like it; None for none.
+        classify: ``'after_nms'`` labels or rescores what suppression and voting left, as
+            ActionFormer and G-TAD do; ``'before_nms'`` does so with all candidates that enter it.
+        max_proposals: With a classifier after NMS: segments kept by suppression, before the
+            classifier multiplies them by its classes; None for all.
+        join_tolerance: Candidates that come nearer than this, in seconds, to an inner border of
+            their window count as cut by it and are treated by
+            :func:`~mmtad_decomp.postprocessing.join_cut_segments`; None leaves windows to NMS.
 
     Raises:
         ValueError: If an option is unknown or out of range.
@@ -78,23 +83,62 @@ class PostProcessor:
         nms: dict | None = dict(type='soft_nms'),  # noqa: B006
         voting_iou: float | None = None,
         max_per_video: int | None = 200,
+        classifier: dict | object | None = None,
+        classify: str = 'after_nms',
+        max_proposals: int | None = None,
+        join_tolerance: float | None = None,
     ) -> None:
-        for name, value in (('pre_nms_topk', pre_nms_topk), ('max_per_video', max_per_video)):
-            if value is not None and value < 1:
-                raise ValueError(f'{name} must be >= 1 or None, got {value}')
+        _check_bounds(
+            pre_nms_topk=pre_nms_topk, max_per_video=max_per_video, max_proposals=max_proposals
+        )
         if voting_iou is not None and not 0 < voting_iou <= 1:
             raise ValueError(f'voting_iou must be in (0, 1] or None, got {voting_iou}')
-        if min_length < 0:
+        if not min_length >= 0:
             raise ValueError(f'min_length must be >= 0 seconds, got {min_length}')
+        if join_tolerance is not None and not join_tolerance >= 0:
+            raise ValueError(f'join_tolerance must be >= 0 seconds or None, got {join_tolerance}')
+        if classify not in ('after_nms', 'before_nms'):
+            raise ValueError(f"classify must be 'after_nms' or 'before_nms', got {classify!r}")
+        if max_proposals is not None and (classifier is None or classify == 'before_nms'):
+            raise ValueError(
+                'max_proposals bounds what a classifier after NMS is given; without one, set '
+                'max_per_video'
+            )
         self.score_thr = score_thr
         self.pre_nms_topk = pre_nms_topk
         self.min_length = min_length
         self.nms = _check_nms(nms)
         self.voting_iou = voting_iou
         self.max_per_video = max_per_video
+        self.classifier = (
+            TASK_UTILS.build(classifier) if isinstance(classifier, dict) else classifier
+        )
+        self.classify = classify
+        self.max_proposals = max_proposals
+        self.join_tolerance = join_tolerance
+        self.num_classes: int | None = None
+
+    def prepare(self, classes: Sequence[str], video_ids: Iterable[str]) -> None:
+        """Check, before anything is tested, that the videos to come can be processed.
+
+        Args:
+            classes: Class names in label order.
+            video_ids: The videos to come.
+
+        Raises:
+            ClassifierScoresError: If the external classifier lacks a video or a class.
+        """
+        self.num_classes = len(classes)
+        if self.classifier is not None:
+            self.classifier.bind(classes, video_ids)
 
     def __call__(
-        self, segments: np.ndarray, scores: np.ndarray, labels: np.ndarray, duration: float
+        self,
+        segments: np.ndarray,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        duration: float,
+        video_id: str | None = None,
     ) -> Detections:
         """Process all candidates of one video.
 
@@ -103,66 +147,142 @@ class PostProcessor:
             scores: ``(N,)``.
             labels: ``(N,)`` int.
             duration: Length of the video in seconds.
+            video_id: The video's id, for the external classifier and for messages.
 
         Returns:
             Detections by falling score, inside ``[0, duration]``.
 
         Raises:
-            ValueError: If the arrays differ in length or are not finite.
+            ValueError: If the arrays differ in length or are not finite, or a label is out of
+                range.
         """
-        candidates = self._select(
-            np.asarray(segments, dtype=np.float64).reshape(-1, 2),
-            np.asarray(scores, dtype=np.float64).reshape(-1),
-            np.asarray(labels, dtype=np.int64).reshape(-1),
-        )
-        kept = self._suppress(candidates)
-        if self.voting_iou is not None:
-            per_class = self.nms is None or self.nms['class_aware']
-            refined = segment_voting(
-                kept.segments,
-                candidates.segments,
-                candidates.scores,
-                self.voting_iou,
-                kept.labels if per_class else None,
-                candidates.labels if per_class else None,
-            )
-            kept = kept._replace(segments=refined)
-        inside = np.clip(kept.segments, 0.0, duration)
-        valid = inside[:, 1] > inside[:, 0]
-        return Detections(inside[valid], kept.scores[valid], kept.labels[valid])
+        candidates = self._select(self._checked(segments, scores, labels, duration, video_id))
+        if self.classifier is not None and self.classify == 'before_nms':
+            candidates = by_score(self.classifier(candidates, video_id))
+        kept = self._vote(self._suppress(candidates), candidates)
+        if self.classifier is not None and self.classify == 'after_nms':
+            kept = by_score(self.classifier(kept, video_id))
+            kept = take(kept, slice(self.max_per_video))
+        return self._clip(kept, duration)
 
-    def merge(self, windows: Sequence[Detections], duration: float) -> Detections:
+    def merge(
+        self,
+        windows: Sequence[Detections],
+        duration: float,
+        video_id: str | None = None,
+        spans: np.ndarray | None = None,
+    ) -> Detections:
         """Process the candidates of several windows of one video together.
 
         Args:
             windows: Candidates of each window, in seconds of the whole video.
             duration: Length of the video in seconds.
+            video_id: See :meth:`__call__`.
+            spans: ``(W, 2)`` start and end of each window in seconds; needed for joining only.
         """
-        if not windows:
-            windows = [Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64))]
-        return self(*(np.concatenate(column) for column in zip(*windows)), duration)
+        return self(*concatenate(self.join(windows, spans, video_id)), duration, video_id)
 
-    def _select(self, segments: np.ndarray, scores: np.ndarray, labels: np.ndarray) -> Detections:
-        if not len(segments) == len(scores) == len(labels):
+    def join(
+        self,
+        windows: Sequence[Detections],
+        spans: np.ndarray | None,
+        video_id: str | None = None,
+    ) -> Sequence[Detections]:
+        """The windows, with cut candidates joined where ``join_tolerance`` asks for it.
+
+        Raises:
+            ValueError: If it does and the windows' spans are not known.
+        """
+        if self.join_tolerance is None or len(windows) < 2:
+            return windows
+        if spans is None or np.isnan(spans).any():
             raise ValueError(
-                'segments, scores and labels must have one row per candidate, got '
-                f'{len(segments)}, {len(scores)} and {len(labels)}'
+                f'{_named(video_id)}: join_tolerance needs the span of every window in seconds; '
+                'give the data samples a time_grid, or set join_tolerance=None'
             )
+        return join_cut_segments(windows, spans, self.join_tolerance)
+
+    def _checked(
+        self,
+        segments: np.ndarray,
+        scores: np.ndarray,
+        labels: np.ndarray,
+        duration: float,
+        video_id: str | None,
+    ) -> Detections:
+        columns = Detections(
+            np.asarray(segments, dtype=np.float64).reshape(-1, 2),
+            np.asarray(scores, dtype=np.float64).reshape(-1),
+            np.asarray(labels, dtype=np.int64).reshape(-1),
+        )
+        lengths = [len(column) for column in columns]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                f'{_named(video_id)}: segments, scores and labels must have one row per '
+                'candidate, got {}, {} and {}'.format(*lengths)
+            )
+        wrong = ~(np.isfinite(columns.segments).all(axis=1) & np.isfinite(columns.scores))
+        if wrong.any() or not np.isfinite(duration):
+            raise ValueError(
+                f'{_named(video_id)}: segments, scores and duration must be finite, but '
+                f'{wrong.sum()} of {len(wrong)} candidates have NaN or infinity (duration '
+                f'{duration}); the model diverged or its input is broken'
+            )
+        if self.num_classes is not None and self._reads_labels() and lengths[2]:
+            low, high = columns.labels.min(), columns.labels.max()
+            if low < 0 or high >= self.num_classes:
+                raise ValueError(
+                    f'{_named(video_id)}: labels must be in [0, {self.num_classes}), got '
+                    f'{low}..{high}; give the head and the metric the same classes'
+                )
+        return columns
+
+    def _reads_labels(self) -> bool:
+        return self.classifier is None or self.classifier.mode == 'rescore'
+
+    def _select(self, candidates: Detections) -> Detections:
+        segments, scores, labels = candidates
+        if not self._reads_labels():
+            candidates = Detections(segments, scores, np.zeros_like(labels))
         long_enough = segments[:, 1] - segments[:, 0] >= self.min_length
-        rows = np.flatnonzero((scores > self.score_thr) & long_enough)
-        rows = rows[np.argsort(-scores[rows], kind='stable')[: self.pre_nms_topk]]
-        return Detections(segments[rows], scores[rows], labels[rows])
+        candidates = by_score(take(candidates, (scores > self.score_thr) & long_enough))
+        return take(candidates, slice(self.pre_nms_topk))
 
     def _suppress(self, candidates: Detections) -> Detections:
+        classified_later = self.classifier is not None and self.classify == 'after_nms'
+        limit = self.max_proposals if classified_later else self.max_per_video
         segments, scores, labels = candidates
         if self.nms is None:
-            rows = np.arange(len(scores))[: self.max_per_video]
-            return Detections(segments[rows], scores[rows], labels[rows])
+            return take(candidates, slice(limit))
         options = {k: v for k, v in self.nms.items() if k not in ('type', 'class_aware')}
         options['labels'] = labels if self.nms['class_aware'] else None
-        options['max_out'] = self.max_per_video
+        options['max_out'] = limit
         if self.nms['type'] == 'nms':
-            rows = nms_1d(segments, scores, **options)
-            return Detections(segments[rows], scores[rows], labels[rows])
+            return take(candidates, nms_1d(segments, scores, **options))
         rows, decayed = soft_nms_1d(segments, scores, **options)
         return Detections(segments[rows], decayed, labels[rows])
+
+    def _vote(self, kept: Detections, candidates: Detections) -> Detections:
+        if self.voting_iou is None:
+            return kept
+        per_class = self.nms is None or self.nms['class_aware']
+        refined = segment_voting(
+            kept.segments,
+            candidates.segments,
+            candidates.scores,
+            self.voting_iou,
+            kept.labels if per_class else None,
+            candidates.labels if per_class else None,
+        )
+        return kept._replace(segments=refined)
+
+    def _clip(self, kept: Detections, duration: float) -> Detections:
+        inside = np.clip(kept.segments, 0.0, duration)
+        length = inside[:, 1] - inside[:, 0]
+        clipped = (inside != kept.segments).any(axis=1)
+        valid = (length > 0) & ~(clipped & (length < self.min_length))
+        return take(kept._replace(segments=inside), valid)
+
+
+def _named(video_id: str | None) -> str:
+    return 'post-processing' if video_id is None else f'video "{video_id}"'
