@@ -1,0 +1,251 @@
+"""AP per class of the appearance branch, the motion branch and the joint head of one model.
+
+The shared head reads each branch of a trained DecomposedDetector, the joint head their fusion; all
+three in one pass over the test (or validation) set of the config. Needs the checkpoint of the
+training: a published model has no shared head.
+
+Writes ``branch_ap.json``, ``branch_ap.txt`` and ``branch_ap.png`` to ``--out-dir``.
+
+Example::
+
+    python tools/analysis_tools/branch_ap.py configs/decomp/actionformer_tsm18_fir.py \
+        work_dirs/decomp/actionformer_tsm18_fir --out-dir work_dirs/branches
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmaction.registry import METRICS, MODELS
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmtad_decomp.evaluation import TADMetric
+from mmtad_decomp.evaluation.metrics.report import format_table
+from mmtad_decomp.models.detectors import DecomposedDetector
+from mmtad_decomp.structures import TADDataSample
+from mmtad_decomp.utils import (
+    CheckpointError,
+    ConfigError,
+    atomic_write,
+    load_checkpoint,
+    resolve_checkpoint,
+    write_json,
+)
+from mmtad_decomp.visualization import save_figure
+from mmtad_decomp.visualization.diagnosis_plots import plot_branch_ap
+from tools._cli import add_common_arguments, build_runner, load_config
+from tools.test import demand_fit
+
+BRANCHES = ('appearance', 'motion', 'joint')
+
+
+@MODELS.register_module()
+class BranchDetector(DecomposedDetector):
+    """A trained :class:`DecomposedDetector` that also detects on each branch alone."""
+
+    def predict(
+        self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
+    ) -> list[TADDataSample]:
+        """Candidates in seconds as ``<branch>_instances`` for every one of ``BRANCHES``.
+
+        Args:
+            inputs: See :meth:`TADDetector.forward`.
+            masks: As above.
+            data_samples: One for each window.
+        """
+        feats, masks = self.encode(inputs, masks)
+        appearance, motion = self.neck(feats, masks)
+        heads = (
+            (self.shared_head, appearance),
+            (self.shared_head, motion),
+            (self.head, self.fusion(appearance, motion, masks)),
+        )
+        for branch, (head, feature) in zip(BRANCHES, heads):
+            candidates = head.predict_by_feat(head(feature, masks))
+            for sample, found in zip(data_samples, candidates):
+                grid = sample.time_grid.coarsen(self.feature_stride)
+                instances = InstanceData(
+                    segments=grid.to_seconds(found.segments.double()),
+                    scores=found.scores,
+                    labels=found.labels,
+                )
+                sample.set_field(instances, f'{branch}_instances', dtype=InstanceData)
+        return data_samples
+
+
+@METRICS.register_module()
+class BranchMetric(TADMetric):
+    """:class:`TADMetric` of the detections of one branch.
+
+    Args:
+        branch: One of ``BRANCHES``; also the prefix of the metrics.
+        **kwargs: Of :class:`TADMetric`.
+    """
+
+    def __init__(self, branch: str, **kwargs) -> None:
+        super().__init__(**{**kwargs, 'prefix': branch})
+        self.branch = branch
+
+    def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
+        """Keep the branch's candidates of a batch of windows."""
+        key = f'{self.branch}_instances'
+        super().process(
+            data_batch, [{**sample, 'pred_instances': sample[key]} for sample in data_samples]
+        )
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config of the training')
+    parser.add_argument('checkpoint', help='its checkpoint file or work directory')
+    parser.add_argument('--out-dir', required=True, help='where the results go')
+    parser.add_argument('--split', choices=['test', 'val'], default='test', help='data to run on')
+    parser.add_argument(
+        '--dump-json',
+        action='store_true',
+        help='also write the detections of each branch, as <branch>.json in --out-dir',
+    )
+    add_common_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def _decomposed(model: dict) -> dict | None:
+    """The config of the DecomposedDetector in a model's config, if there is one."""
+    student = model.get('student', model)
+    return student if student.get('type') == 'DecomposedDetector' else None
+
+
+def use_branches(cfg: Config, args: argparse.Namespace) -> None:
+    """Let the config test all branches at once.
+
+    Raises:
+        ConfigError: If the model has no branches or no shared head, or the evaluator is another.
+    """
+    name = cfg.filename or 'config'
+    if args.split == 'val':
+        for part in ('dataloader', 'cfg', 'evaluator'):
+            cfg[f'test_{part}'] = copy.deepcopy(cfg.get(f'val_{part}'))
+        cfg.test_cfg = {**cfg.test_cfg, 'type': 'TestLoop'}
+    student = _decomposed(cfg.model)
+    if student is None:
+        raise ConfigError(
+            f'{name}: `model` is {cfg.model.get("type")} without a DecomposedDetector, so it has '
+            'no appearance and motion branch; give the config of a decomposed training'
+        )
+    if not student.get('shared_head', True):
+        raise ConfigError(
+            f'{name}: `shared_head=False`: this is a published model, and nothing else reads its '
+            'branches; give the config and the checkpoint of its training'
+        )
+    student['type'] = 'BranchDetector'
+    evaluators = cfg.test_evaluator
+    evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
+    metrics = [evaluator for evaluator in evaluators if evaluator['type'] == 'TADMetric']
+    if len(metrics) != 1:
+        raise ConfigError(
+            f'{name}: `{args.split}_evaluator` must hold one TADMetric, got '
+            f'{[evaluator["type"] for evaluator in evaluators]}'
+        )
+    cfg.test_evaluator = [
+        {
+            **metrics[0],
+            'type': 'BranchMetric',
+            'branch': branch,
+            'classwise': True,
+            'dump_path': str(Path(args.out_dir, f'{branch}.json')) if args.dump_json else None,
+        }
+        for branch in BRANCHES
+    ]
+
+
+def demand_shared_head(checkpoint: str) -> None:
+    """Check that a checkpoint holds the weights of a shared head.
+
+    Raises:
+        CheckpointError: If it does not.
+    """
+    content = load_checkpoint(checkpoint)
+    names = content.get('state_dict', content)
+    if not any('shared_head.' in name for name in names):
+        raise CheckpointError(
+            f'checkpoint {checkpoint} has no weights of a shared head: it is a published student, '
+            'or not of a DecomposedDetector; give the checkpoint of the training'
+        )
+
+
+def by_branch(metrics: dict[str, float]) -> dict[str, dict]:
+    """Sort the evaluator's metrics.
+
+    Args:
+        metrics: ``<branch>/<name>``.
+
+    Returns:
+        For every branch ``mAP`` (all metrics but the classes') and ``AP`` (by class).
+    """
+    result = {branch: dict(mAP={}, AP={}) for branch in BRANCHES}
+    for key, value in metrics.items():
+        branch, _, name = key.partition('/')
+        if branch in result:
+            kind, label = ('AP', name[3:]) if name.startswith('AP_') else ('mAP', name)
+            result[branch][kind][label] = value
+    return result
+
+
+def format_branches(results: dict[str, dict]) -> str:
+    """A table in percent: one row per class, then the means."""
+    rows = []
+    for kind in ('AP', 'mAP'):
+        for name in results['joint'][kind]:
+            values = [100 * results[branch][kind][name] for branch in BRANCHES]
+            gain = values[2] - max(values[:2])
+            rows.append([name, *(f'{value:.1f}' for value in values), f'{gain:+.1f}'])
+    return format_table(['', *BRANCHES, 'joint - better branch'], rows)
+
+
+def main(argv: list[str] | None = None) -> dict[str, dict]:
+    """Test all branches and write; returns what :func:`by_branch` does."""
+    args = parse_args(argv)
+    cfg = load_config(args)
+    use_branches(cfg, args)
+    cfg.load_from = resolve_checkpoint(args.checkpoint)
+    cfg.resume = False
+    if '://' not in cfg.load_from:
+        demand_shared_head(cfg.load_from)
+    runner = build_runner(cfg)
+    demand_fit(runner)
+    results = by_branch(runner.test())
+    if is_main_process():
+        write_results(results, args, cfg)
+    return results
+
+
+def write_results(results: dict[str, dict], args: argparse.Namespace, cfg: Config) -> None:
+    """Write JSON, table and picture, and print the table."""
+    out = Path(args.out_dir)
+    content = dict(
+        config=args.config, checkpoint=cfg.load_from, split=args.split, branches=results
+    )
+    write_json(out / 'branch_ap.json', content)
+    text = format_branches(results)
+    with atomic_write(out / 'branch_ap.txt', 'w', encoding='utf-8') as file:
+        file.write(text + '\n')
+    ap = {branch: results[branch]['AP'] for branch in BRANCHES}
+    title = f'AP by class, {Path(args.config).stem}'
+    save_figure(plot_branch_ap(ap, title), out / 'branch_ap.png')
+    print(f'AP (%)\n{text}\n\nwritten to {out}')
+
+
+if __name__ == '__main__':
+    main()
