@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -22,8 +22,8 @@ from mmtad_decomp.evaluation.functional import (
     recall_at_kx,
 )
 from mmtad_decomp.evaluation.submission import write_submission
-from mmtad_decomp.postprocessing import Detections
-from mmtad_decomp.structures import AnnotationSet, load_annotations
+from mmtad_decomp.postprocessing import Detections, VideoCandidates, write_raw_predictions
+from mmtad_decomp.structures import AnnotationSet, TimeGrid, load_annotations
 
 from .report import format_table
 
@@ -37,6 +37,8 @@ class WindowResult:
     video_id: str
     window: tuple
     detections: Detections
+    span: tuple[float, float] = (np.nan, np.nan)
+    """Start and end in seconds; NaN where the sample has no time grid."""
 
 
 def _to_numpy(value: object, dtype: type) -> np.ndarray:
@@ -44,6 +46,14 @@ def _to_numpy(value: object, dtype: type) -> np.ndarray:
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()
     return np.asarray(value).astype(dtype, copy=False)
+
+
+def _span(sample: dict) -> tuple[float, float]:
+    grid: TimeGrid | None = sample.get('time_grid')
+    if grid is None:
+        return np.nan, np.nan
+    start, stop = (float(step) for step in sample['window'])
+    return grid.start / grid.fps, (grid.start + (stop - start) * grid.stride) / grid.fps
 
 
 def parse_tious(
@@ -84,10 +94,13 @@ class TADMetric(BaseMetric):
         tious: Thresholds, or named groups of them. The first group gives ``mAP``.
         post_processor: Config of a TASK_UTILS module such as
             :class:`~mmtad_decomp.postprocessing.PostProcessor`; None evaluates the candidates as
-            they are.
+            they are. Its ``prepare(classes, video_ids)`` is called at once, so that it can refuse
+            before anything is tested.
         classwise: Also print and return the AP of every class.
         recall_ks: Multiples for :func:`~mmtad_decomp.evaluation.functional.recall_at_kx`.
         dump_path: Where to write the detections as an ActivityNet submission; None writes none.
+        raw_path: Where to write the candidates before post-processing (``.npz``, see
+            :func:`~mmtad_decomp.postprocessing.write_raw_predictions`); None writes none.
         collect_device: ``'cpu'`` or ``'gpu'``, see MMEngine's ``BaseMetric``.
         collect_dir: See MMEngine's ``BaseMetric``.
         prefix: Prefix of the returned names.
@@ -111,6 +124,7 @@ class TADMetric(BaseMetric):
         classwise: bool = False,
         recall_ks: Sequence[int] = (1, 5),
         dump_path: str | None = None,
+        raw_path: str | None = None,
         collect_device: str = 'cpu',
         collect_dir: str | None = None,
         prefix: str | None = None,
@@ -122,6 +136,11 @@ class TADMetric(BaseMetric):
         self.excluded = set(exclude_videos)
         self.tious, self.groups = parse_tious(tious)
         self.post_processor = None if post_processor is None else TASK_UTILS.build(post_processor)
+        if self.post_processor is not None:
+            self.post_processor.prepare(self.annotations.classes, list(self.annotations.videos))
+        if raw_path is not None and not raw_path.endswith('.npz'):
+            raise ValueError(f'raw_path must name a .npz file, got {raw_path!r}')
+        self.raw_path = raw_path
         self.classwise = classwise
         self.recall_ks = tuple(recall_ks)
         self.dump_path = dump_path
@@ -146,7 +165,9 @@ class TADMetric(BaseMetric):
                 _to_numpy(instances['labels'], np.int64),
             )
             window = tuple(np.asarray(sample['window']).tolist())
-            self.results.append(WindowResult(sample['video_id'], window, detections))
+            self.results.append(
+                WindowResult(sample['video_id'], window, detections, _span(sample))
+            )
 
     def evaluate(self, size: int) -> dict:
         """Gather all processes and compute.
@@ -190,21 +211,24 @@ class TADMetric(BaseMetric):
 
     def _merge(self, results: list[WindowResult]) -> dict[str, Detections]:
         """Detections of each known video that has a window, in the order of the annotations."""
-        windows: dict[str, dict[tuple, Detections]] = {}
+        windows: dict[str, dict[tuple, WindowResult]] = {}
         for result in results:
-            windows.setdefault(result.video_id, {}).setdefault(result.window, result.detections)
+            windows.setdefault(result.video_id, {}).setdefault(result.window, result)
         unknown = sorted(set(windows) - set(self.annotations.videos) - self.excluded)
         if unknown:
             self._warn(f'{len(unknown)} tested videos are unknown', unknown)
+        if self.raw_path is not None:
+            write_raw_predictions(
+                self.raw_path, self.annotations.classes, self._candidates(windows)
+            )
+            print_log(f'Raw predictions are written to {self.raw_path}', logger='current')
         merged = {}
-        for video_id, video in self.annotations.videos.items():
-            if video_id in windows:
-                parts = [windows[video_id][key] for key in sorted(windows[video_id])]
-                merged[video_id] = (
-                    Detections(*(np.concatenate(column) for column in zip(*parts)))
-                    if self.post_processor is None
-                    else self.post_processor.merge(parts, video.duration)
-                )
+        for video_id, duration, parts, spans in self._candidates(windows):
+            merged[video_id] = (
+                Detections(*(np.concatenate(column) for column in zip(*parts)))
+                if self.post_processor is None
+                else self.post_processor.merge(parts, duration, video_id, spans)
+            )
         untested = [video for video in self.annotations.videos if video not in windows]
         if untested:
             self._warn(f'{len(untested)} annotated videos were not tested', untested)
@@ -212,6 +236,20 @@ class TADMetric(BaseMetric):
         if silent:
             self._warn(f'{len(silent)} tested videos have no detection', silent)
         return merged
+
+    def _candidates(
+        self, windows: dict[str, dict[tuple, WindowResult]]
+    ) -> Iterator[VideoCandidates]:
+        """Candidates of each known video that has a window, windows by their start."""
+        for video_id, video in self.annotations.videos.items():
+            if video_id in windows:
+                results = [windows[video_id][key] for key in sorted(windows[video_id])]
+                yield VideoCandidates(
+                    video_id,
+                    video.duration,
+                    [result.detections for result in results],
+                    np.array([result.span for result in results]),
+                )
 
     def _warn(self, what: str, videos: list[str]) -> None:
         shown = ', '.join(videos[:5]) + (', ...' if len(videos) > 5 else '')
