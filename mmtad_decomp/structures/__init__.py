@@ -9,7 +9,7 @@ from .annotations import (
     load_annotations,
     refuse_duplicates,
 )
-from .segments import pairwise_tiou
+from .segments import center_width_to_start_end, pairwise_tiou, start_end_to_center_width
 from .tad_data_sample import TADDataSample
 from .time_grid import TimeGrid
 
@@ -20,8 +20,10 @@ __all__ = [
     'TADDataSample',
     'TimeGrid',
     'VideoAnnotation',
+    'center_width_to_start_end',
     'label_of',
     'load_annotations',
     'pairwise_tiou',
     'refuse_duplicates',
+    'start_end_to_center_width',
 ]

@@ -26,3 +26,17 @@ def pairwise_tiou(a: Array, b: Array) -> Array:
     union = (a[:, 1] - a[:, 0])[:, None] + (b[:, 1] - b[:, 0])[None, :] - inter
     positive = union > 0
     return xp.where(positive, inter / xp.where(positive, union, xp.ones_like(union)), 0 * inter)
+
+
+def center_width_to_start_end(segments: Array) -> Array:
+    """``(..., 2)`` centres and widths to starts and ends."""
+    xp = torch if isinstance(segments, torch.Tensor) else np
+    center, half = segments[..., 0], segments[..., 1] / 2
+    return xp.stack((center - half, center + half), -1)
+
+
+def start_end_to_center_width(segments: Array) -> Array:
+    """``(..., 2)`` starts and ends to centres and widths."""
+    xp = torch if isinstance(segments, torch.Tensor) else np
+    start, end = segments[..., 0], segments[..., 1]
+    return xp.stack(((start + end) / 2, end - start), -1)

@@ -4,6 +4,8 @@ from .actionformer_head import ActionFormerHead
 from .base_head import PointOutputs, TemporalHead
 from .conv_transformer_encoder import ConvTransformerEncoder
 from .point_branches import ClassificationBranch, RegressionBranch
+from .tadtr_head import TadTRHead
+from .tadtr_outputs import QueryOutputs
 from .temporal_pyramid import TemporalPyramid
 
 __all__ = [
@@ -11,7 +13,9 @@ __all__ = [
     'ClassificationBranch',
     'ConvTransformerEncoder',
     'PointOutputs',
+    'QueryOutputs',
     'RegressionBranch',
+    'TadTRHead',
     'TemporalHead',
     'TemporalPyramid',
 ]

@@ -4,25 +4,32 @@ from .conv_attention import ConvAttention
 from .drop_path import ScaledDropPath, drop_path
 from .gcnext import GCNeXtBlock, mean_of_neighbors, nearest_steps
 from .masked_conv import MaskedConv1d, downsample_mask
+from .masked_group_norm import MaskedGroupNorm
 from .masked_norm import MaskedLayerNorm
 from .position import sinusoidal_positions
 from .sg_align import SGAlignConv, valid_pairs
 from .small_map_conv import SmallMapConv2d
+from .temporal_deformable_attention import TemporalDeformableAttention, deformable_sampling
+from .temporal_roi_align import temporal_roi_align
 from .transformer_block import TransformerBlock
 
 __all__ = [
     'ConvAttention',
     'GCNeXtBlock',
     'MaskedConv1d',
+    'MaskedGroupNorm',
     'MaskedLayerNorm',
     'SGAlignConv',
     'ScaledDropPath',
     'SmallMapConv2d',
+    'TemporalDeformableAttention',
     'TransformerBlock',
+    'deformable_sampling',
     'downsample_mask',
     'drop_path',
     'mean_of_neighbors',
     'nearest_steps',
     'sinusoidal_positions',
+    'temporal_roi_align',
     'valid_pairs',
 ]

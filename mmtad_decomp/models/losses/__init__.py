@@ -2,13 +2,16 @@
 
 from .feature_mimic_loss import FeatureMimicLoss
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
-from .segment_iou_loss import SegmentDIoULoss, SegmentGIoULoss
+from .query_prediction_mimic_loss import QueryPredictionMimicLoss
+from .segment_iou_loss import SegmentDIoULoss, SegmentGIoULoss, SegmentIoULoss
 from .sigmoid_focal_loss import SigmoidFocalLoss
 
 __all__ = [
     'FeatureMimicLoss',
     'PointPredictionMimicLoss',
+    'QueryPredictionMimicLoss',
     'SegmentDIoULoss',
     'SegmentGIoULoss',
+    'SegmentIoULoss',
     'SigmoidFocalLoss',
 ]

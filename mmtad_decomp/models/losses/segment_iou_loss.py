@@ -26,6 +26,23 @@ def _overlap(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return inter, union, hull
 
 
+def segment_iou_loss(pred: Tensor, target: Tensor) -> Tensor:
+    """``1 - I / U`` with the symbols of :func:`segment_diou_loss`.
+
+    Segments that do not touch have loss 1 and no gradient.
+
+    Args:
+        pred: ``(..., 2)`` offsets (left, right). Half precision is computed in float32.
+        target: ``(..., 2)``.
+
+    Returns:
+        ``(...)`` losses.
+    """
+    pred = at_least_float32(pred)
+    inter, union, _ = _overlap(pred, target.to(pred.dtype))
+    return 1 - _safe_ratio(inter, union)
+
+
 def segment_diou_loss(pred: Tensor, target: Tensor) -> Tensor:
     r"""Distance-IoU loss in 1-D (after Zheng et al., "Distance-IoU Loss", 2020).
 
@@ -104,6 +121,18 @@ class _SegmentLoss(nn.Module):
         """
         loss = type(self).elementwise(pred, target)
         return self.loss_weight * reduce_loss(loss, self.reduction, weight, avg_factor)
+
+
+@MODELS.register_module()
+class SegmentIoULoss(_SegmentLoss):
+    """:func:`segment_iou_loss` as a module.
+
+    Args:
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
+        loss_weight: Factor of the result.
+    """
+
+    elementwise = staticmethod(segment_iou_loss)
 
 
 @MODELS.register_module()

@@ -1,12 +1,16 @@
-"""Points of a temporal pyramid and the targets assigned to them."""
+"""Points of a temporal pyramid, and how targets are assigned to predictions."""
 
 from .center_sampling_assigner import CenterSamplingAssigner, PointTargets
+from .hungarian_assigner import HungarianAssigner, Matches, solve_assignments
 from .point_generator import PointGenerator, Points, default_regress_ranges
 
 __all__ = [
     'CenterSamplingAssigner',
+    'HungarianAssigner',
+    'Matches',
     'PointGenerator',
     'PointTargets',
     'Points',
     'default_regress_ranges',
+    'solve_assignments',
 ]

@@ -1,0 +1,131 @@
+"""Making the student's set of segments that of the teacher."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from ..heads.tadtr_outputs import QueryOutputs, center_width_to_offsets
+from ..task_modules import solve_assignments
+from .segment_iou_loss import segment_giou_loss
+
+
+@MODELS.register_module()
+class QueryPredictionMimicLoss(BaseModule):
+    r"""Classes and segments of a head with queries, after matching student and teacher.
+
+    The queries of the teacher's last layer are matched one to one with those of every layer of
+    the student, so that the loss itself is the least. A pair of student's query i and teacher's
+    query j costs
+
+    .. math:: a \tau^2 \sum_k KL(\sigma(t_{jk} / \tau) \,||\, \sigma(s_{ik} / \tau))
+        + c_j (b |x_i - y_j|_1 + g (1 - GIoU(x_i, y_j)) + d |u_i - v_j|)
+
+    with logits s and t, segments x and y (centre and width), actionness u and v (of the last
+    layer only) and the teacher's confidence :math:`c_j`: its highest class probability times its
+    actionness. The cost of the matched pairs is summed over queries, divided by the summed
+    confidence, so that it reads like a head's loss per segment, and summed over the layers.
+
+    Args:
+        temperature: :math:`\tau`.
+        class_weight: a.
+        l1_weight: b.
+        giou_weight: g.
+        actionness_weight: d.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        class_weight: float = 1.0,
+        l1_weight: float = 5.0,
+        giou_weight: float = 2.0,
+        actionness_weight: float = 1.0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if temperature <= 0:
+            raise ValueError(f'temperature must be positive, got {temperature}')
+        self.temperature = temperature
+        self.class_weight = class_weight
+        self.l1_weight = l1_weight
+        self.giou_weight = giou_weight
+        self.actionness_weight = actionness_weight
+
+    def forward(
+        self, student: QueryOutputs, teacher: QueryOutputs, masks: Tensor | None = None
+    ) -> Tensor:
+        """Compare outputs of heads with the same classes.
+
+        Args:
+            student: Outputs of the student's head.
+            teacher: Outputs of the teacher's head; no gradient flows into them.
+            masks: Unused, since the outputs hold their valid lengths.
+
+        Returns:
+            Scalar; zero where no window has a valid step.
+
+        Raises:
+            TypeError: If one of the heads has no queries.
+            ValueError: If windows or classes differ in number.
+        """
+        _check(student, teacher)
+        confidence = teacher.cls_logits[-1].detach().float().sigmoid().amax(-1)
+        if teacher.actionness is not None:
+            confidence = confidence * teacher.actionness.detach()
+        cost = self._pair_costs(student, teacher, confidence)
+        valid = (student.lengths > 0) & (teacher.lengths > 0)
+        rows = valid.nonzero().flatten().tolist()
+        if not rows:
+            return 0 * cost.sum()
+        matches = solve_assignments([cost[:, row] for row in rows])
+        samples = torch.tensor(rows, device=cost.device)[matches.samples]
+        targets = matches.targets % cost.shape[-1]
+        matched = cost[matches.layers, samples, matches.queries, targets]
+        return matched.sum() / confidence[valid].sum().clamp(min=1)
+
+    def _pair_costs(
+        self, student: QueryOutputs, teacher: QueryOutputs, confidence: Tensor
+    ) -> Tensor:
+        """``(L, N, Q, Q')`` cost of every pair, confidence ``(N, Q')``."""
+        logits = student.cls_logits.float()[..., :, None, :] / self.temperature
+        other = teacher.cls_logits[-1].detach().float()[..., None, :, :] / self.temperature
+        soft = other.sigmoid()
+        # Binary cross entropy of logit x and target y is softplus(x) - x y.
+        entropy = (F.softplus(other) - other * soft).sum(-1)
+        cross = (F.softplus(logits) - logits * soft).sum(-1)
+        own = student.segments[..., :, None, :]
+        wanted = teacher.segments[-1].detach()[..., None, :, :]
+        apart = self.l1_weight * (own - wanted).abs().sum(-1)
+        apart = apart + self.giou_weight * segment_giou_loss(
+            center_width_to_offsets(own), center_width_to_offsets(wanted)
+        )
+        if student.actionness is not None and teacher.actionness is not None:
+            gap = student.actionness[..., :, None] - teacher.actionness.detach()[..., None, :]
+            last = self.actionness_weight * gap.abs()
+            apart = torch.cat((apart[:-1], apart[-1:] + last), dim=0)
+        classes = self.class_weight * self.temperature**2 * (cross - entropy)
+        return classes + confidence[:, None] * apart
+
+
+def _check(student: QueryOutputs, teacher: QueryOutputs) -> None:
+    for name, outputs in (('student', student), ('teacher', teacher)):
+        if not isinstance(outputs, QueryOutputs):
+            raise TypeError(
+                f'query prediction mimic: the {name} gives {type(outputs).__name__}, not the '
+                'QueryOutputs of a head with queries (TadTRHead); let the recorder read such a '
+                'head, or take PointPredictionMimicLoss for heads with points (ActionFormerHead)'
+            )
+    (_, windows, _, classes), (_, others, _, names) = (
+        student.cls_logits.shape,
+        teacher.cls_logits.shape,
+    )
+    if (windows, classes) != (others, names):
+        raise ValueError(
+            f'query prediction mimic: student and teacher give (windows, classes) '
+            f'{(windows, classes)} and {(others, names)}; they need the same classes in the same '
+            'order'
+        )
