@@ -3,9 +3,10 @@
 from .classifier_scores import ClassifierScoresError
 from .detections import Detections
 from .external_classifier import ExternalClassifier
-from .fusion import weighted_segment_fusion
+from .fusion import fuse_files, weighted_segment_fusion
 from .nms import nms_1d, segment_voting, soft_nms_1d
 from .post_processor import PostProcessor
+from .proposal_file import ProposalFile
 from .raw_predictions import (
     RawPredictionError,
     RawPredictions,
@@ -19,9 +20,11 @@ __all__ = [
     'Detections',
     'ExternalClassifier',
     'PostProcessor',
+    'ProposalFile',
     'RawPredictionError',
     'RawPredictions',
     'VideoCandidates',
+    'fuse_files',
     'join_cut_segments',
     'nms_1d',
     'segment_voting',

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmtad_decomp.structures import refuse_duplicates
+
 TRAILING_NUMBER = 'trailing_number'
 THUMOS14_IN_UCF101 = 'thumos14_in_ucf101'
 _UCF101_COLUMNS = {
@@ -170,7 +172,12 @@ def _read_numpy(file: Path) -> _Content:
 
 def _read_json(file: Path) -> _Content:
     try:
-        content = json.loads(file.read_text(encoding='utf-8'))
+        text = file.read_text(encoding='utf-8')
+        content = json.loads(text, object_pairs_hook=refuse_duplicates)
+    except KeyError as error:
+        raise ClassifierScoresError(
+            f'{file}: key {error} occurs twice in one object; correct the file'
+        ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ClassifierScoresError(f'{file} is not valid JSON: {error}') from error
     if not isinstance(content, dict):

@@ -1,14 +1,129 @@
-"""Fusing the detections of several models."""
+"""Fusing what several models found."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from mmtad_decomp.structures import pairwise_tiou
 
 from .detections import Detections, by_score, concatenate, take
+from .post_processor import PostProcessor
+from .raw_predictions import RawPredictionError, VideoCandidates
+
+METHODS = ('pool', 'wsf')
+
+
+class CandidateFile(Protocol):
+    """What fusion asks of a file; see :class:`~mmtad_decomp.postprocessing.RawPredictions`."""
+
+    path: object
+    classes: tuple[str, ...]
+    video_ids: tuple[str, ...]
+
+    def __contains__(self, video_id: str) -> bool: ...
+
+    def read(self, video_id: str) -> VideoCandidates:
+        """Read the candidates of one video."""
+
+
+def common_videos(files: Sequence[CandidateFile], partial: bool = False) -> list[str]:
+    """The videos of files that are to be fused, in the order of the first.
+
+    Args:
+        files: Files of the same classes.
+        partial: Let some videos be missing from some files.
+
+    Raises:
+        RawPredictionError: If the files differ in classes, or in videos without ``partial``.
+    """
+    first = files[0]
+    videos = dict.fromkeys(video_id for file in files for video_id in file.video_ids)
+    for file in files:
+        if file.classes != first.classes:
+            raise RawPredictionError(
+                f'{first.path} and {file.path} have different classes ({list(first.classes)[:5]} '
+                f'and {list(file.classes)[:5]}, ...); test both models with the same `classes`'
+            )
+        lacking = [video_id for video_id in videos if video_id not in file]
+        if lacking and not partial:
+            raise RawPredictionError(
+                f'{file.path} lacks {len(lacking)} of {len(videos)} videos ({lacking[0]}, ...); '
+                'test it on the same subset, or allow partial files'
+            )
+    return list(videos)
+
+
+def fuse_files(
+    files: Sequence[CandidateFile],
+    post_processor: PostProcessor,
+    weights: Sequence[float] | None = None,
+    method: str = 'pool',
+    iou_thr: float = 0.55,
+    partial: bool = False,
+) -> Iterator[tuple[str, Detections]]:
+    """Fuse files of candidates, one video at a time.
+
+    ``'pool'`` puts the candidates of all models together, their scores times their model's
+    weight, and post-processes them as one; with a single file that is what the test itself did.
+    ``'wsf'`` post-processes every model by itself and fuses the results by
+    :func:`weighted_segment_fusion`.
+
+    Args:
+        files: One file per model.
+        post_processor: Post-processor; it is prepared here.
+        weights: Weight of each model, > 0; only their ratios count. None weighs all the same.
+        method: ``'pool'`` or ``'wsf'``.
+        iou_thr: For ``'wsf'``.
+        partial: Let some videos be missing from some files.
+
+    Yields:
+        Video id and detections.
+
+    Raises:
+        RawPredictionError: If files do not fit together.
+        ValueError: If method or weights are out of range.
+    """
+    if method not in METHODS:
+        raise ValueError(f'method must be one of {METHODS}, got {method!r}')
+    shares = check_weights(weights, len(files))
+    videos = common_videos(files, partial)
+    post_processor.prepare(files[0].classes, videos)
+    for video_id in videos:
+        found = [file.read(video_id) if video_id in file else None for file in files]
+        duration = _duration(files, found, video_id)
+        if method == 'wsf':
+            models = [
+                concatenate([])
+                if video is None
+                else post_processor.merge(video.windows, duration, video_id, video.spans)
+                for video in found
+            ]
+            limit = post_processor.max_per_video
+            yield video_id, weighted_segment_fusion(models, shares, iou_thr, limit)
+            continue
+        pool = [
+            window._replace(scores=window.scores * share)
+            for video, share in zip(found, shares)
+            if video is not None
+            for window in post_processor.join(video.windows, video.spans, video_id)
+        ]
+        yield video_id, post_processor(*concatenate(pool), duration, video_id)
+
+
+def _duration(
+    files: Sequence[CandidateFile], found: Sequence[VideoCandidates | None], video_id: str
+) -> float:
+    durations = {video.duration: file for file, video in zip(files, found) if video is not None}
+    low, high = min(durations), max(durations)
+    if high - low > 0.01:
+        raise RawPredictionError(
+            f'video "{video_id}" lasts {low:g} s in {durations[low].path}, but {high:g} s in '
+            f'{durations[high].path}; test the models with the same annotations'
+        )
+    return next(iter(durations))
 
 
 def check_weights(weights: Sequence[float] | None, count: int) -> np.ndarray:
