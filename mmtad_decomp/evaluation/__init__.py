@@ -1,6 +1,32 @@
 """Evaluation: functions on arrays (`functional`) and registered metrics (`metrics`)."""
 
-from .metrics import TADMetric
-from .submission import SubmissionError, load_submission, write_submission
+from .comparison import (
+    Oddities,
+    find_oddities,
+    ground_truth_table,
+    prediction_table,
+    read_video_list,
+)
+from .metrics import ProposalMetric, TADMetric
+from .submission import (
+    Submission,
+    SubmissionError,
+    load_submission,
+    read_submission,
+    write_submission,
+)
 
-__all__ = ['SubmissionError', 'TADMetric', 'load_submission', 'write_submission']
+__all__ = [
+    'Oddities',
+    'ProposalMetric',
+    'Submission',
+    'SubmissionError',
+    'TADMetric',
+    'find_oddities',
+    'ground_truth_table',
+    'load_submission',
+    'prediction_table',
+    'read_submission',
+    'read_video_list',
+    'write_submission',
+]

@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 
 from mmtad_decomp.postprocessing import Detections
+from mmtad_decomp.structures import label_of, refuse_duplicates
 from mmtad_decomp.utils.atomic import write_json
 
 
 class SubmissionError(ValueError):
     """A submission file is malformed; the message names file, field and mend."""
+
+
+@dataclass
+class SubmissionCensus:
+    """What was read and left out.
+
+    Attributes:
+        videos: Videos in the file.
+        detections: Detections kept.
+        ignored: Detections left out, by label, because the label is to be ignored.
+        unknown: Detections left out, by label, because the label is not a class.
+        reversed: Detections that end before they start. They are kept, as at their start and
+            without length, so that they count as false positives.
+    """
+
+    videos: int = 0
+    detections: int = 0
+    ignored: Counter = field(default_factory=Counter)
+    unknown: Counter = field(default_factory=Counter)
+    reversed: int = 0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Detections of a file.
+
+    Attributes:
+        path: The file.
+        videos: Detections by video id, in the order of the file.
+        census: Counts.
+    """
+
+    path: str
+    videos: dict[str, Detections]
+    census: SubmissionCensus
 
 
 def write_submission(
@@ -36,21 +79,182 @@ def write_submission(
     write_json(path, dict(version='mmtad_decomp 1.0', results=results, external_data={}))
 
 
-def _detection(item: object, index: dict[str, int], where: str) -> tuple[list[float], float, int]:
-    if not isinstance(item, dict):
-        raise SubmissionError(f'{where} must be an object, got {item!r}')
-    if item.get('label') not in index:
-        raise SubmissionError(
-            f'{where}: field "label" is {item.get("label")!r}, not one of the classes '
-            f'{list(index)}; use the annotations that the results were made with'
-        )
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Parsing makes millions of objects and no cycles; looking for some doubles its time."""
+    enabled = gc.isenabled()
+    gc.disable()
     try:
-        (start, end), score = item['segment'], float(item['score'])
-        return [float(start), float(end)], score, index[item['label']]
-    except (KeyError, TypeError, ValueError) as error:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read_results(path: str | Path) -> dict[str, list]:
+    try:
+        text = Path(path).read_text(encoding='utf-8')
+        content = json.loads(text)
+        results = content.get('results') if isinstance(content, dict) else None
+        if not isinstance(results, dict) or not all(isinstance(r, list) for r in results.values()):
+            raise SubmissionError(
+                f'{path}: field "results" must map video ids to lists of detections'
+            )
+        if text.count('"segment"') != sum(map(len, results.values())):
+            json.loads(text, object_pairs_hook=refuse_duplicates)
+    except FileNotFoundError as error:
         raise SubmissionError(
-            f'{where}: needs "segment": [start, end] in seconds and a number "score"; got {item!r}'
+            f'results file {path} does not exist; let the test write it (`dump_path` of TADMetric)'
         ) from error
+    except OSError as error:
+        raise SubmissionError(f'results file {path} cannot be read ({error})') from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SubmissionError(f'results file {path} is not valid JSON: {error}') from error
+    except KeyError as error:
+        raise SubmissionError(
+            f'{path}: key {error} occurs twice in one object, so that the detections of one of '
+            'the two would be lost; merge them'
+        ) from error
+    return results
+
+
+_NUMBERS = {int, float}
+
+
+def _segments_and_scores(items: list) -> tuple[np.ndarray, np.ndarray] | None:
+    """Columns of detections that are all well-formed; None if one is not."""
+    try:
+        pairs = list(map(itemgetter('segment'), items))
+        scores = list(map(itemgetter('score'), items))
+        times = list(chain.from_iterable(pairs))
+        types = {*map(type, scores), *map(type, times)}
+        if types <= _NUMBERS and set(map(type, pairs)) <= {list} and set(map(len, pairs)) <= {2}:
+            segments = np.array(times, dtype=np.float64).reshape(-1, 2)
+            columns = segments, np.array(scores, dtype=np.float64)
+            return columns if all(np.isfinite(column).all() for column in columns) else None
+    except (KeyError, TypeError, OverflowError):
+        pass
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in _NUMBERS and abs(value) <= 1e308 and math.isfinite(value)
+
+
+def _explain_fault(results: Mapping[str, list], path: str | Path) -> SubmissionError:
+    """The error for the first malformed detection."""
+    for video_id, items in results.items():
+        for i, item in enumerate(items):
+            where = f'{path}: video "{video_id}", detection {i}'
+            if not isinstance(item, dict):
+                return SubmissionError(f'{where} must be an object, got {item!r}')
+            segment = item.get('segment')
+            pair = isinstance(segment, list) and len(segment) == 2
+            if not pair or not all(map(_is_number, segment)):
+                return SubmissionError(
+                    f'{where}: needs "segment": [start, end] in seconds, two finite numbers; got '
+                    f'{segment!r}'
+                )
+            if not _is_number(item.get('score')):
+                return SubmissionError(
+                    f'{where}: needs a finite number "score"; got {item.get("score")!r}'
+                )
+    return SubmissionError(f'{path}: the detections are malformed')
+
+
+def _label_indices(
+    results: Mapping[str, list],
+    items: list[dict],
+    path: str | Path,
+    index: Mapping[str, int],
+    census: SubmissionCensus,
+    rules: tuple[Sequence[str], Sequence[str], bool],
+) -> np.ndarray:
+    """Index of every detection's class; -1 if it is to be left out, which the census counts."""
+    fields, ignored, drop_unknown = rules
+    ignored = set(ignored)
+    if tuple(fields) == ('label',):
+        names = [item.get('label') for item in items]
+        if not set(map(type, names)) <= {str}:
+            names = [name if isinstance(name, str) else None for name in names]
+    else:
+        names = [label_of(item, fields) for item in items]
+    labels = np.array([index.get(name, -1) for name in names], dtype=np.int64)
+    for row in np.flatnonzero(labels < 0).tolist():
+        name = names[row]
+        if name in ignored:
+            census.ignored[name] += 1
+        elif name is not None and drop_unknown:
+            census.unknown[name] += 1
+        else:
+            video_id, i = _locate(results, row)
+            what = 'field "label"' if tuple(fields) == ('label',) else f'label of {list(fields)}'
+            got = items[row].get('label') if name is None else name
+            raise SubmissionError(
+                f'{path}: video "{video_id}", detection {i}: {what} is {got!r}, not one of the '
+                f'{len(index)} classes {_shorten(index)}; use the annotations that the results '
+                'were made with'
+            )
+    return labels
+
+
+def _shorten(names: Mapping[str, int]) -> str:
+    shown = list(names)
+    return str(shown) if len(shown) <= 30 else f'{shown[:30]} and more'
+
+
+def _locate(results: Mapping[str, list], row: int) -> tuple[str, int]:
+    for video_id, items in results.items():
+        if row < len(items):
+            return video_id, row
+        row -= len(items)
+    raise IndexError(row)
+
+
+def read_submission(
+    path: str | Path,
+    classes: Sequence[str],
+    ignore_labels: Sequence[str] = (),
+    label_fields: Sequence[str] = ('label',),
+    drop_unknown_labels: bool = False,
+) -> Submission:
+    """Read detections, and count what is odd.
+
+    Args:
+        path: The JSON file.
+        classes: Class names in label order.
+        ignore_labels: Labels whose detections are left out and counted, if they are not classes.
+        label_fields: Fields that name the class, as of
+            :func:`mmtad_decomp.structures.load_annotations`.
+        drop_unknown_labels: Leave out and count detections of labels that are not classes, in
+            place of an error.
+
+    Raises:
+        SubmissionError: If the file is missing or malformed, names a video twice, holds NaN, or
+            has an unknown label.
+    """
+    with _without_garbage_collection():
+        results = _read_results(path)
+        items = list(chain.from_iterable(results.values()))
+        columns = _segments_and_scores(items)
+        if columns is None:
+            raise _explain_fault(results, path)
+        segments, scores = columns
+        index = {name: i for i, name in enumerate(classes)}
+        census = SubmissionCensus(videos=len(results))
+        rules = (label_fields, ignore_labels, drop_unknown_labels)
+        labels = _label_indices(results, items, path, index, census, rules)
+    backwards = segments[:, 1] < segments[:, 0]
+    segments[backwards, 1] = segments[backwards, 0]
+    keep = labels >= 0
+    census.detections = int(keep.sum())
+    census.reversed = int((backwards & keep).sum())
+    ends = np.cumsum(list(map(len, results.values())), dtype=np.int64)
+    kept_ends = np.append(0, np.cumsum(keep))[ends]
+    rows = zip(results, np.append(0, kept_ends), kept_ends)
+    columns = segments[keep], scores[keep], labels[keep]
+    videos = {name: Detections(*(c[start:end] for c in columns)) for name, start, end in rows}
+    return Submission(str(path), videos, census)
 
 
 def load_submission(path: str | Path, classes: Sequence[str]) -> dict[str, Detections]:
@@ -64,29 +268,6 @@ def load_submission(path: str | Path, classes: Sequence[str]) -> dict[str, Detec
         Detections by video id, in the order of the file.
 
     Raises:
-        SubmissionError: If the file is missing or malformed, or has an unknown label.
+        SubmissionError: As of :func:`read_submission`.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except FileNotFoundError as error:
-        raise SubmissionError(
-            f'results file {path} does not exist; let the test write it (`dump_path` of TADMetric)'
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SubmissionError(f'results file {path} is not valid JSON: {error}') from error
-    results = content.get('results') if isinstance(content, dict) else None
-    if not isinstance(results, dict) or not all(isinstance(r, list) for r in results.values()):
-        raise SubmissionError(f'{path}: field "results" must map video ids to lists of detections')
-    index = {name: i for i, name in enumerate(classes)}
-    videos = {}
-    for video_id, items in results.items():
-        rows = [
-            _detection(item, index, f'{path}: video "{video_id}", detection {i}')
-            for i, item in enumerate(items)
-        ]
-        videos[video_id] = Detections(
-            np.array([row[0] for row in rows], dtype=np.float64).reshape(-1, 2),
-            np.array([row[1] for row in rows], dtype=np.float64),
-            np.array([row[2] for row in rows], dtype=np.int64),
-        )
-    return videos
+    return read_submission(path, classes).videos

@@ -14,7 +14,9 @@ CLASSES = ('a', 'b')
 def test_round_trip_is_exact(tmp_path):
     rng = np.random.default_rng(0)
     videos = {
-        'v': Detections(rng.uniform(size=(5, 2)), rng.uniform(size=5), rng.integers(0, 2, 5)),
+        'v': Detections(
+            np.sort(rng.uniform(size=(5, 2)), axis=1), rng.uniform(size=5), rng.integers(0, 2, 5)
+        ),
         'empty': Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64)),
     }
     write_submission(tmp_path / 'x.json', videos, CLASSES)
@@ -32,7 +34,10 @@ def test_round_trip_is_exact(tmp_path):
         ('[]', 'field "results" must map'),
         ('{"results": {"v": 3}}', 'field "results" must map'),
         ('{"results": {"v": [3]}}', 'video "v", detection 0 must be an object'),
-        ('{"results": {"v": [{"label": "c"}]}}', 'field "label" is \'c\', not one of the classes'),
+        (
+            '{"results": {"v": [{"segment": [0, 1], "score": 1, "label": "c"}]}}',
+            'field "label" is \'c\', not one of the 2 classes',
+        ),
         ('{"results": {"v": [{"label": "a", "score": 1}]}}', 'needs "segment"'),
         (
             '{"results": {"v": [{"label": "a", "segment": [0, 1], "score": "x"}]}}',

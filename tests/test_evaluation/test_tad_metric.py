@@ -1,4 +1,4 @@
-"""TADMetric as MMEngine's evaluator drives it, in one process and in two."""
+"""The metrics as MMEngine's evaluator drives them, in one process and in three."""
 
 import json
 import logging
@@ -6,12 +6,13 @@ import logging
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from mmtad_decomp.evaluation import TADMetric
-from mmtad_decomp.evaluation.metrics import tad_metric
+from mmtad_decomp.evaluation import ProposalMetric, TADMetric
+from mmtad_decomp.evaluation.metrics import tad_metric, video_metric
 from mmtad_decomp.evaluation.metrics.tad_metric import parse_tious
 from mmtad_decomp.structures import TADDataSample, TimeGrid
 
@@ -106,7 +107,7 @@ def test_repeated_windows_count_once(ann_file):
         sample('v0', [[60.0, 66.0]], [0.8], [0], (50, 100)),
     ]
     metric.process(None, [w.to_dict() for w in [*windows, *windows]])
-    merged = metric._merge(metric.results)
+    merged = metric.merge_windows(metric.results)
     np.testing.assert_allclose(merged['v0'].scores, [0.9, 0.8])
 
 
@@ -123,23 +124,25 @@ def test_dump_is_a_submission_with_exact_scores(ann_file, tmp_path):
 
 def test_missing_silent_and_unknown_videos_are_reported(ann_file, monkeypatch):
     lines = []
-    monkeypatch.setattr(
-        tad_metric,
-        'print_log',
-        lambda text, logger, level=logging.INFO: lines.append((level, text)),
-    )
-    metric = TADMetric(ann_file, 'test', exclude_videos=['v3'])
+    for module in (tad_metric, video_metric):
+        monkeypatch.setattr(
+            module,
+            'print_log',
+            lambda text, logger, level=logging.INFO: lines.append((level, text)),
+        )
+    metric = TADMetric(ann_file, 'test', exclude_videos=['v3'], post_processor=None)
     results = [
-        sample('v0', [[0, 6]], [0.9], [0]),
+        sample('v0', [[0, 6], [99, 100.5]], [0.9, 0.8], [0, 0]),
         sample('v1', [], [], []),
         sample('elsewhere', [[0, 6]], [0.9], [0]),
         sample('v3', [[0, 6]], [0.9], [0]),
     ]
     evaluate(metric, results)
     warnings = ' / '.join(text for level, text in lines if level == logging.WARNING)
-    assert '1 tested videos are unknown' in warnings and ': elsewhere' in warnings
-    assert '2 annotated videos were not tested' in warnings and ': v2, v4' in warnings
-    assert '1 tested videos have no detection' in warnings and ': v1' in warnings
+    assert '1 videos with detections are not annotated and left out: elsewhere' in warnings
+    assert '2 annotated videos are not among the detections: v2, v4' in warnings
+    assert '1 videos have no detection: v1' in warnings
+    assert '1 detections reach out of their video' in warnings
     printed = ' '.join(text for level, text in lines if level == logging.INFO)
     assert '4 videos, 6 instances, 1 videos without instances, 1 videos excluded' in printed
     assert 'mAP' in printed and 'recall@1x' in printed
@@ -169,14 +172,74 @@ def test_bad_thresholds_are_refused(tious):
         parse_tious(tious)
 
 
-def _worker(rank, world_size, ann_file, folder):
-    """Rank 0 holds four windows, rank 1 two, of which one is a padded copy of rank 0's."""
+def test_nan_names_its_video_with_and_without_a_post_processor(ann_file):
+    for post_processor in (None, dict(type='PostProcessor')):
+        metric = TADMetric(ann_file, 'test', post_processor=post_processor)
+        with pytest.raises(ValueError, match=r'video "v1": .*1 of 2 candidates have NaN'):
+            evaluate(metric, [sample('v1', [[0, 6], [1, 2]], [0.5, np.nan], [0, 0])])
+
+
+def test_reversed_candidates_are_false_positives(ann_file):
+    metric = TADMetric(ann_file, 'test', post_processor=None)
+    backwards = sample('v4', [[6, 2]], [0.99], [0])
+    expected = TADMetric(ann_file, 'test', post_processor=None)
+    missed = sample('v4', [[90, 95]], [0.99], [0])
+    result = evaluate(metric, [*perfect(metric)[:4], backwards])
+    assert result == evaluate(expected, [*perfect(expected)[:4], missed])
+    assert result['tad/mAP'] < 1
+
+
+def test_excluded_videos_leave_both_sides(ann_file, tmp_path):
+    """As if neither the annotations nor the detections had them; the ids come from a file."""
+    (tmp_path / 'blocked.txt').write_text('# blocked\nv2\n\nv3\n')
+    metric = TADMetric(ann_file, 'test', exclude_videos=str(tmp_path / 'blocked.txt'))
+    bad = sample('v3', [[50.0, 80.0]], [1.0], [0])
+    kept = [s for s in perfect(metric) if s.metainfo['video_id'] not in ('v2', 'v3')]
+    assert evaluate(metric, [*kept, bad])['tad/mAP'] == 1
+    assert evaluate(TADMetric(ann_file, 'test'), [*kept, bad])['tad/mAP'] < 1
+
+
+def test_verbs_and_nouns(tmp_path):
+    """Two actions with one verb: labels come from the fields that are asked for."""
+    actions = [dict(segment=[0, 4], verb='cut', noun='onion')]
+    actions.append(dict(segment=[6, 9], verb='cut', noun='leek'))
+    database = {'v0': dict(subset='test', duration=10.0, annotations=actions)}
+    path = tmp_path / 'epic.json'
+    path.write_text(json.dumps(dict(database=database)))
+    found = {'verb': [0, 0], 'noun': [1, 1]}
+    for field, labels in found.items():
+        metric = TADMetric(str(path), label_fields=(field,), post_processor=None)
+        result = evaluate(metric, [sample('v0', [[0, 4], [6, 9]], [0.9, 0.8], labels)])
+        assert result['tad/mAP'] == {'verb': 1, 'noun': 0.5}[field]
+
+
+def test_proposals_need_no_labels(ann_file):
+    metric = ProposalMetric(ann_file, subset='test', numbers=(1, 2), max_avg_proposals=2)
+    labelled = evaluate(metric, perfect(metric))
+    assert set(labelled) == {'proposals/AUC', 'proposals/AR@1', 'proposals/AR@2'}
+    samples = [s.to_dict() for s in perfect(metric)]
+    for item in samples:
+        del item['pred_instances']['labels']
+    metric.process(None, samples)
+    assert metric.evaluate(5) == labelled
+    # 2 proposals a video on average: the best 10 * 2 * 5 / 10 of all 10, so that all are found.
+    assert labelled['proposals/AR@2'] == 1 and 0 < labelled['proposals/AR@1'] < 1
+    with pytest.raises(ValueError, match=r'numbers must be multiples of max_avg_proposals / 100'):
+        ProposalMetric(ann_file, numbers=(1, 250))
+
+
+WORLD = 3
+
+
+def _worker(rank, world_size, kind, ann_file, folder):
+    """Rank 0 holds five windows, rank 1 two copies of rank 0's, as padding makes them; 2 none."""
+    init_default_scope('mmaction')
     torch.distributed.init_process_group(
         'gloo', f'file://{folder}/store', rank=rank, world_size=world_size
     )
-    metric = TADMetric(ann_file, 'test', post_processor=None, collect_dir=f'{folder}/collected')
+    metric = build(kind, ann_file, collect_dir=f'{folder}/collected')
     everything = perfect(metric, shift=1.5)
-    mine = everything[:4] if rank == 0 else [everything[4], everything[0]]
+    mine = [everything, [everything[4], everything[0]], []][rank]
     metric.process(None, [s.to_dict() for s in mine])
     result = metric.evaluate(5)
     with open(f'{folder}/{rank}.json', 'w') as file:
@@ -184,11 +247,56 @@ def _worker(rank, world_size, ann_file, folder):
     torch.distributed.destroy_process_group()
 
 
+def _sampling_worker(rank, world_size, kind, ann_file, folder):
+    """MMEngine's sampler deals eleven windows to three processes, repeating one."""
+    torch.distributed.init_process_group(
+        'gloo', f'file://{folder}/store', rank=rank, world_size=world_size
+    )
+    metric = build(kind, ann_file)
+    windows = many_windows()
+    sampler = DefaultSampler(windows, shuffle=False, round_up=True)
+    mine = list(sampler)
+    metric.process(None, [windows[i].to_dict() for i in mine])
+    result = dict(metric.evaluate(len(windows)), windows=len(mine))
+    with open(f'{folder}/{rank}.json', 'w') as file:
+        json.dump(result, file)
+    torch.distributed.destroy_process_group()
+
+
+def build(kind, ann_file, **kwargs):
+    metric = dict(TADMetric=TADMetric, ProposalMetric=ProposalMetric)[kind]
+    return metric(ann_file, subset='test', post_processor=None, **kwargs)
+
+
+def many_windows():
+    """Eleven windows of the five videos, one detection in each."""
+    places = [(f'v{i % 5}', i // 5) for i in range(11)]
+    return [
+        sample(video, [[10.0 * k, 10.0 * k + 6]], [0.9 - 0.05 * k], [k % 2], (50 * k, 50 * k + 50))
+        for video, k in places
+    ]
+
+
+def in_processes(worker, kind, ann_file, folder):
+    arguments = (WORLD, kind, ann_file, str(folder))
+    torch.multiprocessing.spawn(worker, arguments, nprocs=WORLD)
+    return [json.loads((folder / f'{rank}.json').read_text()) for rank in range(WORLD)]
+
+
 @pytest.mark.slow
-def test_two_processes_equal_one(ann_file, tmp_path):
-    torch.multiprocessing.spawn(_worker, (2, ann_file, str(tmp_path)), nprocs=2)
-    results = [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)]
-    metric = TADMetric(ann_file, 'test', post_processor=None)
+@pytest.mark.parametrize('kind', ['TADMetric', 'ProposalMetric'])
+def test_three_processes_equal_one(kind, ann_file, tmp_path):
+    results = in_processes(_worker, kind, ann_file, tmp_path)
+    metric = build(kind, ann_file)
     expected = evaluate(metric, perfect(metric, shift=1.5))
-    assert results[0] == results[1] == expected
+    assert results == [expected] * WORLD
+    assert 0 < expected[f'{metric.prefix}/{"mAP" if kind == "TADMetric" else "AR@1"}'] < 1
+
+
+@pytest.mark.slow
+def test_padding_of_the_sampler_counts_once(ann_file, tmp_path):
+    results = in_processes(_sampling_worker, 'TADMetric', ann_file, tmp_path)
+    assert [result.pop('windows') for result in results] == [4, 4, 4], 'twelve, of eleven'
+    expected = evaluate(build('TADMetric', ann_file), many_windows())
+    assert results == [expected] * WORLD
     assert 0 < expected['tad/mAP'] < 1

@@ -30,6 +30,20 @@ class ProposalRecall(NamedTuple):
     proposals_per_video: np.ndarray
     auc: float
 
+    def at(self, number: float) -> np.ndarray:
+        """``(T,)`` recall with an average number of proposals that is a point of the curve.
+
+        Raises:
+            ValueError: If it is not one of the points.
+        """
+        point = int(np.argmin(np.abs(self.proposals_per_video - number)))
+        if not np.isclose(self.proposals_per_video[point], number, rtol=1e-6):
+            raise ValueError(
+                f'{number} proposals are not a point of the curve, whose {POINTS} points end at '
+                f'{self.proposals_per_video[-1]:g}'
+            )
+        return self.recall[:, point]
+
 
 def _curve(recall: np.ndarray, proposals_per_video: np.ndarray) -> ProposalRecall:
     average = recall.mean(axis=0)

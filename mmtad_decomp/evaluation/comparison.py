@@ -1,0 +1,141 @@
+"""Annotations and detections side by side: which videos count, as tables, and what is odd."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mmtad_decomp.postprocessing import Detections
+from mmtad_decomp.structures import AnnotationSet
+
+from .functional import GroundTruth, Predictions
+
+
+def read_video_list(source: str | Path | Sequence[str]) -> tuple[str, ...]:
+    """Ids of videos, such as ActivityNet's blocked ones.
+
+    Args:
+        source: The ids themselves, or a file: a JSON list, a JSON object whose keys are ids, or
+            text with one id per line, where empty lines and those that start with ``#`` do not
+            count.
+
+    Raises:
+        ValueError: If the file is missing, malformed or names no video.
+    """
+    if not isinstance(source, (str, Path)):
+        return tuple(source)
+    try:
+        text = Path(source).read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f'list of videos {source} cannot be read: {error}') from error
+    if text.lstrip()[:1] in ('[', '{'):
+        try:
+            ids = list(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise ValueError(f'list of videos {source} is not valid JSON: {error}') from error
+    else:
+        lines = map(str.strip, text.splitlines())
+        ids = [line for line in lines if line and not line.startswith('#')]
+    if not ids or not all(isinstance(name, str) for name in ids):
+        raise ValueError(
+            f'list of videos {source} must name videos: a JSON list of strings, or one id per line'
+        )
+    return tuple(dict.fromkeys(ids))
+
+
+def ground_truth_table(annotations: AnnotationSet) -> GroundTruth:
+    """All instances; videos are numbered in the order of the annotations."""
+    videos = list(annotations.videos.values())
+    return GroundTruth(
+        np.repeat(np.arange(len(videos)), [len(video.labels) for video in videos]),
+        np.concatenate([video.segments for video in videos]),
+        np.concatenate([video.labels for video in videos]),
+    )
+
+
+def prediction_table(
+    annotations: AnnotationSet, detections: Mapping[str, Detections]
+) -> Predictions:
+    """All detections of annotated videos; videos are numbered in the order of the annotations."""
+    number = {video_id: i for i, video_id in enumerate(annotations.videos)}
+    known = {video_id: found for video_id, found in detections.items() if video_id in number}
+    none = Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64))
+    columns = [np.concatenate(column) for column in zip(none, *known.values())]
+    ids = np.array([number[video_id] for video_id in known], dtype=np.int64)
+    return Predictions(np.repeat(ids, [len(found.scores) for found in known.values()]), *columns)
+
+
+class Oddities(NamedTuple):
+    """What a reader should know before believing a number.
+
+    Attributes:
+        unknown: Ids of videos with detections that are not annotated; they are left out.
+        missing: Ids of annotated videos that the detections do not name.
+        silent: Ids of annotated videos whose list of detections is empty.
+        excluded_in_vain: Number of videos to exclude, if none of them is annotated.
+        outside: Detections that start before their video or end after it; they count as they are.
+        empty: Detections without length; they count as false positives.
+    """
+
+    unknown: list[str]
+    missing: list[str]
+    silent: list[str]
+    excluded_in_vain: int
+    outside: int
+    empty: int
+
+    def warnings(self) -> list[str]:
+        """A sentence for each thing that occurs."""
+        sentences = [
+            (self.unknown, 'videos with detections are not annotated and left out'),
+            (self.missing, 'annotated videos are not among the detections'),
+            (self.silent, 'videos have no detection'),
+        ]
+        lines = []
+        for videos, what in sentences:
+            if videos:
+                shown = ', '.join(videos[:5]) + (', ...' if len(videos) > 5 else '')
+                lines.append(f'{len(videos)} {what}: {shown}')
+        if self.excluded_in_vain:
+            lines.append(f'none of the {self.excluded_in_vain} videos to exclude is annotated')
+        if self.outside:
+            lines.append(f'{self.outside} detections reach out of their video; they count whole')
+        if self.empty:
+            lines.append(f'{self.empty} detections have no length: false positives')
+        return lines
+
+
+def find_oddities(
+    annotations: AnnotationSet,
+    detections: Mapping[str, Detections],
+    excluded: Sequence[str] = (),
+    tolerance: float = 1e-3,
+) -> Oddities:
+    """Compare the videos and times of both sides.
+
+    Args:
+        annotations: The ground truth, without the excluded videos.
+        detections: Detections by video id.
+        excluded: Ids of the videos that were to be left out of the ground truth.
+        tolerance: Seconds by which a detection may overshoot its video unnoticed.
+    """
+    videos, left_out = annotations.videos, set(excluded)
+    outside = empty = 0
+    for video_id, found in detections.items():
+        if video_id in videos and len(found.scores):
+            start, end = found.segments.T
+            limit = videos[video_id].duration + tolerance
+            outside += int(((start < -tolerance) | (end > limit)).sum())
+            empty += int((end <= start).sum())
+    return Oddities(
+        unknown=[v for v in detections if v not in videos and v not in left_out],
+        missing=[v for v in videos if v not in detections],
+        silent=[v for v in videos if v in detections and not len(detections[v].scores)],
+        excluded_in_vain=0 if annotations.census.excluded_videos else len(left_out),
+        outside=outside,
+        empty=empty,
+    )
