@@ -20,11 +20,11 @@ FILES = sorted(
     for path in (ROOT / 'configs' / folder).rglob('actionformer_*.py')
 )
 VARIABLES = {
-    'ann_file', 'classes', 'data_root', 'dataset', 'distill', 'fusion', 'imagenet_resnet18',
-    'kinetics_tsm50', 'max_epochs', 'num_classes', 'test_pipeline', 'train_pipeline',
-    'vis_backends', 'window',
+    'ann_file', 'classes', 'data_root', 'dataset', 'distill', 'fusion', 'i3d_rgb',
+    'imagenet_resnet18', 'kinetics_slowfast50', 'kinetics_tsm50', 'max_epochs', 'num_classes',
+    'test_pipeline', 'train_pipeline', 'vis_backends', 'window',
 }  # fmt: skip
-FRAMES, SIZE = 8, 32
+STEPS, SIZE = 8, 32
 
 
 def load(path):
@@ -47,20 +47,27 @@ def build(config):
     init_default_scope('mmaction')
     without_pretrained(config)
     base = config.get('student', config)
-    base.get('detector', base)['data_preprocessor']['pad_to'] = FRAMES
+    base.get('detector', base)['data_preprocessor']['pad_to'] = None
     torch.manual_seed(0)
     return MODELS.build(config)
 
 
-def batch(num_classes):
+def window_of(model):
+    """Frames of as many feature steps as are tested with."""
+    detector = getattr(model, 'student', model)
+    return STEPS * detector.feature_stride
+
+
+def batch(num_classes, window):
     """Two windows, the second one shorter."""
     frames, samples = [], []
-    for index, steps in enumerate((FRAMES, FRAMES - 2)):
+    for index, steps in enumerate((window, window - 2)):
         frames.append(torch.randint(0, 256, (steps, 3, SIZE, SIZE), dtype=torch.uint8))
         grid = TimeGrid(fps=10, start=100)
         meta = dict(video_id=str(index), window=(100, 100 + steps), num_steps=steps)
         sample = TADDataSample(metainfo=dict(meta, time_grid=grid, duration=60.0))
-        segments, labels = torch.tensor([[10.1, 10.45]]), torch.tensor([index % num_classes])
+        segments = 10 + torch.tensor([[0.0125, 0.05625]]) * window
+        labels = torch.tensor([index % num_classes])
         sample.gt_instances = InstanceData(segments=segments, labels=labels)
         samples.append(sample)
     return dict(inputs=dict(frames=frames), data_samples=samples)
@@ -124,7 +131,7 @@ def assert_gradients(module):
 def take_step(model, config):
     """Forward and backward; checks losses and where gradients are."""
     model.train()
-    losses = model(**model.data_preprocessor(batch(config.num_classes), True), mode='loss')
+    losses = model(**model.data_preprocessor(batch(config.num_classes, window_of(model)), True), mode='loss')
     assert all(torch.isfinite(loss) for loss in losses.values()), losses
     distilled = config.model.type == 'CrossModalDistiller'
     assert ('loss_feature' in losses and 'loss_prediction' in losses) == distilled
@@ -156,10 +163,10 @@ def test_trains_and_predicts(path, teachers):
     take_step(model, config)
     model.eval()
     with torch.no_grad():
-        samples = model.val_step(batch(config.num_classes))
+        samples = model.val_step(batch(config.num_classes, window_of(model)))
     for sample in samples:
         instances = sample.pred_instances
         assert len(instances.scores) == len(instances.labels) == len(instances.segments) > 0
         centres = instances.segments.mean(dim=1)
         assert torch.isfinite(centres).all() and instances.labels.max() < config.num_classes
-        assert 9 < centres.median() < 12  # the window lies at 10.0 s to 10.8 s
+        assert 9 < centres.median() < 11.2 + window_of(model) / 10  # the window begins at 10.0 s

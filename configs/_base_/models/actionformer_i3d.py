@@ -1,0 +1,11 @@
+# Inception I3D: stride 8 (32 steps of 256 frames), 1024 channels, input in [-1, 1] as in its original.
+# Its Kinetics weights are converted from the PyTorch port's by tools/model_converters/i3d.py.
+_base_ = './actionformer_tsm18.py'
+
+i3d_rgb = 'checkpoints/i3d_rgb.pth'
+
+model = dict(
+    data_preprocessor=dict(modality=dict(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))),
+    backbone=dict(_delete_=True, type='VideoEncoder', backbone=dict(type='InceptionI3D')),
+    neck=dict(in_channels=1024),
+)

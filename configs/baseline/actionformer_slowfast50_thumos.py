@@ -1,0 +1,17 @@
+_base_ = [
+    '../_base_/models/actionformer_slowfast50.py',
+    '../_base_/datasets/thumos14_frames.py',
+    '../_base_/schedules/e2e_16e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(pad_to=_base_.window),
+    backbone=dict(
+        freeze_norm=True,
+        chunk_size=1,
+        with_cp=True,
+        init_cfg=dict(type='Pretrained', checkpoint=_base_.kinetics_slowfast50),
+    ),
+    head=dict(num_classes=_base_.num_classes),
+)
