@@ -3,6 +3,9 @@
 from .actionformer_head import ActionFormerHead
 from .base_head import PointOutputs, TemporalHead
 from .conv_transformer_encoder import ConvTransformerEncoder
+from .gtad_branches import NodeBranch, ScoreMapBranch
+from .gtad_head import GTADHead
+from .gtad_outputs import ScoreMapOutputs
 from .point_branches import ClassificationBranch, RegressionBranch
 from .tadtr_head import TadTRHead
 from .tadtr_outputs import QueryOutputs
@@ -12,9 +15,13 @@ __all__ = [
     'ActionFormerHead',
     'ClassificationBranch',
     'ConvTransformerEncoder',
+    'GTADHead',
+    'NodeBranch',
     'PointOutputs',
     'QueryOutputs',
     'RegressionBranch',
+    'ScoreMapBranch',
+    'ScoreMapOutputs',
     'TadTRHead',
     'TemporalHead',
     'TemporalPyramid',

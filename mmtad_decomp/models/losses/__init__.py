@@ -1,17 +1,25 @@
 """Losses of detection and of distillation."""
 
+from .balanced_bce_loss import BalancedBCELoss, balanced_bce_loss
 from .feature_mimic_loss import FeatureMimicLoss
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
 from .query_prediction_mimic_loss import QueryPredictionMimicLoss
+from .score_map_mimic_loss import GTADPredictionMimicLoss, ScoreMapMimicLoss
+from .score_map_regression_loss import ScoreMapRegressionLoss
 from .segment_iou_loss import SegmentDIoULoss, SegmentGIoULoss, SegmentIoULoss
 from .sigmoid_focal_loss import SigmoidFocalLoss
 
 __all__ = [
+    'BalancedBCELoss',
     'FeatureMimicLoss',
+    'GTADPredictionMimicLoss',
     'PointPredictionMimicLoss',
     'QueryPredictionMimicLoss',
+    'ScoreMapMimicLoss',
+    'ScoreMapRegressionLoss',
     'SegmentDIoULoss',
     'SegmentGIoULoss',
     'SegmentIoULoss',
     'SigmoidFocalLoss',
+    'balanced_bce_loss',
 ]

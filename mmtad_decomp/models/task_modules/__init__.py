@@ -1,6 +1,7 @@
 """Points of a temporal pyramid, and how targets are assigned to predictions."""
 
 from .center_sampling_assigner import CenterSamplingAssigner, PointTargets
+from .gtad_targets import ScoreMapTargetGenerator, ScoreMapTargets
 from .hungarian_assigner import HungarianAssigner, Matches, solve_assignments
 from .point_generator import PointGenerator, Points, default_regress_ranges
 
@@ -11,6 +12,8 @@ __all__ = [
     'PointGenerator',
     'PointTargets',
     'Points',
+    'ScoreMapTargetGenerator',
+    'ScoreMapTargets',
     'default_regress_ranges',
     'solve_assignments',
 ]

@@ -1,0 +1,179 @@
+"""Making the student's score maps those of the teacher."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from ..heads.gtad_outputs import ScoreMapOutputs
+from ..layers import valid_pairs
+
+
+def score_distance(
+    student: Tensor,
+    teacher: Tensor,
+    valid: Tensor,
+    distance: str = 'kl',
+    temperature: float = 1.0,
+) -> Tensor:
+    """Distance of scores, summed over valid ones and divided by the teacher's sum of scores.
+
+    Divided so, it reads like a loss per action that the teacher sees, however large the map is.
+
+    Args:
+        student: Logits s, any shape.
+        teacher: Logits t, same shape; no gradient flows into them.
+        valid: bool, broadcastable to them; other scores do not count.
+        distance: ``'kl'``: ``tau^2 KL(sigmoid(t / tau) || sigmoid(s / tau))`` of independent
+            Bernoulli variables (Hinton et al., 2015); ``'mse'``: the squared difference of scores.
+        temperature: tau.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: If the shapes do not agree.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f'score map mimic: student {tuple(student.shape)} and teacher '
+            f'{tuple(teacher.shape)} differ; they need the same classes, durations and steps'
+        )
+    student, teacher = student.float(), teacher.detach().float()
+    scores = teacher.sigmoid()
+    if distance == 'mse':
+        values = (student.sigmoid() - scores).square()
+    else:
+        soft = (teacher / temperature).sigmoid()
+        cross, entropy = (
+            F.binary_cross_entropy_with_logits(x / temperature, soft, reduction='none')
+            for x in (student, teacher)
+        )
+        values = temperature**2 * (cross - entropy)
+    valid = valid.to(values.dtype)
+    return (values * valid).sum() / (scores * valid).sum().clamp(min=1)
+
+
+def _check_distance(distance: str) -> str:
+    if distance not in ('kl', 'mse'):
+        raise ValueError(f"distance must be 'kl' or 'mse', got {distance!r}")
+    return distance
+
+
+@MODELS.register_module()
+class ScoreMapMimicLoss(BaseModule):
+    """One output over (start, duration) pairs or over steps, of any detector (G-TAD, BMN, ...).
+
+    Args:
+        distance: ``'kl'`` or ``'mse'``, see :func:`score_distance`.
+        from_logits: False where the outputs are scores in [0, 1].
+        temperature: Of ``'kl'``.
+        loss_weight: Factor of the result.
+    """
+
+    def __init__(
+        self,
+        distance: str = 'kl',
+        from_logits: bool = True,
+        temperature: float = 1.0,
+        loss_weight: float = 1.0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.distance = _check_distance(distance)
+        self.from_logits = from_logits
+        self.temperature = temperature
+        self.loss_weight = loss_weight
+
+    def forward(self, student: Tensor, teacher: Tensor, masks: Tensor | None = None) -> Tensor:
+        """Compare outputs.
+
+        Args:
+            student: ``(N, C, D, T)`` over pairs, or ``(N, T)`` or ``(N, C, T)`` over steps.
+            teacher: Same shape; no gradient flows into it.
+            masks: ``(N, T)`` bool, True at the first L steps of a sample; a pair that reaches
+                beyond step L does not count. None takes all T steps as valid.
+
+        Raises:
+            ValueError: If the shapes do not agree.
+        """
+        if masks is None:
+            masks = student.new_ones(len(student), student.shape[-1], dtype=torch.bool)
+        if masks.shape != (len(student), student.shape[-1]):
+            raise ValueError(
+                f'score map mimic: masks {tuple(masks.shape)} do not fit an output of '
+                f'{tuple(student.shape)}; name the masks of its steps with '
+                '`masks=dict(source=...)` in the mimic'
+            )
+        if student.ndim == 4:
+            valid = valid_pairs(masks, student.shape[2])[:, None]
+        else:
+            valid = masks if student.ndim == 2 else masks[:, None]
+        if not self.from_logits:
+            student, teacher = (x.float().logit(eps=1e-6) for x in (student, teacher))
+        return self.loss_weight * score_distance(
+            student, teacher, valid, self.distance, self.temperature
+        )
+
+
+@MODELS.register_module()
+class GTADPredictionMimicLoss(BaseModule):
+    """All predictions of a :class:`GTADHead`: class maps, the tIoU map, starts and ends.
+
+    Class maps, starts and ends are compared by Kullback-Leibler divergence and the tIoU map by the
+    squared difference, as they are trained; only valid pairs and steps count.
+
+    Args:
+        temperature: Of the divergences.
+        class_weight: Factor of the class maps' distance.
+        iou_weight: Factor of the tIoU map's.
+        node_weight: Factor of that of starts and ends.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 1.0,
+        class_weight: float = 1.0,
+        iou_weight: float = 1.0,
+        node_weight: float = 1.0,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.temperature = temperature
+        self.class_weight = class_weight
+        self.iou_weight = iou_weight
+        self.node_weight = node_weight
+
+    def forward(
+        self, student: ScoreMapOutputs, teacher: ScoreMapOutputs, masks: Tensor | None = None
+    ) -> Tensor:
+        """Compare outputs of heads with the same classes and durations.
+
+        Args:
+            student: Outputs of the student's head.
+            teacher: Outputs of the teacher's head; no gradient flows into them.
+            masks: Unused, since the outputs hold their masks.
+
+        Raises:
+            ValueError: If the shapes do not agree.
+        """
+        steps = student.masks
+        pairs = valid_pairs(steps, student.reg_logits.shape[1])
+        tau = self.temperature
+        nodes = [
+            score_distance(own, other, steps, 'kl', tau)
+            for own, other in (
+                (student.start_logits, teacher.start_logits),
+                (student.end_logits, teacher.end_logits),
+            )
+        ]
+        return (
+            self.class_weight
+            * score_distance(student.cls_logits, teacher.cls_logits, pairs[:, None], 'kl', tau)
+            + self.iou_weight
+            * score_distance(student.reg_logits, teacher.reg_logits, pairs, 'mse')
+            + self.node_weight * sum(nodes)
+        )

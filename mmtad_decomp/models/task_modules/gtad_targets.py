@@ -1,0 +1,86 @@
+"""Targets of heads that score (start, duration) pairs and boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmaction.registry import TASK_UTILS
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmtad_decomp.structures import pairwise_tiou
+
+
+class ScoreMapTargets(NamedTuple):
+    """What pairs and steps ought to score.
+
+    Attributes:
+        ious: ``(N, K, D, T)`` highest tIoU of pair (d, s) with an instance of the class.
+        starts: ``(N, T)`` share of the step in the surroundings of a start.
+        ends: ``(N, T)`` share of the step in the surroundings of an end.
+    """
+
+    ious: Tensor
+    starts: Tensor
+    ends: Tensor
+
+
+@TASK_UTILS.register_module()
+class ScoreMapTargetGenerator:
+    """G-TAD's targets (after BSN and BMN, Lin et al., 2018 and 2019).
+
+    Pair (d, s) is the segment ``[s, s + d + 1]``, compared with the instances cut to the valid
+    steps ``[0, L]``. The surroundings of a boundary b are ``[b - w / 2, b + w / 2]``, of which
+    step g sees what lies in ``[g - 1/2, g + 1/2]``.
+
+    Args:
+        max_duration: D.
+        boundary_width: w in feature steps.
+    """
+
+    def __init__(self, max_duration: int, boundary_width: float = 3.0) -> None:
+        self.max_duration = max_duration
+        self.boundary_width = boundary_width
+
+    def __call__(
+        self, masks: Tensor, gt: Sequence[InstanceData], num_classes: int
+    ) -> ScoreMapTargets:
+        """Make the targets of a batch.
+
+        Args:
+            masks: ``(N, T)`` bool, True at the first L steps of a sample.
+            gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
+            num_classes: K; with 1, labels are ignored.
+        """
+        samples = []
+        for mask, instances in zip(masks, gt):
+            segments = instances.segments.to(mask.device).float()
+            labels = instances.labels.to(mask.device).long()
+            if num_classes == 1:
+                labels = torch.zeros_like(labels)
+            ious = self._map(mask, segments, labels, num_classes)
+            samples.append((ious, *(self._near(mask, b) for b in segments.unbind(dim=1))))
+        return ScoreMapTargets(*(torch.stack(field) for field in zip(*samples)))
+
+    def _map(self, mask: Tensor, segments: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+        """``(K, D, T)`` highest tIoU."""
+        steps = len(mask)
+        start = torch.arange(steps, device=mask.device).repeat(self.max_duration)
+        length = torch.arange(1, self.max_duration + 1, device=mask.device)
+        pairs = torch.stack((start, start + length.repeat_interleave(steps)), dim=1).float()
+        cut = torch.minimum(segments.clamp(min=0), mask.sum())
+        tious = pairwise_tiou(cut, pairs)
+        ious = pairs.new_zeros(num_classes, len(pairs))
+        ious.scatter_reduce_(0, labels[:, None].expand_as(tious), tious, 'amax')
+        return ious.unflatten(1, (self.max_duration, steps))
+
+    def _near(self, mask: Tensor, boundaries: Tensor) -> Tensor:
+        """``(T,)`` share of each step in the surroundings of the nearest boundary."""
+        step = torch.arange(len(mask), device=mask.device)[:, None]
+        half = self.boundary_width / 2
+        left = torch.maximum(step - 0.5, boundaries - half)
+        right = torch.minimum(step + 0.5, boundaries + half)
+        share = (right - left).clamp(min=0)
+        return torch.cat((share, share.new_zeros(len(mask), 1)), dim=1).amax(dim=1)

@@ -1,0 +1,235 @@
+"""GTADHead: shapes, padding, losses, candidates, and its place in detectors and distillers."""
+
+import copy
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from tiny_detectors import (
+    NUM_CLASSES,
+    build,
+    detector_config,
+    gradients,
+    losses_of,
+    raw_batch,
+    reaches,
+    write_teacher,
+)
+
+from mmtad_decomp.models.layers import valid_pairs
+
+HEAD = dict(
+    type='GTADHead',
+    num_classes=NUM_CLASSES,
+    in_channels=16,
+    max_duration=5,
+    channels=16,
+    graph=dict(groups=4, width_per_group=2),
+    map_branch=dict(align_channels=12, map_channels=8, align=dict(num_inner=4, num_context=4)),
+)
+LOSSES = {'loss_cls', 'loss_reg', 'loss_node'}
+
+
+def make(seed=0, **kwargs):
+    return build(dict(HEAD, **kwargs), seed)
+
+
+def prefix_masks(lengths, steps):
+    return torch.arange(steps) < torch.tensor(lengths)[:, None]
+
+
+def instances(*segments, labels=None):
+    segments = torch.tensor(segments, dtype=torch.float32).reshape(-1, 2)
+    labels = torch.zeros(len(segments)) if labels is None else torch.tensor(labels)
+    return InstanceData(segments=segments, labels=labels.long())
+
+
+def features(batch, steps, seed=0):
+    return torch.randn(batch, 16, steps, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize('steps', [1, 2, 7, 12])
+@pytest.mark.parametrize('num_classes', [1, 3])
+def test_any_length(steps, num_classes):
+    head, masks = make(num_classes=num_classes), prefix_masks((steps, max(steps - 1, 0), 0), steps)
+    outputs = head(features(3, steps), masks)
+    assert outputs.cls_logits.shape == (3, num_classes, 5, steps)
+    assert outputs.reg_logits.shape == (3, 5, steps)
+    assert outputs.start_logits.shape == outputs.end_logits.shape == (3, steps)
+    gt = [instances((0, 1)), instances(), instances()]
+    losses = head.loss_by_feat(outputs, gt)
+    assert set(losses) == LOSSES and all(torch.isfinite(v) for v in losses.values())
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in head.parameters())
+    candidates = head.predict_by_feat(outputs)
+    assert len(candidates[0].scores) == num_classes * int(valid_pairs(masks, 5)[0].sum())
+    assert len(candidates[2].scores) == 0
+
+
+def test_padding_changes_nothing():
+    head = make().double()
+    feats = features(1, 7).double()
+    plain = head(feats, prefix_masks((7,), 7))
+    noise = torch.full((1, 16, 4), 50.0).double()
+    padded = head(torch.cat((feats, noise), dim=2), prefix_masks((7,), 11))
+    for name in ('cls_logits', 'reg_logits', 'start_logits', 'end_logits'):
+        torch.testing.assert_close(getattr(padded, name)[..., :7], getattr(plain, name))
+    head.loss_reg.draw = False
+    gt = [instances((1.2, 4.0), (0, 7), labels=[0, 2])]
+    losses = [head.loss_by_feat(outputs, gt) for outputs in (plain, padded)]
+    for name in LOSSES:
+        torch.testing.assert_close(losses[1][name], losses[0][name])
+    own, other = head.predict_by_feat(plain)[0], head.predict_by_feat(padded)[0]
+    torch.testing.assert_close(own.scores, other.scores)
+    assert torch.equal(own.segments, other.segments) and torch.equal(own.labels, other.labels)
+
+
+def test_every_weight_learns():
+    head = make()
+    gt = [instances((1, 4), (3, 7), labels=[0, 2]), instances((0, 2))]
+    losses = head.loss_by_feat(head(features(2, 8), prefix_masks((8, 5), 8)), gt)
+    sum(losses.values()).backward()
+    for name, weight in head.named_parameters():
+        assert torch.isfinite(weight.grad).all() and weight.grad.any(), name
+
+
+def test_without_ground_truth_only_negatives_teach():
+    head = make()
+    outputs = head(features(2, 6), prefix_masks((6, 4), 6))
+    losses = head.loss_by_feat(outputs, [instances(), instances()])
+    assert losses['loss_reg'] == 0
+    assert losses['loss_cls'] > 0 and losses['loss_node'] > 0
+    grads = torch.autograd.grad(losses['loss_cls'], outputs.cls_logits)[0]
+    valid = valid_pairs(outputs.masks, 5)[:, None].expand_as(grads)
+    assert (grads[valid] > 0).all() and not grads[~valid].any()
+
+
+def test_candidates_against_loops():
+    head = make(nms_pre=1000)
+    masks = prefix_masks((7, 3), 7)
+    outputs = head(features(2, 7), masks)
+    for n, length in enumerate((7, 3)):
+        expected = []
+        for k in range(NUM_CLASSES):
+            for d in range(5):
+                for s in range(7):
+                    if s + d + 1 <= length:
+                        cls = outputs.cls_logits[n, k, d, s].sigmoid()
+                        score = (cls * outputs.reg_logits[n, d, s].sigmoid()).item()
+                        expected.append((score, s, s + d + 1, k))
+        expected.sort(reverse=True)
+        found = head.predict_by_feat(outputs)[n]
+        assert len(found.scores) == len(expected)
+        assert found.scores.tolist() == pytest.approx([e[0] for e in expected], rel=1e-5)
+        rows = zip(found.segments.tolist(), found.labels.tolist())
+        assert {(*s, k) for s, k in rows} == {e[1:] for e in expected}
+
+
+def test_best_candidates_above_a_score():
+    outputs = make()(features(1, 7), prefix_masks((7,), 7))
+    everything = make().predict_by_feat(outputs)[0]
+    assert torch.equal(make(nms_pre=4).predict_by_feat(outputs)[0].scores, everything.scores[:4])
+    threshold = everything.scores[9].item()
+    assert len(make(score_thr=threshold).predict_by_feat(outputs)[0].scores) == 9
+
+
+def test_loss_weights_are_options():
+    outputs = make()(features(1, 7), prefix_masks((7,), 7))
+    gt, fixed = [instances((1, 5), (2, 4))], dict(draw=False)
+    plain = make(loss_reg=fixed).loss_by_feat(outputs, gt)
+    activitynet = dict(loss_cls=dict(loss_weight=1.0), loss_reg=dict(loss_weight=10.0, **fixed))
+    swapped = make(**activitynet).loss_by_feat(outputs, gt)
+    assert swapped['loss_cls'].item() == pytest.approx(plain['loss_cls'].item() / 10)
+    assert swapped['loss_reg'].item() == pytest.approx(plain['loss_reg'].item() * 10)
+    assert swapped['loss_node'] == plain['loss_node']
+
+
+def test_errors_name_the_option():
+    with pytest.raises(ValueError, match='embed_groups=3'):
+        make(embed_groups=3)
+    with pytest.raises(ValueError, match='in_channels'):
+        make()(torch.zeros(1, 8, 4), prefix_masks((4,), 4))
+
+
+def gtad_detector(**kwargs):
+    return dict(detector_config(**kwargs), head=copy.deepcopy(HEAD))
+
+
+def distiller(checkpoint, decomposed):
+    student = gtad_detector()
+    if decomposed:
+        student = dict(
+            type='DecomposedDetector', detector=student, fusion=dict(type='LocalAttentiveFusion')
+        )
+    head = dict(source='shared_head', call=1) if decomposed else dict(source='head')
+    mimic = dict(loss=dict(type='GTADPredictionMimicLoss'), student=head)
+    maps = dict(loss=dict(type='ScoreMapMimicLoss'), student=dict(head, item='cls_logits'))
+    return dict(
+        type='CrossModalDistiller',
+        student=student,
+        distill=dict(
+            teacher=dict(modality=dict(type='TemporalGradientInput')),
+            mimics=dict(
+                prediction=dict(mimic, teacher=dict(source='head')),
+                classes=dict(maps, teacher=dict(source='head', item='cls_logits')),
+            ),
+        ),
+        teacher_checkpoint=str(checkpoint),
+    )
+
+
+def test_end_to_end():
+    model = build(gtad_detector())
+    losses = losses_of(model, raw_batch())
+    assert set(losses) == LOSSES
+    total = sum(losses.values())
+    assert reaches(total, model.backbone) and reaches(total, model.neck)
+    with torch.no_grad():
+        samples = model.eval().val_step(raw_batch())
+    # Windows of 8 and 6 frames at 10 fps.
+    for sample, steps in zip(samples, (8, 6)):
+        segments = sample.pred_instances.segments
+        assert segments.min() == pytest.approx(0.05)
+        assert segments.max() == pytest.approx((steps + 0.5) / 10)
+
+
+def test_from_features():
+    init_default_scope('mmaction')
+    model = MODELS.build(dict(type='TADDetector', head=copy.deepcopy(HEAD)))
+    assert model(features(2, 9), prefix_masks((9, 4), 9)).cls_logits.shape == (2, 3, 5, 9)
+
+
+@pytest.mark.parametrize('decomposed', [False, True])
+def test_distilled(tmp_path, decomposed):
+    config = gtad_detector(modality='TemporalGradientInput')
+    path = write_teacher(tmp_path / 'teacher.pth', config)
+    model = build(distiller(path, decomposed))
+    model.teacher.load()
+    losses = losses_of(model, raw_batch())
+    student = model.student
+    for name in ('loss_prediction', 'loss_classes'):
+        assert torch.isfinite(losses[name]) and losses[name] > 0
+        assert reaches(losses[name], student.backbone)
+        if decomposed:
+            assert reaches(losses[name], student.shared_head)
+            assert reaches(losses[name], student.neck.motion)
+            assert not reaches(losses[name], student.neck.appearance)
+            assert not reaches(losses[name], student.head)
+        else:
+            assert reaches(losses[name], student.head)
+    assert all(p.grad is None for p in model.teacher.parameters())
+    if decomposed:
+        joint = sum(value for name, value in losses.items() if name.startswith('joint_'))
+        assert not any(g.any() for g in gradients(joint, student.shared_head))
+
+
+def test_under_bfloat16_autocast():
+    head = make()
+    with torch.autocast('cpu', torch.bfloat16):
+        outputs = head(features(1, 8), prefix_masks((8,), 8))
+        losses = head.loss_by_feat(outputs, [instances((1, 5))])
+    assert all(loss.dtype == torch.float32 for loss in losses.values())
+    exact = make()(features(1, 8), prefix_masks((8,), 8))
+    torch.testing.assert_close(outputs.reg_logits.float(), exact.reg_logits, rtol=0.1, atol=0.05)
