@@ -66,8 +66,8 @@ def plot_false_positives(diagnosis: Diagnosis) -> Figure:
 def _draw_removal(axes: Axes, diagnosis: Diagnosis) -> None:
     profile, places = diagnosis.false_positives, np.arange(len(CATEGORIES) - 1)
     for shift, gain, alpha, name in (
-        (-0.2, profile.map_gain, 0.45, 'average-mAP'),
-        (0.2, profile.map_n_gain, 1.0, 'average-mAP$_N$'),
+        (-0.2, profile.map_gain, 0.45, 'mAP'),
+        (0.2, profile.map_n_gain, 1.0, 'mAP$_N$'),
     ):
         values = 100 * gain.mean(axis=0)
         bars = axes.barh(places + shift, values, 0.38, color=CATEGORY_COLORS[1:], alpha=alpha)
@@ -78,7 +78,7 @@ def _draw_removal(axes: Axes, diagnosis: Diagnosis) -> None:
     axes.invert_yaxis()
     most = 100 * max(profile.map_gain.mean(axis=0).max(), profile.map_n_gain.mean(axis=0).max())
     axes.set_xlim(0, max(1.0, 1.18 * most))
-    axes.set_xlabel('points gained', fontsize=9)
+    axes.set_xlabel('points of average-mAP and average-mAP$_N$', fontsize=9)
     axes.set_title('Gain of removing an error', loc='left', fontsize=10)
     axes.legend(
         fontsize=8,
@@ -286,8 +286,9 @@ def _draw_gain(axes: Axes, places: np.ndarray, gain: Sequence[float]) -> None:
     bars = axes.barh(places, gain, 0.6, color=colors)
     axes.bar_label(bars, fmt='%+.1f', padding=3, fontsize=8)
     _bare(axes, 'x')
-    reach = 1.35 * max(np.abs(gain).max(initial=0), 1)
-    axes.set_xlim(-reach, reach)
+    low, high = min(np.min(gain, initial=0), -1), max(np.max(gain, initial=0), 1)
+    room = 0.22 * (high - low)
+    axes.set_xlim(low - room, high + room)
     axes.axvline(0, color='black', linewidth=0.8)
     axes.tick_params(axis='y', length=0)
     axes.set_xlabel('joint - better branch (points)', fontsize=9)

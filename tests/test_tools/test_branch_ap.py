@@ -1,0 +1,110 @@
+"""tools/analysis_tools/branch_ap.py against tests of one branch at a time."""
+
+import json
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.registry import init_default_scope
+from tiny_training import config, options, write_videos
+
+from mmtad_decomp.models.detectors import DecomposedDetector
+from mmtad_decomp.utils import CheckpointError, ConfigError
+from tools import test as test_tool
+from tools._cli import load_config
+from tools.analysis_tools import branch_ap
+
+
+@MODELS.register_module(force=True)
+class OneBranch(DecomposedDetector):
+    """Detects with the shared head on one branch."""
+
+    branch = 0
+
+    def detect(self, inputs, masks):
+        feats, masks = self.encode(inputs, masks)
+        return self.shared_head(self.neck(feats, masks)[self.branch], masks)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return write_videos(tmp_path_factory.mktemp('tiny') / 'data')
+
+
+@pytest.fixture(scope='module')
+def checkpoint(data, tmp_path_factory):
+    """Weights of an untrained distiller, whose scores differ enough to rank."""
+    path = tmp_path_factory.mktemp('weights') / 'epoch_1.pth'
+    cfg = load_config(test_tool.parse_args([config('decomp'), 'none', *options(data)]))
+    init_default_scope('mmaction')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if 'head' in name:
+                weight.add_(0.1 * torch.randn_like(weight))
+    torch.save(dict(meta={}, state_dict=model.state_dict()), path)
+    return path
+
+
+def run(data, checkpoint, out, *flags, **more):
+    arguments = [config('decomp'), str(checkpoint), '--out-dir', str(out), *flags]
+    arguments += ['--work-dir', str(out / 'work'), *options(data, **more)]
+    return branch_ap.main(arguments)
+
+
+def test_every_branch_is_what_a_test_of_it_alone_gives(data, checkpoint, tmp_path, monkeypatch):
+    results = run(data, checkpoint, tmp_path / 'out', '--dump-json')
+    kinds = dict(appearance='OneBranch', motion='OneBranch', joint='DecomposedDetector')
+    scores = {}
+    for branch, kind in kinds.items():
+        monkeypatch.setattr(OneBranch, 'branch', int(branch == 'motion'))
+        submission = tmp_path / f'{branch}.json'
+        flags = ['--classwise', '--dump-json', str(submission), '--work-dir', str(tmp_path / 'w')]
+        more = options(data, **{'model.student.type': kind})
+        metrics = test_tool.main([config('decomp'), str(checkpoint), *flags, *more])
+        mine = {**results[branch]['mAP']}
+        mine.update({f'AP_{name}': ap for name, ap in results[branch]['AP'].items()})
+        assert mine == {key.removeprefix('tad/'): value for key, value in metrics.items()}
+        expected = json.loads(submission.read_text())['results']
+        written = json.loads((tmp_path / 'out' / f'{branch}.json').read_text())['results']
+        assert written == expected and expected['v2']
+        scores[branch] = [found['score'] for found in expected['v2'][:5]]
+    assert len({tuple(values) for values in scores.values()}) == 3
+
+
+def test_files_and_validation_split(data, checkpoint, tmp_path):
+    other = {'test_evaluator.tious': '[0.9]'}
+    results = run(data, checkpoint, tmp_path, '--split', 'val', **other)
+    assert 'mAP@0.5' in results['joint']['mAP'] and list(results['motion']['AP']) == ['shake']
+    content = json.loads((tmp_path / 'branch_ap.json').read_text())
+    assert content['branches'] == results and content['split'] == 'val'
+    table = (tmp_path / 'branch_ap.txt').read_text()
+    assert table.splitlines()[0].split()[:3] == ['appearance', 'motion', 'joint']
+    assert (tmp_path / 'branch_ap.png').read_bytes()[1:4] == b'PNG'
+    assert not (tmp_path / 'joint.json').exists()
+
+
+def test_table_shows_the_gain_over_the_better_branch():
+    results = {
+        branch: dict(AP=dict(jump=ap), mAP=dict(mAP=ap))
+        for branch, ap in (('appearance', 0.4), ('motion', 0.5), ('joint', 0.575))
+    }
+    line = branch_ap.format_branches(results).splitlines()[2]
+    assert line.split() == ['jump', '40.0', '50.0', '57.5', '+7.5']
+
+
+def test_published_students_are_refused(data, checkpoint, tmp_path):
+    with pytest.raises(ConfigError, match=r'shared_head=False.*config and the checkpoint of its'):
+        run(data, checkpoint, tmp_path, **{'model.student.shared_head': False})
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    bare = {k.removeprefix('student.'): v for k, v in state.items() if 'shared_head' not in k}
+    torch.save(dict(meta={}, state_dict=bare), tmp_path / 'published.pth')
+    with pytest.raises(CheckpointError, match=r'published\.pth has no weights of a shared head'):
+        run(data, tmp_path / 'published.pth', tmp_path)
+
+
+def test_models_without_branches_are_refused(data, checkpoint, tmp_path):
+    arguments = [config('baseline'), str(checkpoint), '--out-dir', str(tmp_path)]
+    with pytest.raises(ConfigError, match='TADDetector without a DecomposedDetector'):
+        branch_ap.main([*arguments, '--work-dir', str(tmp_path), *options(data)])
