@@ -48,7 +48,7 @@ def files(tmp_path):
 
 
 def flags(tmp_path, *more):
-    return ['--subset', 'test', '--out-dir', str(tmp_path / 'out'), '--tious', '0.5', *more]
+    return ['--subset', 'test', '--out-dir', str(tmp_path / 'out'), '--tiou', '0.5', *more]
 
 
 def test_everything_is_written(files, tmp_path, capsys):
@@ -58,7 +58,8 @@ def test_everything_is_written(files, tmp_path, capsys):
     text = capsys.readouterr().out
     assert (tmp_path / 'out/diagnosis.txt').read_text().strip() in text
     assert 'warning: 1 videos with detections are not annotated and left out: stranger' in text
-    assert 'warning: 1 annotated videos have no detection: b' in text
+    assert 'warning: 1 annotated videos are not among the detections: b' in text
+    assert len(content['warnings']) == 2
     assert content['num_ground_truths'] == 3 and content['num_predictions'] == 5
     positives = content['false_positives']
     by_name = dict(zip(positives['categories'], zip(*(c[0] for c in positives['counts']))))
@@ -78,7 +79,7 @@ def test_options_reach_the_result(files, tmp_path):
     assert content['sensitivity']['length']['edges'] == [0, 5, 'inf']
     assert content['sensitivity']['length']['instances'] == [1, 1]
     assert content['sensitivity']['coverage']['edges'][1] == 0.02
-    assert content['options']['normalizer'] == 7 and content['videos_unknown'] == 0
+    assert content['options']['normalizer'] == 7 and content['warnings'] == []
     assert len(content['false_positives']['counts']) == 2
     assert (tmp_path / 'out/sensitivity.svg').exists()
 
@@ -87,10 +88,11 @@ def test_options_reach_the_result(files, tmp_path):
     ('more', 'message'),
     [
         (['--subset', 'nowhere'], "no video is of subset 'nowhere'"),
-        (['--classes', 'jump', 'run'], '"fly"|label'),
+        (['--classes', 'jump', 'run'], 'video "d", detection 1: field "label" is \'fly\''),
+        (['--subset', 'train'], 'none of its 6 detections is in one of the 1 annotated videos'),
         (['--length-edges', '3', '1'], 'two or more rising numbers'),
         (['--length-edges', '0', '5'], 'length: an instance has 10, outside the bucket edges'),
-        (['--tious', '2'], r'tious must be one or more numbers in \(0, 1\]'),
+        (['--tiou', '2'], r'tious must be one or more numbers in \(0, 1\]'),
     ],
 )
 def test_mistakes_are_named(files, tmp_path, more, message):

@@ -164,6 +164,7 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
             'type': 'BranchMetric',
             'branch': branch,
             'classwise': True,
+            'raw_path': None,
             'dump_path': str(Path(args.out_dir, f'{branch}.json')) if args.dump_json else None,
         }
         for branch in BRANCHES

@@ -17,26 +17,38 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.evaluation import SubmissionError, load_submission
+from mmtad_decomp.evaluation import (
+    find_oddities,
+    ground_truth_table,
+    prediction_table,
+    read_submission,
+)
 from mmtad_decomp.evaluation.diagnosis import (
     CHARACTERISTICS,
     PRESETS,
     Buckets,
     Diagnosis,
     DiagnosisOptions,
-    build_tables,
     diagnose,
     format_report,
+    instance_durations,
     to_json,
 )
 from mmtad_decomp.evaluation.diagnosis.false_positives import LABEL_RULES
-from mmtad_decomp.structures import AnnotationError, load_annotations
+from mmtad_decomp.structures import load_annotations
 from mmtad_decomp.utils import atomic_write, write_json
 from mmtad_decomp.visualization import save_figure
 from mmtad_decomp.visualization.diagnosis_plots import (
     plot_false_negatives,
     plot_false_positives,
     plot_sensitivity,
+)
+from tools.analysis_tools.evaluate import (
+    count_oddities,
+    demand_overlap,
+    list_excluded,
+    parse_labels,
+    parse_tiou,
 )
 
 
@@ -51,7 +63,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--classes', nargs='+', help='class names (default: those of the file)')
     parser.add_argument('--ignore-labels', nargs='+', default=[], help='labels to leave out')
     parser.add_argument(
-        '--exclude-videos', nargs='+', default=[], help='ids of videos to leave out on both sides'
+        '--exclude-videos',
+        nargs='+',
+        default=[],
+        help="videos to leave out on both sides: ids, or a file of them (ActivityNet's blocked)",
+    )
+    parser.add_argument(
+        '--drop-unknown-labels',
+        action='store_true',
+        help='leave out detections whose label is not a class, counted, in place of an error',
+    )
+    parser.add_argument(
+        '--labels',
+        type=parse_labels,
+        default=parse_labels('label'),
+        metavar='FIELD',
+        help='fields that name the classes, such as verb,noun (see evaluate.py)',
     )
     parser.add_argument('--out-dir', required=True, help='where the results go')
     parser.add_argument(
@@ -60,7 +87,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         default='activitynet',
         help='thresholds and bucket edges (default: activitynet)',
     )
-    parser.add_argument('--tious', nargs='+', type=float, help='thresholds instead of the preset')
+    parser.add_argument(
+        '--tiou',
+        nargs='+',
+        type=parse_tiou,
+        help="thresholds, or first:last:step (default: the preset's)",
+    )
     for name in CHARACTERISTICS:
         parser.add_argument(
             f'--{name}-edges', nargs='+', type=float, help=f'bucket edges of {name}; inf may end'
@@ -97,8 +129,9 @@ def read_options(args: argparse.Namespace) -> DiagnosisOptions:
         edges = getattr(args, f'{name}_edges')
         if edges is not None:
             buckets[name] = Buckets(tuple(edges))
+    thresholds = tuple(sorted({tiou for part in args.tiou or () for tiou in part}))
     return DiagnosisOptions(
-        tious=tuple(args.tious or PRESETS[args.preset].tious),
+        tious=PRESETS[args.preset].tious if args.tiou is None else thresholds,
         buckets=buckets,
         normalizer=args.normalizer,
         max_multiple=args.max_multiple,
@@ -108,51 +141,45 @@ def read_options(args: argparse.Namespace) -> DiagnosisOptions:
     )
 
 
-def _warn(what: str, videos: list[str]) -> str:
-    shown = ', '.join(videos[:5]) + (', ...' if len(videos) > 5 else '')
-    return f'warning: {len(videos)} {what}: {shown}'
-
-
 def run(args: argparse.Namespace) -> tuple[Diagnosis, dict, str]:
     """Read, diagnose; returns the result, its JSON and its text.
 
     Raises:
-        AnnotationError: If the annotations are malformed.
-        SubmissionError: If the submission is malformed.
-        ValueError: If an option or a number does not fit.
+        ValueError: If a file or an option is malformed, or both sides have nothing in common.
     """
-    options = read_options(args)
+    options, excluded = read_options(args), list_excluded(args.exclude_videos)
+    _, fields, found_fields = args.labels
     annotations = load_annotations(
-        args.annotations, args.subset, args.classes, args.ignore_labels, args.exclude_videos
+        args.annotations, args.subset, args.classes, args.ignore_labels, excluded, fields
     )
-    videos = load_submission(args.submission, annotations.classes)
-    for video_id in args.exclude_videos:
-        videos.pop(video_id, None)
-    tables = build_tables(annotations, videos)
-    diagnosis = diagnose(
-        tables.ground_truth,
-        tables.predictions,
-        tables.durations,
-        len(annotations.classes),
-        options,
+    submission = read_submission(
+        args.submission,
+        annotations.classes,
+        args.ignore_labels,
+        found_fields,
+        args.drop_unknown_labels,
     )
-    lines = [f'{args.annotations}: {annotations.census}']
-    if tables.unknown:
-        lines.append(
-            _warn('videos with detections are not annotated and left out', tables.unknown)
-        )
-    if tables.silent:
-        lines.append(_warn('annotated videos have no detection', tables.silent))
+    truth = ground_truth_table(annotations)
+    found = prediction_table(annotations, submission.videos)
+    demand_overlap(annotations, submission, truth, found)
+    durations = instance_durations(annotations)
+    diagnosis = diagnose(truth, found, durations, len(annotations.classes), options)
+    oddities = find_oddities(annotations, submission.videos, excluded)
+    warnings = [*oddities.warnings(), *count_oddities(submission)]
     content = dict(
         submission=args.submission,
         annotations=args.annotations,
         subset=args.subset,
         census=str(annotations.census),
-        videos_unknown=len(tables.unknown),
-        videos_without_detections=len(tables.silent),
+        warnings=warnings,
         **to_json(diagnosis),
     )
-    return diagnosis, content, '\n'.join([*lines, format_report(diagnosis)])
+    lines = [
+        f'ground truth: {annotations.census}',
+        *(f'warning: {line}' for line in warnings),
+        format_report(diagnosis),
+    ]
+    return diagnosis, content, '\n'.join(lines)
 
 
 def main(argv: list[str] | None = None) -> dict:
@@ -160,7 +187,7 @@ def main(argv: list[str] | None = None) -> dict:
     args = parse_args(argv)
     try:
         diagnosis, content, text = run(args)
-    except (AnnotationError, SubmissionError, ValueError) as error:
+    except ValueError as error:
         raise SystemExit(f'diagnose: {error}') from error
     out = Path(args.out_dir)
     write_json(out / 'diagnosis.json', content)

@@ -3,13 +3,12 @@
 After Alwassel et al., "Diagnosing Error in Temporal Action Detectors", ECCV 2018.
 """
 
-from .characteristics import CHARACTERISTICS, PRESETS, Buckets, Preset
+from .characteristics import CHARACTERISTICS, PRESETS, Buckets, Preset, instance_durations
 from .diagnose import Diagnosis, DiagnosisOptions, diagnose
 from .false_positives import CATEGORIES, FalsePositiveProfile, categorize
 from .instances import FalseNegatives, Sensitivity
 from .matches import Matches, class_average_precision, match, normalized_precision
 from .report import TITLES, format_report, to_json
-from .tables import Tables, build_tables
 
 __all__ = [
     'CATEGORIES',
@@ -24,12 +23,11 @@ __all__ = [
     'Matches',
     'Preset',
     'Sensitivity',
-    'Tables',
-    'build_tables',
     'categorize',
     'class_average_precision',
     'diagnose',
     'format_report',
+    'instance_durations',
     'match',
     'normalized_precision',
     'to_json',

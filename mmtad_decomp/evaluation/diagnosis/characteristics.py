@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from mmtad_decomp.evaluation.functional import GroundTruth
+from mmtad_decomp.structures import AnnotationSet
 
 SIZES = ('XS', 'S', 'M', 'L', 'XL')
 CHARACTERISTICS = ('coverage', 'length', 'instances')
@@ -104,6 +105,17 @@ PRESETS = {
     ),
 }
 """Edges of Alwassel et al., ECCV 2018, whose own analysis of THUMOS'14 uses tIoU 0.5 alone."""
+
+
+def instance_durations(annotations: AnnotationSet) -> np.ndarray:
+    """``(G,)`` seconds, the duration of each instance's video.
+
+    The order is that of :func:`~mmtad_decomp.evaluation.ground_truth_table`.
+    """
+    videos = list(annotations.videos.values())
+    return np.repeat(
+        np.array([video.duration for video in videos]), [len(video.labels) for video in videos]
+    )
 
 
 def measure(ground_truth: GroundTruth, durations: np.ndarray) -> dict[str, np.ndarray]:
