@@ -59,13 +59,14 @@ class BuildWithMim(build_py):
 def ops_extension() -> tuple[list, dict]:
     """Return the operators' extension and its build command, or nothing where torch is missing."""
     wanted = os.environ.get('MMTAD_WITH_OPS')
+    required = wanted == '1' or os.environ.get('FORCE_CUDA') == '1'
     if wanted == '0':
         return [], {}
     try:
         import torch
         from torch.utils import cpp_extension
     except ImportError:
-        if wanted == '1':
+        if required:
             raise
         print('torch is not in the build environment: the operators are left out')
         return [], {}
@@ -77,7 +78,7 @@ def ops_extension() -> tuple[list, dict]:
             try:
                 super().build_extension(ext)
             except Exception as error:
-                if wanted == '1' or os.environ.get('FORCE_CUDA') == '1':
+                if required:
                     raise
                 print(f'The operators were not built: {error}')
                 print('Plain PyTorch takes their place. MMTAD_WITH_OPS=1 makes this an error.')
@@ -85,12 +86,6 @@ def ops_extension() -> tuple[list, dict]:
         def get_ext_filename(self, fullname: str) -> str:
             # Loaded by torch.ops.load_library, so one name for every Python.
             return str(Path(*fullname.split('.')).with_suffix('.so'))
-
-        def copy_extensions_to_source(self) -> None:
-            built = [ext for ext in self.extensions if Path(self.get_ext_fullpath(ext.name)).exists()]
-            self.extensions, extensions = built, self.extensions
-            super().copy_extensions_to_source()
-            self.extensions = extensions
 
     csrc = Path(PACKAGE, 'ops', 'csrc')
     sources = [*csrc.glob('*.cpp'), *csrc.glob('autograd/*.cpp'), *csrc.glob('cpu/*.cpp')]
@@ -110,6 +105,7 @@ def ops_extension() -> tuple[list, dict]:
         define_macros=macros,
         extra_compile_args=flags,
         extra_link_args=['-fopenmp'],
+        optional=not required,
     )
     return [extension], {'build_ext': BuildOps}
 

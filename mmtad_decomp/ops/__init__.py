@@ -1,6 +1,19 @@
-"""Operators on sequences: sliding-window attention and local attentive fusion."""
+"""Operators on sequences: sliding-window attention, local attentive fusion, NMS of segments.
 
+Compiled for the CPU and, where it was built for it, CUDA; in plain PyTorch elsewhere.
+"""
+
+from .extension import DEVICES, plain_pytorch
 from .local_attention import local_attention
 from .local_attentive_fusion import local_attentive_fusion
+from .nms import nms_1d, segment_voting, soft_nms_1d
 
-__all__ = ['local_attention', 'local_attentive_fusion']
+__all__ = [
+    'DEVICES',
+    'local_attention',
+    'local_attentive_fusion',
+    'nms_1d',
+    'plain_pytorch',
+    'segment_voting',
+    'soft_nms_1d',
+]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,18 +15,17 @@ _FILE = Path(__file__).resolve().parents[1] / '_ext.so'
 
 def _load() -> frozenset[str]:
     """Load the extension; return the device types that it has kernels for."""
-    mend = (
-        'Plain PyTorch takes their place, several times slower. To build them, install a C++ '
-        'compiler and run: MMTAD_WITH_OPS=1 pip install -e . --no-build-isolation --no-deps'
-    )
-    if not _FILE.exists():
-        warnings.warn(f'The compiled operators of mmtad_decomp are not built. {mend}', stacklevel=2)
-        return frozenset()
-    try:
-        torch.ops.load_library(_FILE)
-    except OSError as error:  # Built for another version of torch, say.
+    problem = 'are not built' if not _FILE.exists() else None
+    if problem is None:
+        try:
+            torch.ops.load_library(_FILE)
+        except OSError as error:  # Built for another version of torch, say.
+            problem = f'({_FILE}) do not load: {error}'
+    if problem is not None:
         warnings.warn(
-            f'The compiled operators of mmtad_decomp ({_FILE}) do not load: {error}. {mend}',
+            f'The compiled operators of mmtad_decomp {problem}. Plain PyTorch takes their place, '
+            'several times slower. To build them, install a C++ compiler and run, in the '
+            "project's folder: MMTAD_WITH_OPS=1 pip install -e . --no-build-isolation --no-deps",
             stacklevel=2,
         )
         return frozenset()
@@ -37,9 +38,34 @@ DEVICES = _load()
 """Device types with compiled kernels: empty, ``{'cpu'}`` or ``{'cpu', 'cuda'}``."""
 
 
+_enabled = True
+
+
 def is_compiled_for(*tensors: Tensor) -> bool:
     """Whether the compiled operators take these tensors: floating point, on a built device."""
-    return all(x.device.type in DEVICES and x.is_floating_point() for x in tensors)
+    return _enabled and all(x.device.type in DEVICES and x.is_floating_point() for x in tensors)
+
+
+@contextmanager
+def plain_pytorch() -> Iterator[None]:
+    """Within this context, the operators compute in plain PyTorch, built or not.
+
+    For gradients of gradients, which the compiled operators lack, and for comparisons.
+    """
+    global _enabled
+    before, _enabled = _enabled, False
+    try:
+        yield
+    finally:
+        _enabled = before
+
+
+def to_common_dtype(*tensors: Tensor) -> list[Tensor]:
+    """Promote tensors, whose dtypes autocast may have made different, to one dtype."""
+    dtype = tensors[0].dtype
+    for x in tensors[1:]:
+        dtype = torch.promote_types(dtype, x.dtype)
+    return [x.to(dtype) for x in tensors]
 
 
 def _register_fakes() -> None:

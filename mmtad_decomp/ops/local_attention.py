@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_mask, check_same_shape, check_window
+from .extension import is_compiled_for, to_common_dtype
 
 # Up to this many steps one dense T x T attention with a band mask is no slower than blocks
 # (measured forward and backward on one CPU core, 4 heads of 128 channels, window 19).
@@ -61,6 +62,23 @@ def _blocked_attention(
     return out.reshape(batch, heads, num_blocks * block, dims)[:, :, :steps]
 
 
+def _plain_local_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, window: int | None
+) -> Tensor:
+    invalid = None
+    if mask is not None:
+        invalid = ~mask[:, None, :, None]
+        query, key, value = (x.masked_fill(invalid, 0) for x in (query, key, value))
+    steps = query.shape[2]
+    if window is None:
+        out = _dense_attention(query, key, value, mask, None)
+    elif steps <= max(_MAX_DENSE_STEPS, 4 * window):
+        out = _dense_attention(query, key, value, mask, window // 2)
+    else:
+        out = _blocked_attention(query, key, value, mask, window // 2)
+    return out if invalid is None else out.masked_fill(invalid, 0)
+
+
 def local_attention(
     query: Tensor,
     key: Tensor,
@@ -76,8 +94,8 @@ def local_attention(
               \left(q_i \cdot k_j / \sqrt{D}\right) v_j
 
     and :math:`o_i = 0` where step i is masked. What masked steps hold never matters, NaN
-    included. Long sequences are computed in overlapping blocks, in memory that grows with
-    ``N * H * T * (D + window)``.
+    included. Memory grows with ``N * H * T * (D + window)``: of the weights, only the logarithm of
+    a window's sum is kept for the gradient.
 
     Args:
         query: ``(N, H, T, D)``.
@@ -87,7 +105,7 @@ def local_attention(
         window: Odd width of the window in steps. None: every step sees every other.
 
     Returns:
-        ``(N, H, T, D)``.
+        ``(N, H, T, D)`` in the dtype that the inputs promote to.
 
     Raises:
         TypeError: If the mask is not bool.
@@ -97,14 +115,8 @@ def local_attention(
     batch, _, steps, _ = query.shape
     check_mask(mask, batch, steps)
     check_window(window)
-    invalid = None
-    if mask is not None:
-        invalid = ~mask[:, None, :, None]
-        query, key, value = (x.masked_fill(invalid, 0) for x in (query, key, value))
-    if window is None:
-        out = _dense_attention(query, key, value, mask, None)
-    elif steps <= max(_MAX_DENSE_STEPS, 4 * window):
-        out = _dense_attention(query, key, value, mask, window // 2)
-    else:
-        out = _blocked_attention(query, key, value, mask, window // 2)
-    return out if invalid is None else out.masked_fill(invalid, 0)
+    query, key, value = to_common_dtype(query, key, value)
+    # A window that holds every step is dense attention, which PyTorch has.
+    if window is not None and window // 2 < steps - 1 and is_compiled_for(query, key, value):
+        return torch.ops.mmtad_decomp.local_attention(query, key, value, mask, window)[0]
+    return _plain_local_attention(query, key, value, mask, window)

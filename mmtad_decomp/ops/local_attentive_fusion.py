@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_mask, check_same_shape, check_window
+from .extension import is_compiled_for, to_common_dtype
 
 
 def _window_sum(x: Tensor, radius: int) -> Tensor:
@@ -45,6 +46,24 @@ def masked_window_mean(x: Tensor, mask: Tensor | None, window: int | None) -> Te
     radius = min(window // 2, steps - 1)
     count = _window_sum(valid.to(torch.float32), radius).clamp(min=1)
     return (_window_sum(x, radius) / count).to(dtype)
+
+
+def _plain_local_attentive_fusion(
+    value: Tensor,
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    window: int | None,
+    residual: bool,
+) -> Tensor:
+    if mask is not None:
+        invalid = ~mask[:, None, :]
+        value, key = value.masked_fill(invalid, 0), key.masked_fill(invalid, 0)
+    pooled = masked_window_mean(query, mask, window)
+    gate = torch.sigmoid(pooled * key.to(pooled.dtype))
+    if residual:
+        gate = gate + 1
+    return (value * gate).to(value.dtype)
 
 
 def local_attentive_fusion(
@@ -86,11 +105,11 @@ def local_attentive_fusion(
     check_same_shape(3, value=value, query=query, key=key)
     check_mask(mask, value.shape[0], value.shape[2])
     check_window(window)
-    if mask is not None:
-        invalid = ~mask[:, None, :]
-        value, key = value.masked_fill(invalid, 0), key.masked_fill(invalid, 0)
-    pooled = masked_window_mean(query, mask, window)
-    gate = torch.sigmoid(pooled * key.to(pooled.dtype))
-    if residual:
-        gate = gate + 1
-    return (value * gate).to(value.dtype)
+    dtype = value.dtype
+    value, query, key = to_common_dtype(value, query, key)
+    if is_compiled_for(value, query, key):
+        fused = torch.ops.mmtad_decomp.local_attentive_fusion(
+            value, query, key, mask, window, residual
+        )
+        return fused.to(dtype)
+    return _plain_local_attentive_fusion(value, query, key, mask, window, residual).to(dtype)

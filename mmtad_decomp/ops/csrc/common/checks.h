@@ -1,0 +1,38 @@
+// Checks and layouts that the CPU and CUDA operators share.
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace mmtad {
+
+inline void check_same(const at::Tensor& x, const at::Tensor& like, const char* op) {
+  TORCH_CHECK(
+      x.sizes() == like.sizes() && x.scalar_type() == like.scalar_type() && x.device() == like.device(),
+      op, ": expected tensors of one shape, dtype and device, got ", like.sizes(), " ", like.scalar_type(),
+      " ", like.device(), " and ", x.sizes(), " ", x.scalar_type(), " ", x.device());
+}
+
+// The mask as contiguous (N, T), or nothing.
+inline std::optional<at::Tensor> check_mask(
+    const std::optional<at::Tensor>& mask, const at::Tensor& like, int64_t steps, const char* op) {
+  if (!mask.has_value()) return std::nullopt;
+  TORCH_CHECK(mask->scalar_type() == at::kBool, op, ": the mask must be bool, got ", mask->scalar_type());
+  TORCH_CHECK(
+      mask->dim() == 2 && mask->size(0) == like.size(0) && mask->size(1) == steps, op,
+      ": the mask must have shape [", like.size(0), ", ", steps, "], got ", mask->sizes());
+  TORCH_CHECK(mask->device() == like.device(), op, ": the mask is on ", mask->device(), ", not ", like.device());
+  return mask->contiguous();
+}
+
+// Steps on each side of a window, at most those that a sequence has.
+inline int64_t window_radius(int64_t window, int64_t steps, const char* op) {
+  TORCH_CHECK(window >= 1 && window % 2 == 1, op, ": the window must be odd and positive, got ", window);
+  return std::max<int64_t>(std::min(window / 2, steps - 1), 0);
+}
+
+// What sums are kept in.
+inline at::ScalarType compute_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+}  // namespace mmtad
