@@ -55,7 +55,9 @@ class _TensorUnpickler(pickle.Unpickler):
 def _load_tensors_only(path: Path) -> dict:
     """Read a checkpoint that names classes of its writer, without importing or running them."""
     reader = SimpleNamespace(
-        Unpickler=_TensorUnpickler, load=lambda file, **kwargs: _TensorUnpickler(file).load()
+        __name__=__name__,
+        Unpickler=_TensorUnpickler,
+        load=lambda file, **kwargs: _TensorUnpickler(file).load(),
     )
     try:
         content = torch.load(path, map_location='cpu', weights_only=False, pickle_module=reader)
