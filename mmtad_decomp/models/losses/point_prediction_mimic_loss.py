@@ -57,8 +57,16 @@ class PointPredictionMimicLoss(BaseModule):
             masks: Unused, since the outputs hold the masks of their levels.
 
         Raises:
+            TypeError: If one of the heads does not predict at points.
             ValueError: If the shapes do not agree.
         """
+        for name, outputs in (('student', student), ('teacher', teacher)):
+            if not isinstance(outputs, PointOutputs):
+                raise TypeError(
+                    f'prediction mimic: the {name} gives {type(outputs).__name__}, not the '
+                    'PointOutputs of a head with points (ActionFormerHead); for heads with '
+                    'queries (TadTRHead) take QueryPredictionMimicLoss'
+                )
         own, other = _flatten(student), [part.detach() for part in _flatten(teacher)]
         if own[0].shape != other[0].shape:
             raise ValueError(
