@@ -172,7 +172,7 @@ def test_command_line(tmp_path):
 
 def test_errors_leave_no_file(tmp_path):
     target = tmp_path / 'out.pth'
-    with pytest.raises(SystemExit, match='error: .*nowhere'):
+    with pytest.raises(SystemExit, match=r'error: .*nowhere'):
         main([str(tmp_path / 'nowhere.pth'), str(target)])
     torch.save({'state_dict': {'backbone.conv1.weight': torch.ones(1)}}, tmp_path / 'other.pth')
     with pytest.raises(SystemExit, match=r'error: .*not those of G-TAD: backbone\.conv1'):
