@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(
     path.relative_to(ROOT / 'configs')
     for folder in ('baseline', 'teacher', 'conventional', 'decomp')
-    for path in (ROOT / 'configs' / folder).rglob('actionformer_*.py')
+    for head in ('actionformer', 'gtad')
+    for path in (ROOT / 'configs' / folder).rglob(f'{head}_*.py')
 )
 VARIABLES = {
     'ann_file', 'classes', 'data_root', 'dataset', 'distill', 'fusion', 'i3d_rgb',
@@ -95,6 +96,8 @@ def test_there_are_configs_of_every_kind():
             name = f'actionformer_{backbone}_{data}'
             assert f'teacher/{name}_tg.py' in names
             assert {f'{kind}/{name}.py' for kind in ('baseline', 'conventional', 'decomp')} < names
+    for data in ('thumos', 'fir'):
+        assert {f'{kind}/gtad_tsm18_{data}.py' for kind in ('baseline', 'decomp')} < names
     for fusion in ('concat', 'sum', 'self_attn', 'cross_attn', 'diff_attn', 'local_attn'):
         assert f'decomp/ablation/actionformer_tsm18_fir_{fusion}.py' in names
 

@@ -5,8 +5,8 @@
 ``SRC`` is what G-TAD's training writes (``GTAD_best.pth.tar``), or a plain state dict. ``DST``
 gets ``{"meta": ..., "state_dict": ...}`` with names under ``head.``, for ``load_from``. The
 settings of the head that it fits are printed; the longest duration and how the samples of a pair
-are shared between inner and context ones leave no trace in the weights. Sub-graphs must take their context
-from the neighbours of the last layer (``goi_style`` 1, the default) or take none (0).
+are shared between inner and context ones leave no trace in the weights. Sub-graphs must take
+their context from the neighbours of the last layer (``goi_style`` 1, the default).
 """
 
 from __future__ import annotations

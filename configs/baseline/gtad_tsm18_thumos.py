@@ -1,0 +1,20 @@
+_base_ = [
+    '../_base_/models/gtad_tsm18.py',
+    '../_base_/datasets/thumos14_frames.py',
+    '../_base_/schedules/e2e_16e.py',
+    '../_base_/default_runtime.py',
+]
+
+# G-TAD's longest duration: 64 steps of 5 frames at 30 fps are 107 at 10 fps.
+model = dict(
+    data_preprocessor=dict(pad_to=_base_.window),
+    backbone=dict(
+        freeze_norm=True,
+        backbone=dict(pretrained2d=True, pretrained=_base_.imagenet_resnet18),
+    ),
+    head=dict(num_classes=_base_.num_classes, max_duration=107),
+)
+
+# G-TAD's soft-NMS; it does not vote.
+val_evaluator = dict(post_processor=dict(nms=dict(sigma=0.46), voting_iou=None))
+test_evaluator = val_evaluator
