@@ -115,8 +115,6 @@ def load_classifier_scores(
             'reading one can run code: convert it to one of these'
         )
     names, ids, scores = content
-    if not len(scores):
-        raise ClassifierScoresError(f'{path} has scores of no video; make the file again')
     return ClassifierScores(
         str(path),
         scores,
@@ -136,6 +134,8 @@ def _matrix(scores: object, where: str) -> np.ndarray:
         raise ClassifierScoresError(
             f'{where}: scores must be numbers, equally many for every video ({error})'
         ) from error
+    if not matrix.size:
+        raise ClassifierScoresError(f'{where} has scores of no video; make the file again')
     if matrix.ndim == 3 and matrix.shape[1] == 1:
         matrix = matrix[:, 0]
     if matrix.ndim != 2:

@@ -48,7 +48,10 @@ def layouts(tmp_path):
         (write(tmp_path / 'listed.json', dict(results=listed)), {}),
         (write(tmp_path / 'plain.json', TABLE), {}),
         (write(tmp_path / 'wrapped.json', dict(results=TABLE)), {}),
-        (write(tmp_path / 'nested.json', {v: [r] for v, r in bare.items()}), dict(columns='abc')),
+        (
+            write(tmp_path / 'nested.json', {v: [r] for v, r in bare.items()}),
+            dict(columns=list('abc')),
+        ),
         (write(tmp_path / 'arrays.json', dict(arrays, scores=matrix.tolist())), {}),
         (str(tmp_path / 'scores.npz'), {}),
         (str(tmp_path / 'bare.npz'), texts),
@@ -236,13 +239,17 @@ def test_classifying_before_nms_equals_nms_of_the_products(tmp_path):
         (TABLE, {}, 'no scores of 1 of 2 videos (v3)'),
         ({'v1': dict(a=1), 'v3': dict(b=1)}, {}, "lacks 1 of the data set's 3: c"),
         ({'v1': dict(a=1, b=1, c=1, d=1), 'v3': {}}, {}, '1 classes that the data set does not'),
-        ({'v1': [1, 2], 'v3': [1, 2]}, dict(columns='abc'), 'there are 2, but 3 names'),
-        ({'v1': [1, 2, 3], 'v3': [1, 2]}, dict(columns='abc'), 'equally many for every video'),
+        ({'v1': [1, 2], 'v3': [1, 2]}, dict(columns=list('abc')), 'there are 2, but 3 names'),
+        (
+            {'v1': [1, 2, 3], 'v3': [1, 2]},
+            dict(columns=list('abc')),
+            'equally many for every video',
+        ),
         ({'v1': [1, 2, 3], 'v3': [1, 2, 3]}, {}, 'does not say which class a column is'),
-        ({'v1': [1, 2, 3], 'v3': [1, 2, -3]}, dict(columns='abc'), 'set `softmax=True`'),
-        ({'v1': [1, 2, math.nan], 'v3': [1, 2, 3]}, dict(columns='abc'), 'must be finite'),
+        ({'v1': [1, 2, 3], 'v3': [1, 2, -3]}, dict(columns=list('abc')), 'set `softmax=True`'),
+        ({'v1': [1, 2, math.nan], 'v3': [1, 2, 3]}, dict(columns=list('abc')), 'must be finite'),
         (dict(results=TABLE), dict(video_ids=['v1', 'v3']), 'leave `video_ids` out'),
-        (dict(results=TABLE), dict(columns='abc'), 'leave `columns` out'),
+        (dict(results=TABLE), dict(columns=list('abc')), 'leave `columns` out'),
         ({'v1': dict(a='x'), 'v3': {}}, {}, 'video "v1" must have {class: score}'),
         ({}, {}, 'scores of no video'),
         ([1], {}, 'must be an object'),
@@ -253,8 +260,6 @@ def test_classifying_before_nms_equals_nms_of_the_products(tmp_path):
 )
 def test_files_that_do_not_fit_are_refused_before_testing(tmp_path, content, options, message):
     path = write(tmp_path / 'scores.json', content)
-    if isinstance(options.get('columns'), str) and options['columns'] == 'abc':
-        options = dict(options, columns=list('abc'))
     process = TASK_UTILS.build(
         dict(
             type='PostProcessor',

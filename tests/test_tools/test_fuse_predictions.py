@@ -147,6 +147,18 @@ def test_proposals_with_the_classes_of_a_classifier(ann_file):
     ]
 
 
+def test_proposals_without_a_config(ann_file):
+    with open('bmn.json', 'w') as file:
+        json.dump(dict(results=dict(v1=[dict(segment=[1, 2], score=0.5)])), file)
+    options = ['score_thr=0', 'nms=None', 'classifier.type=ExternalClassifier']
+    options += ['classifier.path=scores.json', 'classifier.combine=multiply', 'classifier.top_n=1']
+    with open('scores.json', 'w') as file:
+        json.dump(dict(v1=dict(a=0.5, b=0.25, Ambiguous=0)), file)
+    command = ['bmn.json', '--ann-file', ann_file, '--subset', 'test', '--out', 'out.json']
+    fuse_predictions.main([*command, '--post-processor', *options])
+    assert results_of('out.json') == dict(v1=[dict(segment=[1, 2], score=0.25, label='a')])
+
+
 def test_without_config_the_default_post_processor_is_used(ann_file):
     config = write_config(ann_file, dict(type='PostProcessor'))
     run_test(config, 0, 'own')
