@@ -1,0 +1,8 @@
+# TadTR on TSM18. The head's settings are its defaults, those of TadTR and E2E-TAD for THUMOS'14:
+# 4 + 4 layers, 40 queries, width 256. The neck, which the dual-branch neck doubles, is ours.
+_base_ = './actionformer_tsm18.py'
+
+model = dict(
+    neck=dict(out_channels=256),
+    head=dict(_delete_=True, type='TadTRHead', in_channels=256),
+)

@@ -1,0 +1,26 @@
+_base_ = [
+    '../_base_/models/tadtr_tsm18.py',
+    '../_base_/datasets/thumos14_frames.py',
+    '../_base_/schedules/e2e_16e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(pad_to=_base_.window),
+    backbone=dict(
+        freeze_norm=True,
+        backbone=dict(pretrained2d=True, pretrained=_base_.imagenet_resnet18),
+    ),
+    head=dict(num_classes=_base_.num_classes),
+)
+
+# E2E-TAD's clipping, and a tenth of the learning rate for what places samples and references.
+optim_wrapper = dict(
+    clip_grad=dict(max_norm=0.1),
+    paramwise_cfg=dict(
+        custom_keys={
+            'sampling_offsets': dict(lr_mult=0.1),
+            'decoder.reference': dict(lr_mult=0.1),
+        }
+    ),
+)

@@ -1,0 +1,9 @@
+_base_ = ['../baseline/tadtr_tsm18_fir.py', '../_base_/conventional_tg_tadtr.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=_base_.model,
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/tadtr_tsm18_fir_tg',
+)
