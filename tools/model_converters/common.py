@@ -33,6 +33,9 @@ class _Inert(dict):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__()
 
+    def __call__(self, *args: object, **kwargs: object) -> _Inert:
+        return _Inert()
+
     def __setstate__(self, state: object) -> None:
         pass
 

@@ -75,9 +75,9 @@ class VideoEncoder(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.backbone = MODELS.build(backbone)
-        self.out_channels = self.backbone.feat_dim
         geometry = time_geometry(self.backbone)
         self.temporal_stride, self.temporal_offset, self.temporal_multiple = geometry
+        self.out_channels = self.backbone.feat_dim
         self._is_3d = is_3d(self.backbone)
         self._built_channels = self._stem_channels()
         if in_channels is not None:
