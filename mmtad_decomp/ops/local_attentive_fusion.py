@@ -43,7 +43,7 @@ def masked_window_mean(x: Tensor, mask: Tensor | None, window: int | None) -> Te
     if window is None:
         total = x.sum(-1, keepdim=True, dtype=dtype)
         return total / valid.sum(-1, keepdim=True).clamp(min=1)
-    radius = min(window // 2, steps - 1)
+    radius = min(window // 2, max(steps - 1, 0))
     count = _window_sum(valid.to(torch.float32), radius).clamp(min=1)
     return (_window_sum(x, radius) / count).to(dtype)
 

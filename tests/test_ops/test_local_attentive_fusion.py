@@ -1,103 +1,227 @@
-"""Local attentive fusion against a loop in float64."""
+"""Local attentive fusion against its formula in float64, on every implementation."""
 
 import pytest
 import torch
+from op_helpers import (
+    MASKS,
+    check_against_formula,
+    fusion_formula,
+    make_inputs,
+    make_mask,
+    run_python,
+)
 
-from mmtad_decomp.ops import local_attentive_fusion
-
-
-def reference(value, query, key, mask, window, residual):
-    value, query, key = (x.double() for x in (value, query, key))
-    batch, _, steps = value.shape
-    out = torch.zeros_like(value)
-    for n in range(batch):
-        for t in range(steps):
-            if mask is not None and not mask[n, t]:
-                continue
-            seen = [
-                j
-                for j in range(steps)
-                if (window is None or abs(t - j) <= window // 2) and (mask is None or mask[n, j])
-            ]
-            pooled = query[n][:, seen].mean(1)
-            gate = torch.sigmoid(pooled * key[n, :, t])
-            out[n, :, t] = value[n, :, t] * (gate + residual)
-    return out
+from mmtad_decomp.ops import local_attentive_fusion, plain_pytorch
 
 
-def make_mask(kind, steps):
-    if kind == 'none':
-        return None
-    mask = torch.ones(2, steps, dtype=torch.bool)
-    if kind == 'tail':
-        mask[1, (steps + 1) // 2 :] = False
-    elif kind == 'holes':
-        mask[:, ::3] = False
-    elif kind == 'all':
-        mask[:] = False
-    return mask
-
-
-def make_inputs(steps, dtype=torch.float64):
-    generator = torch.Generator().manual_seed(steps)
-    return [torch.randn(2, 3, steps, generator=generator, dtype=dtype) for _ in 'vqk']
+def check(device, shape, window, kind='none', residual=True, dtype=torch.float32, arrange=None):
+    *inputs, grad = (arrange(x) if arrange else x for x in make_inputs(4, shape, dtype, shape[2]))
+    mask = make_mask(kind, shape[0], shape[2])
+    on_device = None if mask is None else mask.to(device)
+    check_against_formula(
+        lambda *x: local_attentive_fusion(*x, on_device, window, residual),
+        lambda *x: fusion_formula(*x, mask, window, residual),
+        inputs,
+        grad,
+        device,
+        None if mask is None else ~mask[:, None, :],
+    )
 
 
 @pytest.mark.parametrize('residual', [False, True])
-@pytest.mark.parametrize('kind', ['none', 'tail', 'holes', 'all'])
-@pytest.mark.parametrize('window', [1, 5, 101, None])
+@pytest.mark.parametrize('kind', MASKS)
+@pytest.mark.parametrize('window', [1, 3, 5, 9, 19, 101, None])
 @pytest.mark.parametrize('steps', [1, 2, 12, 33])
-def test_matches_loop(steps, window, kind, residual):
-    inputs, mask = make_inputs(steps), make_mask(kind, steps)
-    out = local_attentive_fusion(*inputs, mask, window, residual)
-    torch.testing.assert_close(out, reference(*inputs, mask, window, residual))
+def test_short(device, steps, window, kind, residual):
+    check(device, (2, 3, steps), window, kind, residual)
+
+
+@pytest.mark.parametrize('window', [7, 63, 2047, None])
+@pytest.mark.parametrize('steps', [257, 1021, 4096])
+def test_long(device, steps, window):
+    check(device, (2, 2, steps), window, 'holes')
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('window', [5, None])
+@pytest.mark.parametrize('steps', [1, 37, 150])
+def test_dtypes(device, dtype, window, steps):
+    check(device, (2, 3, steps), window, 'tail', dtype=dtype)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    'arrange',
+    [
+        lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
+        lambda x: x.repeat_interleave(2, -1)[..., ::2],
+        lambda x: x[:1].expand(len(x), -1, -1),
+    ],
+    ids=['channels last', 'every second', 'expanded batch'],
+)
+def test_strides(device, dtype, arrange):
+    check(device, (2, 5, 41), 7, 'holes', dtype=dtype, arrange=arrange)
+
+
+@pytest.mark.parametrize('shape', [(0, 2, 30), (2, 0, 30), (2, 2, 0)])
+@pytest.mark.parametrize('window', [5, None])
+def test_empty(device, shape, window):
+    inputs = [x.to(device).requires_grad_() for x in make_inputs(3, shape)]
+    out = local_attentive_fusion(*inputs, None, window)
+    out.sum().backward()
+    assert out.shape == shape
+    assert all(x.grad.shape == shape for x in inputs)
 
 
 @pytest.mark.parametrize('window', [3, 51, None])
-@pytest.mark.parametrize('kind', ['none', 'tail', 'holes'])
-def test_gradient(kind, window):
-    inputs = [x.requires_grad_(True) for x in make_inputs(7)]
-    mask = make_mask(kind, 7)
-    assert torch.autograd.gradcheck(
-        lambda v, q, k: local_attentive_fusion(v, q, k, mask, window), inputs
+@pytest.mark.parametrize('kind', MASKS)
+def test_gradcheck(device, kind, window):
+    inputs = [x.to(device).requires_grad_() for x in make_inputs(3, (2, 3, 7), torch.float64)]
+    mask = make_mask(kind, 2, 7)
+    mask = None if mask is None else mask.to(device)
+    assert torch.autograd.gradcheck(lambda *x: local_attentive_fusion(*x, mask, window), inputs)
+
+
+def test_second_gradient_is_refused_or_right(compiled_device):
+    inputs = [
+        x.to(compiled_device).requires_grad_() for x in make_inputs(3, (1, 2, 6), torch.float64)
+    ]
+    with pytest.raises(RuntimeError, match='not twice differentiable'):
+        torch.autograd.gradgradcheck(lambda *x: local_attentive_fusion(*x, None, 3), inputs)
+    with plain_pytorch():
+        assert torch.autograd.gradgradcheck(lambda *x: local_attentive_fusion(*x, None, 3), inputs)
+
+
+@pytest.mark.parametrize('window', [9, None])
+@pytest.mark.parametrize('kind', ['none', 'tail'])
+def test_opcheck(compiled_device, kind, window):
+    op = torch.ops.mmtad_decomp
+    inputs = [x.to(compiled_device).requires_grad_() for x in make_inputs(3, (2, 6, 40))]
+    mask = make_mask(kind, 2, 40)
+    mask = None if mask is None else mask.to(compiled_device)
+    torch.library.opcheck(op.local_attentive_fusion.default, (*inputs, mask, window, True))
+    saved = [x.detach() for x in (torch.randn_like(inputs[0]), *inputs)]
+    torch.library.opcheck(op.local_attentive_fusion_backward.default, (*saved, mask, window, True))
+
+
+@pytest.mark.parametrize('dynamic', [False, True])
+def test_compiles_whole(compiled_device, dynamic):
+    inputs = [x.to(compiled_device).requires_grad_() for x in make_inputs(3, (2, 6, 40))]
+    mask = make_mask('tail', 2, 40).to(compiled_device)
+
+    def model(value, query, key):
+        return local_attentive_fusion(value.sin(), query, key, mask, 9).cos()
+
+    compiled = torch.compile(model, backend='aot_eager', fullgraph=True, dynamic=dynamic)
+    results = []
+    for run in (model, compiled):
+        out = run(*inputs)
+        results.append([out, *torch.autograd.grad(out.sum(), inputs)])
+    torch.testing.assert_close(results[1], results[0])
+
+
+def test_offset_and_length_cost_no_precision(device):
+    value, query, key = make_inputs(3, (1, 3, 5000))
+    query, key = query + 1000, key * 1e-3
+    out = local_attentive_fusion(*(x.to(device) for x in (value, query, key)), None, 9)
+    expected = fusion_formula(value, query, key, None, 9, True)
+    torch.testing.assert_close(out.cpu().double(), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('size', [1e2, 1e4])
+def test_saturated_gates(device, size):
+    value, query, key = make_inputs(3, (1, 2, 40))
+    out = local_attentive_fusion(
+        *(x.to(device) for x in (value, query * size, key * size)), None, 3
     )
+    expected = fusion_formula(value, query * size, key * size, None, 3, True)
+    torch.testing.assert_close(out.cpu().double(), expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize('window', [5, None])
-def test_garbage_in_masked_steps_is_inert(window):
-    inputs, mask = make_inputs(12), make_mask('tail', 12)
-    dirty = [x.clone() for x in inputs]
-    for x in dirty:
-        x[1, :, 6:] = float('nan')
-        x.requires_grad_(True)
-    out = local_attentive_fusion(*dirty, mask, window)
-    torch.testing.assert_close(out, local_attentive_fusion(*inputs, mask, window))
-    out.sum().backward()
-    assert all(torch.isfinite(x.grad).all() for x in dirty)
+def test_nan_in_valid_steps_shows(device):
+    value, query, key = (x.to(device) for x in make_inputs(3, (1, 1, 50)))
+    query[0, 0, 20] = float('nan')
+    out = local_attentive_fusion(value, query, key, None, 7)
+    assert out.isnan().any()
+    if device == 'cpu':  # a plain window is a difference of running sums
+        assert not out[0, 0, :17].isnan().any()
 
 
-def test_offset_and_length_cost_no_precision():
-    value, query, key = (x.float() for x in make_inputs(5000))
-    query = query + 1000
-    out = local_attentive_fusion(value, query, key * 1e-3, None, 9)
-    generous = local_attentive_fusion(
-        value.double(), query.double(), (key * 1e-3).double(), None, 9
-    )
-    torch.testing.assert_close(out.double(), generous, atol=1e-5, rtol=1e-5)
+def test_autocast_and_mixed_dtypes(device):
+    value, query, key = (x.to(device) for x in make_inputs(3, (2, 3, 33)))
+    expected = fusion_formula(*(x.cpu() for x in (value, query, key)), None, 5, True)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        low = local_attentive_fusion(value.bfloat16(), query.bfloat16(), key.bfloat16(), None, 5)
+        mixed = local_attentive_fusion(value, query.bfloat16(), key.bfloat16(), None, 5)
+    assert low.dtype == torch.bfloat16 and mixed.dtype == torch.float32
+    torch.testing.assert_close(low.cpu().double(), expected, atol=0.02, rtol=0.02)
+    torch.testing.assert_close(mixed.cpu().double(), expected, atol=0.02, rtol=0.02)
 
 
-def test_under_bfloat16_autocast():
-    inputs = [x.bfloat16() for x in make_inputs(33)]
-    with torch.autocast('cpu', dtype=torch.bfloat16):
-        out = local_attentive_fusion(*inputs, make_mask('tail', 33), 5)
-    assert out.dtype == torch.bfloat16
-    expected = reference(*inputs, make_mask('tail', 33), 5, True)
-    torch.testing.assert_close(out.double(), expected, atol=0.02, rtol=0.02)
+THREADS = """
+import torch
+from op_helpers import make_inputs
+from mmtad_decomp.ops import local_attentive_fusion
+inputs = [x.requires_grad_() for x in make_inputs(3, (2, 50, 700))]
+results = []
+for threads in (1, 2, 2):
+    torch.set_num_threads(threads)
+    out = local_attentive_fusion(*inputs, None, 19)
+    results.append([out, *torch.autograd.grad(out.sin().sum(), inputs)])
+for other in results[1:]:
+    assert all(torch.equal(a, b) for a, b in zip(results[0], other))
+"""
 
 
-def test_bad_arguments():
-    x = torch.zeros(1, 2, 4)
+def test_same_bits_for_any_number_of_threads(compiled_device):
+    if compiled_device == 'cpu':
+        run_python(THREADS)
+    else:
+        inputs = [x.cuda() for x in make_inputs(3, (2, 50, 700))]
+        first, again = (local_attentive_fusion(*inputs, None, 19) for _ in range(2))
+        assert torch.equal(first, again)
+
+
+INSTRUCTIONS = """
+import torch
+from op_helpers import check_against_formula, fusion_formula, make_inputs, make_mask
+from mmtad_decomp.ops import local_attentive_fusion
+for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+    for window in (1, 19, None):
+        *inputs, grad = make_inputs(4, (2, 3, 70), dtype)
+        mask = make_mask('holes', 2, 70)
+        check_against_formula(
+            lambda *x: local_attentive_fusion(*x, mask, window),
+            lambda *x: fusion_formula(*x, mask, window, True),
+            inputs, grad, 'cpu', ~mask[:, None, :],
+        )
+"""
+
+
+@pytest.mark.parametrize('instructions', ['default', 'avx2', 'avx512'])
+def test_instruction_sets(compiled_device, instructions):
+    if compiled_device == 'cuda':
+        pytest.skip('of the CPU')
+    run_python(INSTRUCTIONS, ATEN_CPU_CAPABILITY=instructions)
+
+
+def test_bad_arguments(device):
+    x = torch.zeros(1, 2, 4, device=device)
     with pytest.raises(ValueError, match='odd'):
         local_attentive_fusion(x, x, x, None, 2)
     with pytest.raises(ValueError, match='query'):
         local_attentive_fusion(x, x[..., :3], x)
+
+
+def test_bad_arguments_below_the_front(compiled_device):
+    op = torch.ops.mmtad_decomp.local_attentive_fusion
+    x = torch.zeros(1, 2, 4, device=compiled_device)
+    mask = torch.ones(1, 5, dtype=torch.bool, device=compiled_device)
+    for arguments, message in (
+        ((x, x[:, :1], x, None, 3, True), 'one shape'),
+        ((x, x.double(), x, None, 3, True), 'dtype'),
+        ((x, x, x, mask, 3, True), 'mask must have shape'),
+        ((x, x, x, None, 4, True), 'odd'),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            op(*arguments)
