@@ -220,11 +220,7 @@ def test_lengths_that_do_not_divide_are_refused(backbone):
         encode(build(backbone), frames(1, 12))
 
 
-def detector(backbone, modality='RGBInput', pad_to=16, **encoder):
-    init_default_scope('mmaction')
-    torch.manual_seed(0)
-    preprocessor = dict(type='TADDataPreprocessor', modality=dict(type=modality), pad_to=pad_to)
-    encoder = dict(type='VideoEncoder', backbone=backbone, **encoder)
+def detector_config(backbone, modality='RGBInput', pad_to=16, **encoder):
     head = dict(
         type='ActionFormerHead',
         num_classes=2,
@@ -232,9 +228,20 @@ def detector(backbone, modality='RGBInput', pad_to=16, **encoder):
         num_levels=2,
         encoder=dict(embed_dims=8, window_size=3, num_heads=2),
     )
-    return MODELS.build(
-        dict(type='TADDetector', data_preprocessor=preprocessor, backbone=encoder, head=head)
+    return dict(
+        type='TADDetector',
+        data_preprocessor=dict(
+            type='TADDataPreprocessor', modality=dict(type=modality), pad_to=pad_to
+        ),
+        backbone=dict(type='VideoEncoder', backbone=backbone, **encoder),
+        head=head,
     )
+
+
+def detector(backbone, **options):
+    init_default_scope('mmaction')
+    torch.manual_seed(0)
+    return MODELS.build(detector_config(backbone, **options))
 
 
 def test_wrong_combinations_are_refused_when_the_detector_is_built():
@@ -263,3 +270,27 @@ def test_the_detector_converts_with_the_backbones_stride_and_offset():
     (target,) = model.targets([sample])
     torch.testing.assert_close(target.segments, torch.tensor([[0.0, 1.0], [0.0, 2.0]]))
     assert detector(I3D).feature_offset == 5 and detector(I3D).feature_stride == 8
+
+
+def test_a_teacher_with_another_stride_is_refused():
+    init_default_scope('mmaction')
+    mimics = dict(
+        feature=dict(
+            loss=dict(type='FeatureMimicLoss'),
+            student=dict(source='backbone', item=0),
+            teacher=dict(source='backbone', item=0),
+        )
+    )
+
+    def distiller(teacher):
+        return MODELS.build(
+            dict(
+                type='CrossModalDistiller',
+                student=detector_config(dict(type='TinyClipNet')),
+                distill=dict(teacher=dict(detector=detector_config(teacher)), mimics=mimics),
+            )
+        )
+
+    distiller(dict(I3D, temporal_strides=(2, 2, 1)))
+    with pytest.raises(ValueError, match=r'step every 4 frames, the teacher every 8.*stride'):
+        distiller(I3D)

@@ -68,7 +68,8 @@ class CrossModalDistiller(BaseModel):
             hook may change them while training runs.
 
     Raises:
-        ValueError: If ``distill`` is incomplete, has unknown keys or names a missing module.
+        ValueError: If ``distill`` is incomplete, has unknown keys or names a missing module, or
+            if teacher and student have different feature strides.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class CrossModalDistiller(BaseModel):
         )
         self.student = student_model
         self._hidden = [teacher]
+        self._check_steps()
         self.mimics = nn.ModuleDict()
         self._recorders: dict[str, dict[str, OutputRecorder]] = {}
         for name, mimic in distill['mimics'].items():
@@ -106,6 +108,17 @@ class CrossModalDistiller(BaseModel):
         if set(scheduled) & set(self.mimics):
             raise ValueError("distill.mimics: 'app' names the appearance losses; rename the mimic")
         self.loss_factors = dict.fromkeys([*scheduled, *self.mimics], 1.0)
+
+    def _check_steps(self) -> None:
+        """Refuse a teacher whose feature steps are not as far apart as the student's."""
+        own = getattr(self.student, 'feature_stride', None)
+        other = getattr(self.teacher.detector, 'feature_stride', None)
+        if None not in (own, other) and own != other:
+            raise ValueError(
+                f'the student has a feature step every {own} frames, the teacher every {other}, '
+                'so their steps cannot be compared: give both backbones the same temporal stride '
+                '(`distill.teacher.detector`)'
+            )
 
     def _recorder(self, name: str, part: str, config: dict) -> OutputRecorder:
         where = f'distill.mimics.{name}.{part}'
