@@ -145,7 +145,11 @@ def random_problem(seed):
     return gt, pred, np.full(g, 20.0), classes
 
 
-EDGES = dict(coverage=(0, 0.1, 0.2, 1), length=(0, 1, 3, math.inf), instances=(0, 1, 4, math.inf))
+EDGES = dict(
+    coverage=(0, 0.1, 0.2, 1),
+    length=(0, 3, math.inf),
+    instances=(0, 1, 4, 8, math.inf),
+)
 
 
 def characteristics(gt, durations):
