@@ -11,7 +11,7 @@ from .detections import Detections, concatenate, take
 _COVERED = 0.5
 """A cut candidate is explained by a whole one that covers this share of it."""
 _COMPARABLE = 0.5
-"""... unless its score is more than this many times higher, as a multiple: 1 / 0.5."""
+"""... if that scores at least this share of the cut candidate's score."""
 
 
 def _partner(spans: np.ndarray, border: float, tolerance: float) -> int | None:
