@@ -52,11 +52,8 @@ from tools.analysis_tools.evaluate import (
 )
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """What is read, and what of it counts: as of evaluate.py."""
     parser.add_argument('submission', help='detections in ActivityNet submission format')
     parser.add_argument('annotations', help='ActivityNet-style JSON with the ground truth')
     parser.add_argument('--subset', nargs='+', help='subsets to look at (default: all)')
@@ -80,6 +77,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='FIELD',
         help='fields that name the classes, such as verb,noun (see evaluate.py)',
     )
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    _add_files(parser)
     parser.add_argument('--out-dir', required=True, help='where the results go')
     parser.add_argument(
         '--preset',
