@@ -10,6 +10,7 @@ from mmtad_decomp.models.losses.segment_iou_loss import (
     SegmentGIoULoss,
     segment_diou_loss,
     segment_giou_loss,
+    segment_iou_loss,
 )
 from mmtad_decomp.models.losses.sigmoid_focal_loss import SigmoidFocalLoss, sigmoid_focal_loss
 
@@ -46,6 +47,8 @@ def iou_reference(pred, target, kind):
     union = (end - start) + (t_end - t_start) - inter
     hull = max(end, t_end) - min(start, t_start)
     iou = inter / union if union > 0 else 0
+    if kind == 'iou':
+        return 1 - iou
     if kind == 'giou':
         return 1 - iou + ((hull - union) / hull if hull > 0 else 0)
     gap = (start + end) / 2 - (t_start + t_end) / 2
@@ -53,7 +56,8 @@ def iou_reference(pred, target, kind):
 
 
 @pytest.mark.parametrize(
-    'kind, function', [('diou', segment_diou_loss), ('giou', segment_giou_loss)]
+    'kind, function',
+    [('iou', segment_iou_loss), ('diou', segment_diou_loss), ('giou', segment_giou_loss)],
 )
 def test_overlap_losses(kind, function):
     generator = torch.Generator().manual_seed(0)
@@ -71,7 +75,7 @@ def test_overlap_losses(kind, function):
     )
 
 
-@pytest.mark.parametrize('function', [segment_diou_loss, segment_giou_loss])
+@pytest.mark.parametrize('function', [segment_iou_loss, segment_diou_loss, segment_giou_loss])
 def test_overlap_gradients(function):
     generator = torch.Generator().manual_seed(0)
     pred = 5 * torch.rand(20, 2, generator=generator, dtype=torch.float64) + 0.1

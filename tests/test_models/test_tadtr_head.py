@@ -284,7 +284,7 @@ def test_bfloat16_autocast_stays_close():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(embed_dims=15, num_heads=3, num_groups=3), 'multiple of 2'),
+        (dict(embed_dims=15, num_heads=3, num_groups=3), 'embed_dims must be even'),
         (dict(num_heads=3), 'multiple of num_heads, got 16 and 3'),
         (dict(num_groups=5), 'multiple of num_groups, got 16 and 5'),
         (dict(num_queries=0), 'num_queries must be at least 1'),

@@ -1,10 +1,14 @@
-"""Temporal IoU."""
+"""Temporal IoU and ways to write a segment."""
 
 import numpy as np
 import pytest
 import torch
 
-from mmtad_decomp.structures import pairwise_tiou
+from mmtad_decomp.structures import (
+    center_width_to_start_end,
+    pairwise_tiou,
+    start_end_to_center_width,
+)
 
 
 def reference(a, b):
@@ -29,3 +33,11 @@ def test_empty_zero_length_and_integers():
     assert pairwise_tiou(torch.tensor([[0, 2]]), torch.tensor([[1, 3]])).item() == pytest.approx(
         1 / 3
     )
+
+
+@pytest.mark.parametrize('convert', [np.asarray, torch.as_tensor], ids=['numpy', 'torch'])
+def test_centres_and_widths(convert):
+    segments = convert(np.array([[[1.0, 4.0], [-2.0, 2.0]], [[0.5, 0.5], [3.0, 1.0]]]))
+    pairs = start_end_to_center_width(segments)
+    assert np.asarray(pairs).tolist() == [[[2.5, 3.0], [0.0, 4.0]], [[0.5, 0.0], [2.0, -2.0]]]
+    np.testing.assert_array_equal(np.asarray(center_width_to_start_end(pairs)), segments)

@@ -89,19 +89,10 @@ class TadTRHead(TemporalHead):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
-        for name, divisor in (('num_heads', num_heads), ('num_groups', num_groups), ('2', 2)):
-            if embed_dims % divisor:
-                raise ValueError(
-                    f'TadTRHead: embed_dims must be a multiple of {name}, got {embed_dims} and '
-                    f'{divisor}'
-                )
-        for name, number in (
-            ('num_levels', num_levels),
-            ('num_decoder_layers', num_decoder_layers),
-            ('num_queries', num_queries),
-        ):
-            if number < 1:
-                raise ValueError(f'TadTRHead: {name} must be at least 1, got {number}')
+        _check_divides(embed_dims, num_heads=num_heads, num_groups=num_groups)
+        _check_positive(
+            num_levels=num_levels, num_decoder_layers=num_decoder_layers, num_queries=num_queries
+        )
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.l1_weight = l1_weight
@@ -258,3 +249,23 @@ class TadTRHead(TemporalHead):
                 )
             )
         return results
+
+
+def _check_divides(embed_dims: int, **divisors: int) -> None:
+    for name, divisor in divisors.items():
+        if embed_dims % divisor:
+            raise ValueError(
+                f'TadTRHead: embed_dims must be a multiple of {name}, got {embed_dims} and '
+                f'{divisor}'
+            )
+    if embed_dims % 2:
+        raise ValueError(
+            f'TadTRHead: embed_dims must be even, for positions are sines and cosines, got '
+            f'{embed_dims}'
+        )
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f'TadTRHead: {name} must be at least 1, got {number}')
