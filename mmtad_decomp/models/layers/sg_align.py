@@ -163,12 +163,13 @@ def _edge_rows(feats: Tensor, lengths: Tensor) -> Tensor:
         ``(N, 2 (T + 1) R, O)``, ordered by end, step and sample.
     """
     step = torch.arange(-1, feats.shape[1], device=feats.device)
-    last = (lengths[:, None] - 1).clamp(min=0)
-    ends = torch.stack((step.expand(len(feats), -1), step.expand(len(feats), -1) + 1), dim=1)
-    ends = torch.minimum(ends.clamp(min=0), last[:, None])
-    batch = torch.arange(len(feats), device=feats.device)[:, None, None]
-    inside = (step < lengths[:, None])[:, None, :, None, None]
-    return (feats[batch, ends] * inside).flatten(1, 3)
+    inside = step[1:] < lengths[:, None]
+    last = step == lengths[:, None] - 1
+    feats = feats * inside[..., None, None]
+    lower = torch.cat((feats[:, :1], feats), dim=1)
+    upper = torch.cat((feats, torch.zeros_like(feats[:, :1])), dim=1)
+    upper = upper + lower * last[..., None, None]
+    return torch.stack((lower, upper), dim=1).flatten(1, 3)
 
 
 def align_projected(
@@ -257,13 +258,13 @@ class SGAlignConv(BaseModule):
             mean = mean_of_neighbors(feats, masks, self.num_neighbors)
             projected.append(self._project(mean, context))
         if num_inner == num_context:
-            projected = [sum(projected)]
+            projected = [projected[0] + projected[1]]
         with torch.autocast(feats.device.type, enabled=False):
-            maps = sum(
-                align_projected(part, masks, self.max_duration, self.extension)
-                for part in projected
-            )
-            return (maps + self.bias.to(maps.dtype)).permute(0, 3, 1, 2)
+            maps = align_projected(projected[0], masks, self.max_duration, self.extension)
+            for part in projected[1:]:
+                maps += align_projected(part, masks, self.max_duration, self.extension)
+            maps += self.bias.to(maps.dtype)
+            return maps.permute(0, 3, 1, 2)
 
     @staticmethod
     def _project(feats: Tensor, weight: Tensor) -> Tensor:
