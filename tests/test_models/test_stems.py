@@ -4,6 +4,9 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
+from tiny_detectors import build as build_model
+from tiny_detectors import distiller_config, losses_of, raw_batch
+from torch import nn
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.models.backbones.stems import adapt_stem_weight, stem_weight_keys
@@ -174,3 +177,30 @@ def test_imagenet_weights_start_a_flow_tsm(tmp_path):
             assert torch.equal(value, expected), key
     with pytest.raises(ValueError, match=r'r18\.pth read 3 channels, the encoder reads 2'):
         build('tsm', backbone=imagenet, in_channels=2).init_weights()
+
+
+@MODELS.register_module(force=True)
+class RedAndBlueInput(nn.Module):
+    """A modality of two channels, made of the frames."""
+
+    key = 'frames'
+    channels = 2
+
+    def forward(self, frames):
+        return frames[:, :, ::2].float() / 255
+
+
+def test_a_teacher_may_read_another_number_of_channels_than_its_student():
+    config = distiller_config(None)
+    config['distill']['teacher'] = dict(modality=dict(type='RedAndBlueInput'))
+    with pytest.raises(ValueError, match=r'input has 2 channels.*set `backbone\.in_channels=2`'):
+        build_model(config)
+    config['distill']['teacher']['backbone'] = dict(in_channels=2)
+    model = build_model(config)
+    assert model.teacher.detector.backbone.backbone.conv.weight.shape[1] == 2
+    assert model.student.backbone.backbone.conv.weight.shape[1] == 3
+    assert all(torch.isfinite(loss) for loss in losses_of(model, raw_batch()).values())
+    del config['student']['detector']['backbone']
+    config['student']['detector']['neck']['in_channels'] = 3
+    with pytest.raises(ValueError, match=r'teacher\.backbone: the teacher reads features'):
+        build_model(config)

@@ -53,9 +53,11 @@ class CrossModalDistiller(BaseModel):
 
     Args:
         student: Config of the student.
-        distill: ``teacher``: ``dict(detector=..., modality=..., allow_pickle=False)``. Without
-            ``detector``, the teacher is the student's base detector; ``modality`` replaces the
-            input module of its data preprocessor. ``mimics``: maps names to
+        distill: ``teacher``: ``dict(detector=..., modality=..., backbone=...,
+            allow_pickle=False)``. Without ``detector``, the teacher is the student's base
+            detector; ``modality`` replaces the input module of its data preprocessor, and
+            ``backbone`` changes options of its encoder (``dict(in_channels=2)`` for a teacher on
+            optical flow). ``mimics``: maps names to
             ``dict(loss=..., student=recorder, teacher=recorder, masks=recorder)``, a recorder
             being ``dict(source=..., call=-1, item=None)``, see :class:`OutputRecorder`. ``masks``
             reads the masks of the compared features from the student; without it they are the
@@ -132,7 +134,8 @@ class CrossModalDistiller(BaseModel):
     @staticmethod
     def _teacher_config(student: dict, teacher: dict) -> dict[str, Any]:
         teacher = dict(teacher)
-        _check_keys('distill.teacher', teacher, set(), {'detector', 'modality', 'allow_pickle'})
+        optional = {'detector', 'modality', 'backbone', 'allow_pickle'}
+        _check_keys('distill.teacher', teacher, set(), optional)
         detector = teacher.pop('detector', None) or student.get('detector', student)
         detector = copy.deepcopy(dict(detector))
         modality = teacher.pop('modality', None)
@@ -143,6 +146,14 @@ class CrossModalDistiller(BaseModel):
                     'it could replace; give the detector one, or name distill.teacher.detector'
                 )
             detector['data_preprocessor']['modality'] = modality
+        backbone = teacher.pop('backbone', None)
+        if backbone is not None:
+            if detector.get('backbone') is None:
+                raise ValueError(
+                    'distill.teacher.backbone: the teacher reads features, it has no backbone to '
+                    'change; remove the key'
+                )
+            detector['backbone'].update(backbone)
         return dict(detector=detector, **teacher)
 
     @property
