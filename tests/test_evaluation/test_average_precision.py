@@ -10,8 +10,8 @@ from mmtad_decomp.evaluation.functional import (
     GroundTruth,
     Predictions,
     average_precision,
-    match_predictions,
     grouping,
+    match_predictions,
     mean_over_classes,
     recall_at_kx,
 )

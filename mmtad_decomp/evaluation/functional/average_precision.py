@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .grouping import group_rows, stable_argsort
-from .matching import find_overlaps, iterate_matches, sort_by_score
+from .grouping import group_rows, inverse, order_by_score, stable_argsort
+from .matching import find_overlaps, iterate_matches
 from .tables import GroundTruth, Predictions, check_ground_truth, check_predictions, check_tious
 
 
@@ -49,18 +49,20 @@ def average_precision(
     """
     thresholds = check_tious(tious)
     ground_truth = check_ground_truth(ground_truth, num_classes)
-    predictions = sort_by_score(check_predictions(predictions, num_classes))
-    by_class = stable_argsort(predictions.labels, num_classes)
-    place = np.empty(len(by_class), dtype=np.int64)
-    place[by_class] = np.arange(len(by_class))
-    matches = iterate_matches(ground_truth, predictions, thresholds, num_classes)
+    predictions = check_predictions(predictions, num_classes)
+    order = order_by_score(predictions.scores)
+    place = inverse(stable_argsort(predictions.labels[order], num_classes))
+    matches = iterate_matches(ground_truth, predictions, order, thresholds, num_classes)
     hits = [np.sort(place[found_by]) for found_by, _ in matches]
     rows = np.repeat(np.arange(len(hits)), [len(found) for found in hits])
     hits = np.concatenate(hits)
-    labels = predictions.labels[by_class[hits]]
-    first = np.searchsorted(predictions.labels[by_class], np.arange(num_classes))
+    sizes = np.bincount(predictions.labels, minlength=num_classes)
+    ends = np.cumsum(sizes)
+    labels = np.searchsorted(ends, hits, side='right')
     total = _envelope_sums(
-        rows * num_classes + labels, hits - first[labels] + 1, len(thresholds) * num_classes
+        rows * num_classes + labels,
+        hits - (ends - sizes)[labels] + 1,
+        len(thresholds) * num_classes,
     )
     positives = np.bincount(ground_truth.labels, minlength=num_classes)
     result = np.full((len(thresholds), num_classes), np.nan)
@@ -138,10 +140,11 @@ def recall_at_kx(
     """
     thresholds = check_tious(tious)
     ground_truth = check_ground_truth(ground_truth, num_classes)
-    predictions = sort_by_score(check_predictions(predictions, num_classes))
+    predictions = check_predictions(predictions, num_classes)
+    order = order_by_score(predictions.scores)
     groups = group_rows(ground_truth, predictions, num_classes)
-    pairs = find_overlaps(ground_truth, predictions, num_classes, thresholds.min(), groups=groups)
-    group = groups.of_prediction
+    pairs = find_overlaps(ground_truth, predictions, order, groups, thresholds.min())
+    group = groups.of_prediction[order]
     ranks = _rank_in_group(group + 1, len(groups.counts) + 1)[pairs.predictions]
     instances = groups.counts[group[pairs.predictions]]
     positives = np.bincount(ground_truth.labels, minlength=num_classes)

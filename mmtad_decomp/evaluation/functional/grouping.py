@@ -19,14 +19,12 @@ class Groups(NamedTuple):
     Attributes:
         of_prediction: ``(P,)`` group of each prediction, -1 if it has no instance in its video
             and class.
-        order: ``(G,)`` rows of the ground truth, sorted by group, else in the table's order.
-        first: ``(U,)`` position in ``order`` of the group's first instance.
+        of_instance: ``(G,)`` group of each instance.
         counts: ``(U,)`` number of instances, > 0.
     """
 
     of_prediction: np.ndarray
-    order: np.ndarray
-    first: np.ndarray
+    of_instance: np.ndarray
     counts: np.ndarray
 
 
@@ -52,6 +50,13 @@ def stable_argsort(ids: np.ndarray, size: int) -> np.ndarray:
     """Stable order of ids in ``[0, size)``; a radix sort where they fit into 16 bits."""
     small = ids.astype(np.uint16) if size <= 1 << 16 else ids
     return np.argsort(small, kind='stable')
+
+
+def inverse(order: np.ndarray) -> np.ndarray:
+    """The place of each row in an order of rows."""
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    return places
 
 
 def positions(known: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -87,11 +92,10 @@ def group_rows(ground_truth: GroundTruth, predictions: Predictions, num_classes:
     """
     videos, instance_video = np.unique(ground_truth.videos, return_inverse=True)
     keys = instance_video.reshape(-1) * num_classes + ground_truth.labels
-    order = np.argsort(keys, kind='stable')
-    known, first, counts = np.unique(keys[order], return_index=True, return_counts=True)
+    known, of_instance, counts = np.unique(keys, return_inverse=True, return_counts=True)
     video = positions(videos, predictions.videos)
     wanted = np.where(video < 0, -1, video * num_classes + predictions.labels)
-    return Groups(positions(known, wanted), order, first, counts)
+    return Groups(positions(known, wanted), of_instance.reshape(-1), counts)
 
 
 def chunks(pairs: np.ndarray) -> Iterator[slice]:
@@ -106,10 +110,49 @@ def chunks(pairs: np.ndarray) -> Iterator[slice]:
         start = stop
 
 
-def ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """``first[i], first[i] + 1, ...`` for ``counts[i]`` numbers, for all ``i`` in a row."""
-    shift = first - (np.cumsum(counts) - counts)
-    return np.arange(counts.sum()) + np.repeat(shift, counts)
+def near_pairs(
+    a: np.ndarray, a_groups: np.ndarray, b: np.ndarray, b_groups: np.ndarray, min_tiou: float
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Pairs of segments of one group with tIoU >= ``min_tiou``, a part at a time.
+
+    A segment that reaches tIoU m with one of length L that starts at s starts itself between
+    s - (1 / m - 1) L and s + (1 - m) L. The segments of ``b`` are sorted by group and start, so
+    that only those within these bounds, widened for rounding, are compared at all.
+
+    Args:
+        a: ``(M, 2)`` float.
+        a_groups: ``(M,)`` int >= 0.
+        b: ``(N, 2)`` float of the same kind.
+        b_groups: ``(N,)`` int >= 0.
+        min_tiou: In (0, 1].
+
+    Yields:
+        Rows of ``a``, ascending; rows of ``b``; and float64 tIoUs.
+    """
+    if not len(a) or not len(b):
+        return
+    starts = b[:, 0].astype(np.float64)
+    low, high = starts.min(), starts.max()
+    width = 1.01 * (high - low) + 1
+    slack = 4 * np.spacing(width * (1.0 + max(a_groups.max(), b_groups.max())))
+    keys = b_groups * width + (starts - low)
+    order = np.argsort(keys)
+    keys, b = keys[order], b[order]
+    least = 0.99999 * min_tiou
+    first = a[:, 0].astype(np.float64)
+    length = a[:, 1] - first
+    earliest = np.clip(first - (1 / least - 1) * length, low, high) - low - slack
+    latest = np.clip(first + (1 - least) * length, low, high) - low + slack
+    begin = np.searchsorted(keys, a_groups * width + earliest, side='left')
+    counts = np.searchsorted(keys, a_groups * width + latest, side='right') - begin
+    for rows in chunks(counts):
+        n = counts[rows]
+        shift = begin[rows] - (np.cumsum(n) - n)
+        place = np.arange(n.sum()) + np.repeat(shift, n)
+        of_a = np.repeat(np.arange(rows.start, rows.stop), n)
+        tiou = tiou_of_rows(b[place], a[of_a])
+        keep = np.flatnonzero(tiou >= min_tiou)
+        yield of_a[keep], order[place[keep]], tiou[keep].astype(np.float64, copy=False)
 
 
 def tiou_of_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .grouping import Groups, chunks, group_rows, order_by_score, ranges, tiou_of_rows
+from .grouping import Groups, group_rows, inverse, near_pairs, order_by_score
 from .tables import GroundTruth, Predictions, check_ground_truth, check_predictions, check_tious
 
 
@@ -17,7 +17,7 @@ class Overlaps(NamedTuple):
     Sorted by prediction, then by falling tIoU; of equal tIoUs the later ground truth comes first.
 
     Attributes:
-        predictions: ``(E,)`` row of the prediction in the score-sorted table.
+        predictions: ``(E,)`` rank of the prediction by score, from 0.
         ground_truths: ``(E,)`` row in the ground truth table.
         tious: ``(E,)`` float64.
     """
@@ -27,52 +27,50 @@ class Overlaps(NamedTuple):
     tious: np.ndarray
 
 
-def sort_by_score(predictions: Predictions) -> Predictions:
-    """Rows in the order of falling score; rows of equal score keep their order."""
-    order = order_by_score(predictions.scores)
-    return Predictions(*(column[order] for column in predictions))
-
-
 def find_overlaps(
     ground_truth: GroundTruth,
     predictions: Predictions,
-    num_classes: int,
+    order: np.ndarray,
+    groups: Groups,
     min_tiou: float,
-    groups: Groups | None = None,
 ) -> Overlaps:
     """All pairs of one video and class with tIoU >= ``min_tiou``.
 
     Args:
         ground_truth: Checked table.
-        predictions: Checked table, already sorted by score.
-        num_classes: Number of classes.
+        predictions: Checked table.
+        order: ``(P,)`` what :func:`order_by_score` returns for it.
+        groups: What :func:`group_rows` returns for the tables.
         min_tiou: Smallest tIoU of interest, > 0.
-        groups: What :func:`group_rows` returns for the tables, if it is known already.
     """
-    groups = groups or group_rows(ground_truth, predictions, num_classes)
     comparable = np.flatnonzero(groups.of_prediction >= 0)
-    group = groups.of_prediction[comparable]
-    first, counts = groups.first[group], groups.counts[group]
-    instances = ground_truth.segments[groups.order]
     empty = np.zeros(0, dtype=np.int64)
     parts = [(empty, empty, np.zeros(0))]
-    for rows in chunks(counts):
-        pred = np.repeat(comparable[rows], counts[rows])
-        gt = ranges(first[rows], counts[rows])
-        tiou = tiou_of_rows(predictions.segments[pred], instances[gt])
-        keep = np.flatnonzero(tiou >= min_tiou)
-        parts.append((pred[keep], groups.order[gt[keep]], tiou[keep]))
-    return _by_preference(Overlaps(*(np.concatenate(column) for column in zip(*parts))))
+    parts += near_pairs(
+        ground_truth.segments,
+        groups.of_instance,
+        predictions.segments[comparable],
+        groups.of_prediction[comparable],
+        min_tiou,
+    )
+    gt, pred, tiou = (np.concatenate(column) for column in zip(*parts))
+    rank = inverse(order)[comparable[pred]]
+    return _by_preference(Overlaps(rank, gt, tiou), len(ground_truth.labels))
 
 
-def _by_preference(pairs: Overlaps) -> Overlaps:
-    """Sort the pairs of each prediction; the predictions are in ascending order already."""
-    several = np.zeros(len(pairs.tious), dtype=bool)
+def _by_preference(pairs: Overlaps, num_gt: int) -> Overlaps:
+    """Sort by prediction, then by falling tIoU and ground truth.
+
+    One sort of whole numbers brings everything but the tIoUs into order, and few predictions have
+    more than one pair.
+    """
+    order = np.argsort(pairs.predictions * num_gt + (num_gt - 1 - pairs.ground_truths))
+    pairs = Overlaps(*(column[order] for column in pairs))
+    several = np.zeros(len(order), dtype=bool)
     several[1:] = pairs.predictions[1:] == pairs.predictions[:-1]
     several[:-1] |= several[1:]
     places = np.flatnonzero(several)
-    pred, gt, tiou = (column[places] for column in pairs)
-    order = places[np.lexsort((-gt, -tiou, pred))]
+    order = places[np.lexsort((-pairs.tious[places], pairs.predictions[places]))]
     for column in pairs:
         column[places] = column[order]
     return pairs
@@ -114,20 +112,26 @@ def _assign(pred: np.ndarray, gt: np.ndarray, num_gt: int) -> tuple[np.ndarray, 
 
 
 def iterate_matches(
-    ground_truth: GroundTruth, predictions: Predictions, thresholds: np.ndarray, num_classes: int
+    ground_truth: GroundTruth,
+    predictions: Predictions,
+    order: np.ndarray,
+    thresholds: np.ndarray,
+    num_classes: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each threshold the rows of the predictions that find something, and of what they find.
+    """For each threshold the ranks of the predictions that find something, and what they find.
 
     Args:
         ground_truth: Checked table.
-        predictions: Checked table, already sorted by score.
+        predictions: Checked table.
+        order: ``(P,)`` what :func:`order_by_score` returns for it.
         thresholds: ``(T,)`` checked thresholds.
         num_classes: Number of classes.
 
     Yields:
-        Two ``(M,)`` arrays of rows in the two tables, in the order of the ground truth.
+        ``(M,)`` ranks by score, and ``(M,)`` ascending rows of the ground truth.
     """
-    pairs = find_overlaps(ground_truth, predictions, num_classes, thresholds.min())
+    groups = group_rows(ground_truth, predictions, num_classes)
+    pairs = find_overlaps(ground_truth, predictions, order, groups, thresholds.min())
     for threshold in thresholds:
         keep = np.flatnonzero(pairs.tious >= threshold)
         yield _assign(pairs.predictions[keep], pairs.ground_truths[keep], len(ground_truth.labels))
@@ -157,9 +161,10 @@ def match_predictions(
     """
     thresholds = check_tious(tious)
     ground_truth = check_ground_truth(ground_truth, num_classes)
-    predictions = sort_by_score(check_predictions(predictions, num_classes))
+    predictions = check_predictions(predictions, num_classes)
+    order = order_by_score(predictions.scores)
     taken = np.full((len(thresholds), len(predictions.scores)), -1, dtype=np.int64)
-    matches = iterate_matches(ground_truth, predictions, thresholds, num_classes)
+    matches = iterate_matches(ground_truth, predictions, order, thresholds, num_classes)
     for row, (found_by, found) in zip(taken, matches):
         row[found_by] = found
-    return predictions, taken
+    return Predictions(*(column[order] for column in predictions)), taken

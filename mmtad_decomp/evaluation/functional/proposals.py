@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .grouping import chunks, order_by_score, ranges, tiou_of_rows
+from .grouping import inverse, near_pairs, order_by_score, stable_argsort
 from .tables import GroundTruth, Predictions, check_ground_truth, check_predictions, check_tious
 
 POINTS = 100
@@ -62,34 +62,45 @@ def _check_videos(table: GroundTruth | Predictions, name: str, num_videos: int) 
 
 
 def _first_finds(
-    instances: np.ndarray,
-    first: np.ndarray,
-    counts: np.ndarray,
-    proposals: np.ndarray,
-    thresholds: np.ndarray,
+    ground_truth: GroundTruth, predictions: Predictions, thresholds: np.ndarray, num_videos: int
 ) -> np.ndarray:
-    """``(T, G)`` rank, in its video, of the first proposal that reaches each threshold.
-
-    Args:
-        instances: ``(G, 2)`` float32.
-        first: ``(G,)`` row of the best proposal of the instance's video.
-        counts: ``(G,)`` number of proposals to look at.
-        proposals: ``(P, 2)`` float32, by video and falling score.
-        thresholds: ``(T,)``.
-    """
-    found = np.full((len(thresholds), len(instances)), _NEVER)
-    for rows in chunks(counts):
-        n = counts[rows]
-        instance = np.repeat(np.arange(rows.start, rows.stop), n)
-        proposal = ranges(first[rows], n)
-        tiou = tiou_of_rows(proposals[proposal], instances[instance])
-        near = np.flatnonzero(tiou >= thresholds.min())
-        instance, proposal, tiou = instance[near], proposal[near], tiou[near].astype(np.float64)
+    """``(T, G)`` rank, in its video, of the first proposal that reaches each threshold."""
+    order = order_by_score(predictions.scores)
+    order = order[stable_argsort(predictions.videos[order], num_videos)]
+    owned = np.bincount(predictions.videos, minlength=num_videos)
+    ranks = inverse(order) - (np.cumsum(owned) - owned)[predictions.videos]
+    found = np.full((len(thresholds), len(ground_truth.labels)), _NEVER)
+    for instance, proposal, tiou in near_pairs(
+        ground_truth.segments.astype(np.float32),
+        ground_truth.videos,
+        predictions.segments.astype(np.float32),
+        predictions.videos,
+        thresholds.min(),
+    ):
+        rank = ranks[proposal]
         for row, threshold in zip(found, thresholds):
             keep = np.flatnonzero(tiou >= threshold)
-            owner, at = np.unique(instance[keep], return_index=True)
-            row[owner] = proposal[keep[at]] - first[owner]
+            np.minimum.at(row, instance[keep], rank[keep])
     return found
+
+
+def _count_hits(found: np.ndarray, kept: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """``(T, 100)`` number of instances that are found at each point of the curve.
+
+    Args:
+        found: ``(T, G)`` rank of the first proposal that finds each instance.
+        kept: ``(G,)`` number of proposals that count in the instance's video.
+        shares: ``(100,)`` rising shares of them.
+    """
+    rows = np.arange(len(found))[:, None] * (POINTS + 1)
+    first = np.zeros(len(found) * (POINTS + 1), dtype=np.int64)
+    order = np.argsort(kept, kind='stable')
+    numbers, begin = np.unique(kept[order], return_index=True)
+    for number, same in zip(numbers, np.split(order, begin[1:])):
+        allowed = np.minimum((number * shares).astype(np.int64), number)
+        point = np.searchsorted(allowed, np.minimum(found[:, same], number), side='right')
+        first += np.bincount((rows + point).reshape(-1), minlength=len(first))
+    return np.cumsum(first.reshape(len(found), -1), axis=1)[:, :POINTS]
 
 
 def average_recall(
@@ -145,22 +156,7 @@ def average_recall(
     if not kept.any():
         return _curve(np.zeros((len(thresholds), POINTS)), shares * max(most, 1.0))
 
-    order = order_by_score(predictions.scores)
-    order = order[np.argsort(predictions.videos[order], kind='stable')]
-    by_video = np.argsort(ground_truth.videos, kind='stable')
-    video = ground_truth.videos[by_video]
-    found = _first_finds(
-        ground_truth.segments[by_video].astype(np.float32),
-        (np.cumsum(owned) - owned)[video],
-        kept[video],
-        predictions.segments[order].astype(np.float32),
-        thresholds,
-    )
+    found = _first_finds(ground_truth, predictions, thresholds, num_videos)
     shares = shares * (most * float(num_videos) / kept.sum())
-    hits = np.zeros((len(thresholds), POINTS), dtype=np.int64)
-    for rows in chunks(np.full(len(video), POINTS)):
-        n = kept[video[rows], None]
-        allowed = np.minimum((n * shares).astype(np.int64), n)
-        for row, ranks in zip(hits, found[:, rows]):
-            row += (ranks[:, None] < allowed).sum(axis=0)
-    return _curve(hits / len(video), shares * (kept.sum() / num_videos))
+    hits = _count_hits(found, kept[ground_truth.videos], shares)
+    return _curve(hits / len(ground_truth.labels), shares * (kept.sum() / num_videos))

@@ -1,0 +1,284 @@
+"""Evaluate detections: mAP, recall and proposals' AR@AN, with a census and warnings.
+
+Examples::
+
+    python tools/analysis_tools/evaluate.py detections.json data/thumos14/annotations.json \
+        --subset validation --ignore-labels Ambiguous --tiou 0.3:0.7:0.1 --classwise
+    python tools/analysis_tools/evaluate.py detections.json activity_net.v1-3.json \
+        --subset validation --exclude-videos blocked.json --tiou 0.5:0.95:0.05 --proposals
+    python tools/analysis_tools/evaluate.py detections.json epic.json --subset validation \
+        --tiou 0.1:0.5:0.1 --labels verb noun verb,noun --drop-unknown-labels --out epic_map.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmtad_decomp.evaluation import (
+    Submission,
+    SubmissionError,
+    find_oddities,
+    ground_truth_table,
+    prediction_table,
+    read_submission,
+    read_video_list,
+)
+from mmtad_decomp.evaluation.functional import (
+    GroundTruth,
+    Predictions,
+    average_precision,
+    average_recall,
+    mean_over_classes,
+    recall_at_kx,
+)
+from mmtad_decomp.evaluation.metrics.report import detection_table, proposal_table
+from mmtad_decomp.structures import AnnotationError, AnnotationSet, load_annotations
+from mmtad_decomp.utils import write_json
+
+PROPOSAL_TIOUS = tuple(np.linspace(0.5, 0.95, 10).round(2))
+PROPOSAL_NUMBERS = (1, 5, 10, 100)
+
+
+def parse_tiou(text: str) -> list[float]:
+    """``0.5`` or ``first:last:step`` as thresholds."""
+    try:
+        parts = [float(part) for part in text.split(':')]
+        if len(parts) == 1:
+            return parts
+        first, last, step = parts
+        count = round((last - first) / step) + 1
+        thresholds = [round(first + i * step, 6) for i in range(count)]
+        if not thresholds or abs(thresholds[-1] - last) > 1e-6:
+            raise ValueError
+        return thresholds
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is neither a threshold nor first:last:step, such as 0.5:0.95:0.05'
+        ) from None
+
+
+def parse_labels(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """``verb,noun`` or ``verb:label`` as name, fields of an instance, fields of a detection."""
+    ours, _, theirs = text.partition(':')
+    fields = tuple(ours.split(','))
+    found = tuple(theirs.split(',')) if theirs else fields
+    if not all(fields) or not all(found):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} must name a field (verb), fields joined by commas (verb,noun), or the '
+            "annotations' and the submission's, such as verb:label"
+        )
+    return ours, fields, found
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('submission', help='detections in ActivityNet submission format')
+    parser.add_argument('annotations', help='ActivityNet-style JSON with the ground truth')
+    parser.add_argument('--subset', nargs='+', help='subsets to evaluate (default: all)')
+    parser.add_argument('--classes', nargs='+', help='class names (default: those of the file)')
+    parser.add_argument(
+        '--ignore-labels', nargs='+', default=[], help='labels to leave out on both sides'
+    )
+    parser.add_argument(
+        '--exclude-videos',
+        nargs='+',
+        default=[],
+        help="videos to leave out on both sides: ids, or a file of them (ActivityNet's blocked)",
+    )
+    parser.add_argument(
+        '--drop-unknown-labels',
+        action='store_true',
+        help='leave out detections whose label is not a class, counted, in place of an error',
+    )
+    parser.add_argument(
+        '--labels',
+        nargs='+',
+        type=parse_labels,
+        default=[parse_labels('label')],
+        metavar='FIELD',
+        help='fields that name the classes, an evaluation for each: verb noun verb,noun; '
+        '"verb:label" compares the verbs of the annotations with the labels of the submission',
+    )
+    parser.add_argument(
+        '--tiou',
+        nargs='+',
+        type=parse_tiou,
+        default=[parse_tiou('0.3:0.7:0.1')],
+        help='thresholds, or first:last:step (default: 0.3:0.7:0.1)',
+    )
+    parser.add_argument('--recall', nargs='*', type=int, default=[1, 5], help='multiples k')
+    parser.add_argument('--classwise', action='store_true', help='print the AP of every class')
+    parser.add_argument(
+        '--proposals', action='store_true', help='also AR@AN and its AUC at tIoU 0.5:0.95:0.05'
+    )
+    parser.add_argument('--out', help='write all numbers, those of the classes too, to this JSON')
+    return parser.parse_args(argv)
+
+
+def list_excluded(values: Sequence[str]) -> tuple[str, ...]:
+    """Ids as they are, and those in files."""
+    ids = []
+    for value in values:
+        ids += read_video_list(value) if Path(value).is_file() else [value]
+    return tuple(dict.fromkeys(ids))
+
+
+def count_oddities(submission: Submission) -> list[str]:
+    """A sentence for everything that the census of a submission counts as odd."""
+    census = submission.census
+    lines = []
+    for labels, what in ((census.ignored, 'are ignored'), (census.unknown, 'are not classes')):
+        if labels:
+            most = ', '.join(f'{name} ({count})' for name, count in labels.most_common(5))
+            more = ', ...' if len(labels) > 5 else ''
+            lines.append(
+                f'{labels.total()} detections left out, whose labels {what}: {most}{more}'
+            )
+    if census.reversed:
+        lines.append(
+            f'{census.reversed} detections end before they start; they count as false positives'
+        )
+    return lines
+
+
+def demand_overlap(
+    annotations: AnnotationSet, submission: Submission, truth: GroundTruth, found: Predictions
+) -> None:
+    """Refuse to call it zero where both sides have nothing in common.
+
+    Raises:
+        SubmissionError: If no annotated video has a detection.
+        AnnotationError: If there is no instance.
+    """
+    if not len(truth.labels):
+        raise AnnotationError(f'{annotations.ann_file}: no instance is left to be found')
+    if not len(found.scores):
+        raise SubmissionError(
+            f'{submission.path}: none of its {submission.census.detections} detections is in one '
+            f'of the {len(annotations.videos)} annotated videos (such as '
+            f'"{next(iter(annotations.videos))}", there "{next(iter(submission.videos), None)}"); '
+            'compare the ids (with and without "v_"?), and set --subset'
+        )
+
+
+def _by_tiou(tious: np.ndarray, values: np.ndarray) -> dict[str, float]:
+    return {f'{tiou:g}': float(value) for tiou, value in zip(tious, values)}
+
+
+def summarise(
+    tious: np.ndarray,
+    ap: np.ndarray,
+    recall: dict[int, np.ndarray],
+    classes: Sequence[str],
+    instances: np.ndarray,
+) -> dict:
+    """The numbers of one evaluation, as they go into the JSON file."""
+    mean = mean_over_classes(ap)
+    return dict(
+        mAP=_by_tiou(tious, mean),
+        average_mAP=float(mean.mean()),
+        recall={f'{k}x': _by_tiou(tious, mean_over_classes(r)) for k, r in recall.items()},
+        classes={
+            name: dict(
+                instances=int(count), AP=_by_tiou(tious, column), average=float(column.mean())
+            )
+            for name, count, column in zip(classes, instances, ap.T)
+            if count
+        },
+    )
+
+
+def evaluate(
+    args: argparse.Namespace, fields: Sequence[str], found_fields: Sequence[str]
+) -> tuple[dict, str]:
+    """Evaluate one kind of label; returns the numbers and the text.
+
+    Raises:
+        ValueError: If a file or an option is malformed, or both sides have nothing in common.
+    """
+    excluded = list_excluded(args.exclude_videos)
+    annotations = load_annotations(
+        args.annotations, args.subset, args.classes, args.ignore_labels, excluded, fields
+    )
+    submission = read_submission(
+        args.submission,
+        annotations.classes,
+        args.ignore_labels,
+        found_fields,
+        args.drop_unknown_labels,
+    )
+    truth, found = (
+        ground_truth_table(annotations),
+        prediction_table(annotations, submission.videos),
+    )
+    demand_overlap(annotations, submission, truth, found)
+    classes, tious = annotations.classes, np.unique(np.concatenate(args.tiou))
+    ap = average_precision(truth, found, tious, len(classes))
+    ks = dict.fromkeys(args.recall)
+    recalls = recall_at_kx(truth, found, tious, len(classes), tuple(ks))
+    recall = dict(zip(ks, recalls))
+    oddities = find_oddities(annotations, submission.videos, excluded)
+    warnings = [*oddities.warnings(), *count_oddities(submission)]
+    instances = np.bincount(truth.labels, minlength=len(classes))
+    result = dict(
+        census=str(annotations.census),
+        detections=len(found.scores),
+        warnings=warnings,
+        **summarise(tious, ap, recall, classes, instances),
+    )
+    lines = [
+        f'ground truth: {annotations.census}',
+        f'detections: {len(found.scores)} in {len(annotations.videos)} annotated videos',
+        *(f'warning: {line}' for line in warnings),
+        '',
+        detection_table(
+            tious,
+            {'average': np.arange(len(tious))},
+            ap,
+            recall,
+            classes if args.classwise else None,
+        ),
+    ]
+    if args.proposals:
+        curve = average_recall(truth, found, PROPOSAL_TIOUS, len(annotations.videos))
+        result['AR@AN'] = {str(n): float(curve.at(n).mean()) for n in PROPOSAL_NUMBERS}
+        result['AUC'] = curve.auc
+        table = proposal_table(PROPOSAL_TIOUS, PROPOSAL_NUMBERS, curve)
+        lines += ['', table, f'area under AR@AN: {curve.auc:.2f}']
+    return result, '\n'.join(lines)
+
+
+def main(argv: list[str] | None = None) -> dict:
+    """Evaluate, print and write; returns what is in the JSON file."""
+    args = parse_args(argv)
+    results = {}
+    try:
+        for name, fields, found_fields in args.labels:
+            results[name], text = evaluate(args, fields, found_fields)
+            print(f'{f"{name}: " if len(args.labels) > 1 else ""}percent by tIoU\n{text}\n')
+    except ValueError as error:
+        raise SystemExit(f'evaluate: {error}') from error
+    content = dict(
+        submission=args.submission,
+        annotations=args.annotations,
+        subset=args.subset,
+        results=results,
+    )
+    if args.out is not None:
+        write_json(args.out, content, indent=2)
+        print(f'written to {args.out}')
+    return content
+
+
+if __name__ == '__main__':
+    main()
