@@ -233,3 +233,26 @@ def test_under_bfloat16_autocast():
     assert all(loss.dtype == torch.float32 for loss in losses.values())
     exact = make()(features(1, 8), prefix_masks((8,), 8))
     torch.testing.assert_close(outputs.reg_logits.float(), exact.reg_logits, rtol=0.1, atol=0.05)
+
+
+def test_it_learns_to_detect():
+    """Two sequences are learnt by heart: the best candidates are their instances."""
+    head, masks = make(max_duration=9, loss_reg=dict(draw=False)), prefix_masks((12, 9), 12)
+    feats = features(2, 12)
+    gt = [instances((1, 4), (5, 11), labels=[0, 2]), instances((2, 7), labels=[1])]
+    optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3)
+    for _ in range(150):
+        losses = head.loss_by_feat(head(feats, masks), gt)
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+    for wanted, found in zip(gt, head.predict_by_feat(head(feats, masks))):
+        best = {
+            (*segment, label)
+            for segment, label in zip(
+                found.segments[: len(wanted.labels)].tolist(),
+                found.labels[: len(wanted.labels)].tolist(),
+            )
+        }
+        expected = zip(wanted.segments.tolist(), wanted.labels.tolist())
+        assert best == {(*segment, label) for segment, label in expected}

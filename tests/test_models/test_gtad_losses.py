@@ -255,3 +255,10 @@ def test_errors_say_what_differs():
         GTADPredictionMimicLoss()(outputs(0), outputs(0, classes=2))
     with pytest.raises(ValueError, match='masks=dict'):
         ScoreMapMimicLoss()(outputs(0).cls_logits, outputs(1).cls_logits, torch.ones(2, 5).bool())
+
+
+def test_outputs_of_another_kind_are_refused():
+    with pytest.raises(TypeError, match=r'teacher gives Tensor.*PointPredictionMimicLoss'):
+        GTADPredictionMimicLoss()(outputs(0), outputs(1).cls_logits)
+    with pytest.raises(TypeError, match=r'student gives ScoreMapOutputs.*`item`'):
+        ScoreMapMimicLoss()(outputs(0), outputs(1).cls_logits)

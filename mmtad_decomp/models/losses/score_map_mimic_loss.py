@@ -98,8 +98,15 @@ class ScoreMapMimicLoss(BaseModule):
                 beyond step L does not count. None takes all T steps as valid.
 
         Raises:
+            TypeError: If an output is no tensor.
             ValueError: If the shapes do not agree.
         """
+        for name, output in (('student', student), ('teacher', teacher)):
+            if not isinstance(output, Tensor):
+                raise TypeError(
+                    f'score map mimic: the {name} gives {type(output).__name__}, not a tensor; '
+                    'name one of its fields with the `item` of the recorder'
+                )
         if masks is None:
             masks = student.new_ones(len(student), student.shape[-1], dtype=torch.bool)
         if masks.shape != (len(student), student.shape[-1]):
@@ -158,8 +165,17 @@ class GTADPredictionMimicLoss(BaseModule):
             masks: Unused, since the outputs hold their masks.
 
         Raises:
+            TypeError: If one of the heads gives no score maps.
             ValueError: If the shapes do not agree.
         """
+        for name, outputs in (('student', student), ('teacher', teacher)):
+            if not isinstance(outputs, ScoreMapOutputs):
+                raise TypeError(
+                    f'score map mimic: the {name} gives {type(outputs).__name__}, not the '
+                    'ScoreMapOutputs of a GTADHead; take PointPredictionMimicLoss for heads with '
+                    'points (ActionFormerHead) and QueryPredictionMimicLoss for heads with '
+                    'queries (TadTRHead)'
+                )
         steps = student.masks
         pairs = valid_pairs(steps, student.reg_logits.shape[1])
         tau = self.temperature
