@@ -1,0 +1,142 @@
+#include "cuda/launch.h"
+#include "cuda/local_attention_backward_kernels.cuh"
+
+namespace mmtad {
+namespace {
+
+using at::Tensor;
+
+// The kernels read and write consecutive channels.
+Tensor with_rows(const Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
+
+template <typename scalar>
+cuda::Heads<const scalar> heads_of(const Tensor& x) {
+  return {static_cast<const scalar*>(x.const_data_ptr()), x.stride(0), x.stride(1), x.stride(2)};
+}
+
+template <typename scalar>
+cuda::Heads<scalar> written_heads(const Tensor& x) {
+  return {static_cast<scalar*>(x.mutable_data_ptr()), x.stride(0), x.stride(1), x.stride(2)};
+}
+
+void check(const Tensor& query, std::initializer_list<const Tensor*> others, const char* op) {
+  TORCH_CHECK(query.dim() == 4, op, ": expected (N, H, T, D), got ", query.sizes());
+  for (const Tensor* x : others) check_same(*x, query, op);
+  TORCH_CHECK(
+      query.size(3) <= cuda::kMaxDims, op, ": on CUDA a head has at most ", cuda::kMaxDims, " channels, got ",
+      query.size(3), ". Use more heads, or call it under mmtad_decomp.ops.plain_pytorch().");
+  TORCH_CHECK(query.size(2) < (1 << 30), op, ": too many steps: ", query.size(2));
+}
+
+// What does not depend on the kernel.
+template <typename scalar>
+cuda::AttentionArgs<scalar> common_args(const Tensor& query, const std::optional<Tensor>& mask, int64_t radius) {
+  cuda::AttentionArgs<scalar> args{};
+  args.mask = mask ? mask->const_data_ptr<bool>() : nullptr;
+  args.heads = int(query.size(1));
+  args.steps = int(query.size(2));
+  args.dims = int(query.size(3));
+  args.radius = int(radius);
+  args.scale = cuda::acc_of<scalar>(1 / std::sqrt(double(query.size(3))));
+  return args;
+}
+
+// Calls call(layout) with the smallest layout that holds the channels.
+template <typename scalar, typename Call>
+void for_layout(int64_t dims, Call call) {
+  if (dims <= 32) return call(cuda::AttentionLayout<scalar, 32>());
+  if (dims <= 64) return call(cuda::AttentionLayout<scalar, 64>());
+  if (dims <= 128) return call(cuda::AttentionLayout<scalar, 128>());
+  call(cuda::AttentionLayout<scalar, 256>());
+}
+
+template <typename Layout, typename scalar>
+void run(
+    void (*kernel)(cuda::AttentionArgs<scalar>), cuda::AttentionArgs<scalar> args, int64_t batch, bool cache,
+    const char* op) {
+  const int64_t shared_bytes = cuda::plan_attention<Layout>(args, cache);
+  cuda::launch(kernel, batch * args.heads * args.tiles, cuda::kAttentionThreads, shared_bytes, op, args);
+}
+
+std::tuple<Tensor, Tensor> local_attention(
+    const Tensor& query_, const Tensor& key_, const Tensor& value_, const std::optional<Tensor>& mask_,
+    int64_t window) {
+  const char* op = "local_attention";
+  check(query_, {&key_, &value_}, op);
+  const c10::cuda::CUDAGuard guard(query_.device());
+  const auto mask = check_mask(mask_, query_, query_.size(2), op);
+  const int64_t radius = window_radius(window, query_.size(2), op);
+  Tensor out = at::empty_like(query_);
+  Tensor lse = at::empty(
+      {query_.size(0), query_.size(1), query_.size(2)}, query_.options().dtype(compute_type(query_)));
+  if (query_.numel() == 0) return {out, lse.fill_(std::numeric_limits<double>::infinity())};
+  const Tensor query = with_rows(query_), key = with_rows(key_), value = with_rows(value_);
+  const Tensor written = with_rows(out);
+  cuda::dispatch(query, op, [&](auto element) {
+    using scalar = decltype(element);
+    auto args = common_args<scalar>(query, mask, radius);
+    args.query = heads_of<scalar>(query);
+    args.key = heads_of<scalar>(key);
+    args.value = heads_of<scalar>(value);
+    args.out = written_heads<scalar>(written);
+    args.lse = lse.mutable_data_ptr<cuda::acc_of<scalar>>();
+    for_layout<scalar>(query.size(3), [&](auto layout) {
+      using Layout = decltype(layout);
+      run<Layout>(cuda::local_attention_kernel<scalar, Layout::kDims>, args, query.size(0), false, op);
+    });
+  });
+  if (!written.is_same(out)) out.copy_(written);
+  return {out, lse};
+}
+
+std::tuple<Tensor, Tensor, Tensor> local_attention_backward(
+    const Tensor& grad_, const Tensor& query_, const Tensor& key_, const Tensor& value_,
+    const std::optional<Tensor>& mask_, const Tensor& lse_, int64_t window) {
+  const char* op = "local_attention_backward";
+  check(query_, {&grad_, &key_, &value_}, op);
+  TORCH_CHECK(
+      lse_.dim() == 3 && lse_.sizes() == query_.sizes().slice(0, 3) && lse_.scalar_type() == compute_type(query_) &&
+          lse_.device() == query_.device(),
+      op, ": lse must be what the forward returned, got ", lse_.sizes(), " ", lse_.scalar_type());
+  const c10::cuda::CUDAGuard guard(query_.device());
+  const auto mask = check_mask(mask_, query_, query_.size(2), op);
+  const int64_t radius = window_radius(window, query_.size(2), op);
+  Tensor grad_query = at::empty_like(query_), grad_key = at::empty_like(key_), grad_value = at::empty_like(value_);
+  if (query_.numel() == 0) return {grad_query, grad_key, grad_value};
+  const Tensor grad = with_rows(grad_), query = with_rows(query_), key = with_rows(key_), value = with_rows(value_);
+  const Tensor to_query = with_rows(grad_query), to_key = with_rows(grad_key), to_value = with_rows(grad_value);
+  const Tensor lse = lse_.contiguous(), delta = at::empty_like(lse);
+  cuda::dispatch(query, op, [&](auto element) {
+    using scalar = decltype(element);
+    using acc = cuda::acc_of<scalar>;
+    auto args = common_args<scalar>(query, mask, radius);
+    args.grad = heads_of<scalar>(grad);
+    args.query = heads_of<scalar>(query);
+    args.key = heads_of<scalar>(key);
+    args.value = heads_of<scalar>(value);
+    args.grad_query = written_heads<scalar>(to_query);
+    args.grad_key = written_heads<scalar>(to_key);
+    args.grad_value = written_heads<scalar>(to_value);
+    args.lse = const_cast<acc*>(lse.const_data_ptr<acc>());  // Read only.
+    args.delta = delta.mutable_data_ptr<acc>();
+    for_layout<scalar>(query.size(3), [&](auto layout) {
+      using Layout = decltype(layout);
+      constexpr int kDims = Layout::kDims;
+      run<Layout>(cuda::local_attention_grad_query_kernel<scalar, kDims>, args, query.size(0), true, op);
+      run<Layout>(cuda::local_attention_grad_key_value_kernel<scalar, kDims>, args, query.size(0), false, op);
+    });
+  });
+  if (!to_query.is_same(grad_query)) grad_query.copy_(to_query);
+  if (!to_key.is_same(grad_key)) grad_key.copy_(to_key);
+  if (!to_value.is_same(grad_value)) grad_value.copy_(to_value);
+  return {grad_query, grad_key, grad_value};
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(mmtad_decomp, CUDA, m) {
+  m.impl("local_attention", local_attention);
+  m.impl("local_attention_backward", local_attention_backward);
+}
+
+}  // namespace mmtad

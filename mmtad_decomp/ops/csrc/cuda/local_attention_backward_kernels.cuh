@@ -1,0 +1,211 @@
+// local_attention, backward. With probabilities P (from the stored log-sum-exp), dP_ij = do_i . v_j and
+// delta_i = sum_j P_ij dP_ij: dS = P * (dP - delta), dq = scale * dS k, dk = scale * dS^T q, dv = P^T do.
+//
+// The first kernel owns tiles of queries: delta, then dq. The second owns tiles of keys, reads the
+// first one's delta, and sums dk and dv over the queries that see them. Each result is written by
+// one thread, once: no atomics, the same bits every time.
+#pragma once
+
+#include "local_attention_kernels.cuh"
+
+namespace mmtad {
+namespace cuda {
+
+// The group's queries with their gradients, and how one lane's P and dP follow.
+template <typename Layout>
+struct QueryRows {
+  using acc = typename Layout::acc;
+  acc query[Layout::kRows][Layout::kChannels], grad[Layout::kRows][Layout::kChannels];
+  acc lse[Layout::kRows];  // To base 2; +inf where the query sees nothing.
+
+  template <typename Args>
+  __device__ __forceinline__ QueryRows(const Args& args, const Place<Layout>& place) {
+#pragma unroll
+    for (int r = 0; r < Layout::kRows; ++r) {
+      const int t = place.first + r;
+      const bool valid = is_valid(args, place.n, t);
+      const int row = valid ? t : 0;
+      load_row<Layout>(
+          query[r], args.query.row(place.n, place.h, row), place.lane, args.dims, args.wide, valid);
+      load_row<Layout>(grad[r], args.grad.row(place.n, place.h, row), place.lane, args.dims, args.wide, valid);
+      lse[r] = valid ? args.lse[flat(args, place, t)] * acc(1 / kLn2) : infinity<acc>();
+#pragma unroll
+      for (int c = 0; c < Layout::kChannels; ++c) query[r][c] *= args.scale * acc(1 / kLn2);
+    }
+  }
+
+  // The lane's offset is `offset`; it is staged row `row + lane` of both tensors.
+  __device__ __forceinline__ void probabilities(
+      acc (&p)[Layout::kRows], acc (&grad_p)[Layout::kRows], const Staging<Layout>& staging,
+      const Place<Layout>& place, int row, int offset, int radius) const {
+    const bool valid = reinterpret_cast<const bool*>(staging.row_data)[row + place.lane];
+    multiply<Layout>(p, query, staging.first + row * Layout::kPitch, place.lane);
+    multiply<Layout>(grad_p, grad, staging.second + row * Layout::kPitch, place.lane);
+#pragma unroll
+    for (int r = 0; r < Layout::kRows; ++r) {
+      const bool seen = valid && lse[r] != infinity<acc>() && place.sees(r, offset, radius);
+      p[r] = seen ? power_of_2(p[r] - lse[r]) : acc(0);
+      grad_p[r] = seen ? grad_p[r] : acc(0);
+    }
+  }
+};
+
+template <typename scalar, int dims>
+__global__ void __launch_bounds__(kAttentionThreads)
+    local_attention_grad_query_kernel(const AttentionArgs<scalar> args) {
+  using Layout = AttentionLayout<scalar, dims>;
+  using acc = typename Layout::acc;
+  extern __shared__ __align__(16) unsigned char shared_memory[];
+  const Staging<Layout> staging(shared_memory, args.chunk);
+  bool* const valid_rows = reinterpret_cast<bool*>(staging.row_data);
+  const Place<Layout> place(args);
+  const QueryRows<Layout> rows(args, place);
+  const bool one_chunk = place.end - place.begin <= args.chunk;
+
+  acc delta[Layout::kRows], out[Layout::kRows][Layout::kChannels];
+#pragma unroll
+  for (int r = 0; r < Layout::kRows; ++r) {
+    delta[r] = 0;
+#pragma unroll
+    for (int c = 0; c < Layout::kChannels; ++c) out[r][c] = 0;
+  }
+
+  // The first pass finds delta, the second one needs it for dq.
+#pragma unroll 1
+  for (int pass = 0; pass < 2; ++pass) {
+#pragma unroll 1
+    for (int offset = place.begin; offset < place.end; offset += args.chunk) {
+      if (pass == 0 || !one_chunk) {
+        const int start = place.tile_start - args.radius + offset;
+        const int staged = rows_needed<Layout>(offset, place.end, args.chunk);
+        __syncthreads();
+        stage<Layout>(staging.first, args.key, args, place, start, staged);
+        if (pass == 0 || !args.cached) stage<Layout>(staging.second, args.value, args, place, start, staged);
+        for (int i = threadIdx.x; i < staged; i += kAttentionThreads) valid_rows[i] = is_valid(args, place.n, start + i);
+        wait_for_copies();
+        __syncthreads();
+      }
+#pragma unroll 1
+      for (int s = 0; s < args.chunk && offset + s < place.end; s += Layout::kLanes) {
+        const int row = place.group * Layout::kRows + s;
+        acc* const cached = staging.cache + (offset + s - place.begin) / Layout::kLanes *
+                                                (2 * Layout::kRows * kAttentionThreads) + threadIdx.x;
+        acc p[Layout::kRows], grad_p[Layout::kRows];
+        if (pass == 0 || !args.cached)
+          rows.probabilities(p, grad_p, staging, place, row, offset + s + place.lane, args.radius);
+        if (pass == 0) {
+#pragma unroll
+          for (int r = 0; r < Layout::kRows; ++r) {
+            delta[r] += p[r] * grad_p[r];
+            if (!args.cached) continue;
+            cached[2 * r * kAttentionThreads] = p[r];
+            cached[(2 * r + 1) * kAttentionThreads] = grad_p[r];
+          }
+        } else {
+#pragma unroll
+          for (int r = 0; r < Layout::kRows; ++r) {
+            if (args.cached) {
+              p[r] = cached[2 * r * kAttentionThreads];
+              grad_p[r] = cached[(2 * r + 1) * kAttentionThreads];
+            }
+            p[r] *= grad_p[r] - delta[r];
+          }
+          add_weighted<Layout>(out, p, staging.first + row * Layout::kPitch, place.lane);
+        }
+      }
+    }
+    if (pass == 0) {
+#pragma unroll
+      for (int r = 0; r < Layout::kRows; ++r) delta[r] = group_sum<Layout::kLanes>(delta[r]);
+    }
+  }
+
+#pragma unroll
+  for (int r = 0; r < Layout::kRows; ++r) {
+    const int t = place.first + r;
+    if (t >= args.steps) continue;
+    store_row<Layout>(
+        args.grad_query.row(place.n, place.h, t), out[r], args.scale, place.lane, args.dims, args.wide);
+    if (place.lane == 0) args.delta[flat(args, place, t)] = delta[r];
+  }
+}
+
+template <typename scalar, int dims>
+__global__ void __launch_bounds__(kAttentionThreads)
+    local_attention_grad_key_value_kernel(const AttentionArgs<scalar> args) {
+  using Layout = AttentionLayout<scalar, dims>;
+  using acc = typename Layout::acc;
+  extern __shared__ __align__(16) unsigned char shared_memory[];
+  const Staging<Layout> staging(shared_memory, args.chunk);
+  acc* const row_lse = staging.row_data;
+  acc* const row_delta = row_lse + Layout::staged_rows(args.chunk);
+  const Place<Layout> place(args);
+
+  acc key[Layout::kRows][Layout::kChannels], value[Layout::kRows][Layout::kChannels];
+  acc grad_key[Layout::kRows][Layout::kChannels], grad_value[Layout::kRows][Layout::kChannels];
+  bool valid_keys[Layout::kRows];
+#pragma unroll
+  for (int r = 0; r < Layout::kRows; ++r) {
+    const int t = place.first + r;
+    valid_keys[r] = is_valid(args, place.n, t);
+    const int row = valid_keys[r] ? t : 0;
+    load_row<Layout>(
+        key[r], args.key.row(place.n, place.h, row), place.lane, args.dims, args.wide, valid_keys[r]);
+    load_row<Layout>(
+        value[r], args.value.row(place.n, place.h, row), place.lane, args.dims, args.wide, valid_keys[r]);
+#pragma unroll
+    for (int c = 0; c < Layout::kChannels; ++c) {
+      key[r][c] *= args.scale * acc(1 / kLn2);
+      grad_key[r][c] = grad_value[r][c] = 0;
+    }
+  }
+
+#pragma unroll 1
+  for (int offset = place.begin; offset < place.end; offset += args.chunk) {
+    const int start = place.tile_start - args.radius + offset;
+    const int staged = rows_needed<Layout>(offset, place.end, args.chunk);
+    __syncthreads();
+    stage<Layout>(staging.first, args.query, args, place, start, staged);
+    stage<Layout>(staging.second, args.grad, args, place, start, staged);
+    for (int i = threadIdx.x; i < staged; i += kAttentionThreads) {
+      const bool valid = is_valid(args, place.n, start + i);
+      const int64_t at = flat(args, place, valid ? start + i : 0);
+      row_lse[i] = valid ? args.lse[at] * acc(1 / kLn2) : infinity<acc>();
+      row_delta[i] = valid ? args.delta[at] : acc(0);
+    }
+    wait_for_copies();
+    __syncthreads();
+#pragma unroll 1
+    for (int s = 0; s < args.chunk && offset + s < place.end; s += Layout::kLanes) {
+      const int row = place.group * Layout::kRows + s;
+      const auto* const query_rows = staging.first + row * Layout::kPitch;
+      const auto* const grad_rows = staging.second + row * Layout::kPitch;
+      acc p[Layout::kRows], grad_logits[Layout::kRows];
+      multiply<Layout>(p, key, query_rows, place.lane);
+      multiply<Layout>(grad_logits, value, grad_rows, place.lane);
+      const acc lse = row_lse[row + place.lane], delta = row_delta[row + place.lane];
+#pragma unroll
+      for (int r = 0; r < Layout::kRows; ++r) {
+        const bool seen = valid_keys[r] && lse != infinity<acc>() &&
+                          place.sees(r, offset + s + place.lane, args.radius);
+        p[r] = seen ? power_of_2(p[r] - lse) : acc(0);
+        grad_logits[r] = seen ? p[r] * (grad_logits[r] - delta) : acc(0);
+      }
+      add_weighted<Layout>(grad_key, grad_logits, query_rows, place.lane);
+      add_weighted<Layout>(grad_value, p, grad_rows, place.lane);
+    }
+  }
+
+#pragma unroll
+  for (int r = 0; r < Layout::kRows; ++r) {
+    const int t = place.first + r;
+    if (t >= args.steps) continue;
+    store_row<Layout>(
+        args.grad_key.row(place.n, place.h, t), grad_key[r], args.scale, place.lane, args.dims, args.wide);
+    store_row<Layout>(
+        args.grad_value.row(place.n, place.h, t), grad_value[r], acc(1), place.lane, args.dims, args.wide);
+  }
+}
+
+}  // namespace cuda
+}  // namespace mmtad

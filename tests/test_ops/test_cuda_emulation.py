@@ -1,0 +1,228 @@
+"""The CUDA kernels, run on the CPU by an emulation, against the formulas in float64.
+
+This finds errors of indexing and of synchronisation without a GPU. It says nothing about speed,
+and is no proof that a GPU computes the same.
+"""
+
+import itertools
+import subprocess
+
+import pytest
+import torch
+from cuda_emulation import Case, compile_emulation, has_compiler, run_cases
+from op_helpers import (
+    MASKS,
+    TOLERANCE,
+    attention_formula,
+    fusion_formula,
+    make_inputs,
+    make_mask,
+    poison,
+)
+
+pytestmark = pytest.mark.skipif(not has_compiler(), reason='the emulation needs g++')
+
+DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+
+
+@pytest.fixture(scope='module')
+def program(tmp_path_factory):
+    target = tmp_path_factory.mktemp('emulation') / 'emulate'
+    compile_emulation(target)
+    return target
+
+
+@pytest.fixture(scope='module')
+def sanitised(tmp_path_factory):
+    target = tmp_path_factory.mktemp('sanitised') / 'emulate'
+    flags = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-DEMULATE_FEW', '-g1']
+    compile_emulation(target, *flags)
+    return target
+
+
+def spaced(x, layout):
+    """The same values in another layout."""
+    if layout == 'heads inside':  # (N, T, H, D) in memory.
+        return x.transpose(1, 2).contiguous().transpose(1, 2)
+    if layout == 'offset':  # Starts at an odd element: nothing is aligned.
+        memory = torch.zeros(x.numel() + 1, dtype=x.dtype)
+        memory[1:] = x.reshape(-1)
+        return memory[1:].view(x.shape)
+    if layout == 'slice':  # Every second channel group of a wider tensor.
+        return torch.cat([x, torch.full_like(x, float('nan'))], 1)[:, : x.shape[1]]
+    return x
+
+
+def invalid_at(x, mask):
+    """Where masked steps are, broadcast to x."""
+    if mask is None:
+        return torch.zeros(1, dtype=torch.bool)
+    return ~mask[:, None, :, None] if x.ndim == 4 else ~mask[:, None, :]
+
+
+class Expected:
+    """What the formula gives for a case, with its gradients."""
+
+    def __init__(self, formula, inputs, mask, *args, seed=7):
+        exact = [x.double().requires_grad_() for x in inputs]
+        self.out = formula(*exact, mask, *args)
+        self.grad = make_inputs(1, self.out.shape, inputs[0].dtype, seed)[0]
+        self.out.backward(self.grad.double())
+        self.grads = [x.grad for x in exact]
+        self.out = self.out.detach()
+
+
+def check_close(ours, theirs, dtype, what):
+    scale = 1 + float(theirs.abs().max())
+    error = (ours.double() - theirs).abs()
+    assert not error.isnan().any(), what
+    assert float(error.max()) <= TOLERANCE[dtype] * scale, (what, float(error.max()) / scale)
+
+
+def attention_cases(shape, dtype, window, kind, layout):
+    inputs = make_inputs(3, shape, dtype, seed=shape[2])
+    mask = make_mask(kind, shape[0], shape[2])
+    expected = Expected(attention_formula, inputs, mask, window)
+    q, k, v, grad = (
+        spaced(x, layout) for x in poison([*inputs, expected.grad], invalid_at(inputs[0], mask))
+    )
+    lse = torch.empty(shape[:3], dtype=torch.float64 if dtype == torch.float64 else torch.float32)
+    like = torch.empty_like(q)
+    # The backward's lse is the forward's, so it is filled in between.
+    forward = Case('attention', [q, k, v], [like, lse], mask, window)
+    backward = Case('attention_backward', [grad, q, k, v, lse], [like] * 3, mask, window)
+    return forward, backward, expected
+
+
+def check_attention(program, folder, specs):
+    """Run forward, then backward with its log-sum-exp; compare both with the formula."""
+    made = [attention_cases(*spec) for spec in specs]
+    forward = run_cases(program, folder, [case for case, _, _ in made])
+    for (out, lse), (_, backward, _) in zip(forward, made):
+        backward.inputs[4] = lse
+        assert ((lse == float('inf')) | lse.isfinite()).all()
+        assert (out.isfinite()).all()
+    backward = run_cases(program, folder, [case for _, case, _ in made])
+    for spec, (out, _), grads, (_, _, expected) in zip(specs, forward, backward, made):
+        check_close(out, expected.out, spec[1], ('out', spec))
+        for name, ours, theirs in zip('qkv', grads, expected.grads):
+            check_close(ours, theirs, spec[1], (f'grad {name}', spec))
+
+
+def check_fusion(program, folder, specs):
+    cases, expectations = [], []
+    for shape, dtype, window, kind, layout, residual, limit in specs:
+        inputs = make_inputs(3, shape, dtype, seed=shape[2])
+        mask = make_mask(kind, shape[0], shape[2])
+        expected = Expected(fusion_formula, inputs, mask, window, residual)
+        given = [
+            spaced(x, layout)
+            for x in poison([expected.grad, *inputs], invalid_at(inputs[0], mask))
+        ]
+        outputs = [torch.empty(shape, dtype=dtype)]
+        cases.append(Case('fusion', given[1:], outputs, mask, window, residual, limit))
+        cases.append(Case('fusion_backward', given, outputs * 3, mask, window, residual, limit))
+        expectations.append(expected)
+    results = run_cases(program, folder, cases)
+    for spec, expected, (out,), grads in zip(specs, expectations, results[::2], results[1::2]):
+        check_close(out, expected.out, spec[1], ('out', spec))
+        for name, ours, theirs in zip('vqk', grads, expected.grads):
+            check_close(ours, theirs, spec[1], (f'grad {name}', spec))
+
+
+ATTENTION_SPECS = [
+    # Every dtype on every layout of registers, with channels that fill it and that do not.
+    *(
+        ((1, 1, 37, dims), dtype, 19, 'holes', 'plain')
+        for dtype, dims in itertools.product(DTYPES, [32, 64, 128, 256])
+    ),
+    *(
+        ((1, 1, 19, dims), dtype, 7, 'tail', 'plain')
+        for dtype, dims in itertools.product(DTYPES[::3], [1, 8, 50, 72, 130])
+    ),
+    # Windows from one step to beyond the sequence, every mask.
+    *(
+        ((2, 1, 41, 16), torch.float32, window, kind, 'plain')
+        for window, kind in itertools.product([1, 19, 79, 1001], MASKS)
+    ),
+    # More steps than a tile holds, windows of one and of several chunks, and wider than the cache.
+    ((1, 1, 140, 32), torch.float32, 19, 'tail', 'plain'),
+    ((1, 1, 131, 32), torch.bfloat16, 401, 'holes', 'plain'),
+    ((1, 1, 47, 128), torch.float32, 63, 'none', 'plain'),
+    ((1, 1, 37, 128), torch.float64, 63, 'tail', 'plain'),
+    ((1, 1, 83, 128), torch.float16, 301, 'tail', 'plain'),
+    *(((2, 2, steps, 8), torch.float32, 7, 'none', 'plain') for steps in (1, 2, 31)),
+    *(
+        ((2, 2, 13, dims), dtype, 5, 'holes', layout)
+        for layout, dtype, dims in itertools.product(
+            ['heads inside', 'offset', 'slice'], DTYPES[::2], [32, 100]
+        )
+    ),
+]
+
+SMALL = 1500  # Bytes of shared memory: too few for the longer rows, which are read where they lie.
+FUSION_SPECS = [
+    *(
+        ((2, 3, 64, dtype), window, kind, residual)
+        for dtype, window, kind, residual in itertools.product(
+            DTYPES, [1, 19, None], MASKS, [True, False]
+        )
+    ),
+    *(
+        ((2, 2, steps, torch.float32), window, kind, True)
+        for steps, window, kind in itertools.product(
+            [1, 2, 7, 131], [1, 7, 63, 1301, None], ['none', 'holes']
+        )
+    ),
+    ((1, 1, 4096, torch.bfloat16), 63, 'tail', True),
+    ((1, 3, 2304, torch.float32), 19, 'holes', True),
+]
+FUSION_SPECS = [
+    ((n, c, t), dtype, window, kind, 'plain', residual, 227 * 1024)
+    for (n, c, t, dtype), window, kind, residual in FUSION_SPECS
+] + [
+    *(
+        ((2, 3, steps), dtype, 19, 'holes', layout, True, limit)
+        for steps, dtype, layout, limit in itertools.product(
+            [40, 509, 520], DTYPES[::3], ['offset', 'slice'], [SMALL, 227 * 1024]
+        )
+    ),
+]
+
+
+def test_local_attention(program, tmp_path):
+    check_attention(program, tmp_path, ATTENTION_SPECS)
+
+
+def test_local_attentive_fusion(program, tmp_path):
+    check_fusion(program, tmp_path, FUSION_SPECS)
+
+
+@pytest.mark.slow
+def test_sanitised(sanitised, tmp_path):
+    """Addresses, alignment and overflow, on cases that reach every branch of the kernels."""
+    check_attention(
+        sanitised,
+        tmp_path,
+        [
+            ((2, 1, 37, 32), torch.float32, 19, 'holes', 'plain'),
+            ((1, 2, 37, 128), torch.bfloat16, 19, 'tail', 'heads inside'),
+            ((1, 1, 131, 32), torch.float16, 301, 'none', 'plain'),
+            ((1, 2, 19, 100), torch.float64, 7, 'holes', 'offset'),
+            ((1, 1, 70, 70), torch.bfloat16, 201, 'all', 'plain'),
+        ],
+    )
+    check_fusion(
+        sanitised,
+        tmp_path,
+        [
+            ((2, 3, steps), dtype, window, 'holes', layout, True, limit)
+            for steps, dtype, window, layout, limit in itertools.product(
+                [53, 520], DTYPES[::3], [19, None], ['plain', 'slice'], [SMALL, 227 * 1024]
+            )
+        ],
+    )
+
+
+def test_finds_a_missing_barrier(program):
+    assert subprocess.run([program, 'race']).returncode == 4
