@@ -147,6 +147,9 @@ def test_recall_counts_k_times_the_instances():
         (dict(labels=[0.5]), 'predictions.labels must be integers'),
         (dict(segments=[[0, 1, 2]]), r'predictions.segments must have shape \(N, 2\)'),
         (dict(scores=[0.1, 0.2]), 'columns differ in length'),
+        (dict(segments=[[3, 1]]), r'predictions.segments: 1 of 1 end before they start.*row 0'),
+        (dict(segments=[[0, np.inf]]), 'predictions.segments must be finite'),
+        (dict(videos=['v']), 'predictions.videos must be integers'),
     ],
 )
 def test_bad_tables_are_refused(change, message):
@@ -191,10 +194,11 @@ def thumos_tables(seed, predictions_per_instance=3):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not THUMOS.exists(), reason=f'{THUMOS} is not there')
-def test_equals_actionformer_on_thumos():
+@pytest.mark.parametrize('seed', range(3))
+def test_equals_actionformer_on_thumos(seed):
     metrics = pytest.importorskip('actionformer.utils.metrics', exc_type=ImportError)
     pandas = pytest.importorskip('pandas')
-    gt, pred, classes = thumos_tables(seed=0, predictions_per_instance=2)
+    gt, pred, classes = thumos_tables(seed, predictions_per_instance=2)
     tious = np.linspace(0.3, 0.7, 5)
     ap = average_precision(gt, pred, tious, classes)
     recall = recall_at_kx(gt, pred, tious, classes, ks=(1, 5))
