@@ -4,7 +4,6 @@ from .classifier_scores import ClassifierScoresError
 from .detections import Detections
 from .external_classifier import ExternalClassifier
 from .fusion import fuse_files, weighted_segment_fusion
-from .nms import nms_1d, segment_voting, soft_nms_1d
 from .post_processor import PostProcessor
 from .proposal_file import ProposalFile
 from .raw_predictions import (
@@ -26,9 +25,6 @@ __all__ = [
     'VideoCandidates',
     'fuse_files',
     'join_cut_segments',
-    'nms_1d',
-    'segment_voting',
-    'soft_nms_1d',
     'weighted_segment_fusion',
     'write_raw_predictions',
 ]

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from mmaction.registry import TASK_UTILS
 
+from mmtad_decomp.ops import nms_1d, segment_voting, soft_nms_1d
+
 from .detections import Detections, by_score, concatenate, take
-from .nms import nms_1d, segment_voting, soft_nms_1d
 from .window_joining import join_cut_segments
 
 _NMS_OPTIONS = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtad_decomp.postprocessing import nms_1d, segment_voting, soft_nms_1d
+from mmtad_decomp.ops import nms_1d, segment_voting, soft_nms_1d
 
 
 def tiou(a, b):
