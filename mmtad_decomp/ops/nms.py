@@ -42,7 +42,8 @@ def nms_1d(
 
     Raises:
         TypeError: If a tensor is not on the CPU.
-        ValueError: If the inputs differ in length or are not finite, or an option is out of range.
+        ValueError: If the inputs' shapes do not fit, a number is not finite, or an option is out
+            of range.
     """
     if not iou_thr > 0:
         raise ValueError(f'iou_thr must be > 0, got {iou_thr}')
@@ -92,7 +93,8 @@ def soft_nms_1d(
 
     Raises:
         TypeError: If a tensor is not on the CPU.
-        ValueError: If the inputs differ in length or are not finite, or an option is out of range.
+        ValueError: If the inputs' shapes do not fit, a number is not finite, or an option is out
+            of range.
     """
     if method not in ('gaussian', 'linear'):
         raise ValueError(f"method must be 'gaussian' or 'linear', got {method!r}")
@@ -138,10 +140,10 @@ def segment_voting(
 
     Raises:
         TypeError: If a tensor is not on the CPU.
-        ValueError: If the inputs differ in length or are not finite.
+        ValueError: If the inputs' shapes do not fit or a number is not finite.
     """
     kept, no_scores, kept_labels = _candidates(
-        kept_segments, np.zeros(len(kept_segments)), kept_labels
+        kept_segments, torch.zeros(len(kept_segments)), kept_labels
     )
     inputs = _candidates(segments, scores, labels)
     if is_compiled_for(kept, *inputs[:2]):
@@ -161,7 +163,7 @@ def _cap(max_out: int | None) -> int:
     return int(max_out)
 
 
-def _tensor(values: Array, dtype: type) -> Tensor:
+def _tensor(values: Array, dtype: type, *, columns: bool = False) -> Tensor:
     """A tensor on the CPU, of float32 or float64 for ``dtype`` float; shares memory if it can."""
     if isinstance(values, Tensor):
         if values.device.type != 'cpu':
@@ -170,6 +172,8 @@ def _tensor(values: Array, dtype: type) -> Tensor:
             return values.detach()
         return values.detach().to(torch.float64 if dtype is float else torch.int64)
     values = np.asarray(values)
+    if columns and values.shape == (0,):  # An empty list has lost its second dimension.
+        values = values.reshape(0, 2)
     if dtype is float:
         kept = np.float32 if values.dtype == np.float32 else np.float64
     else:
@@ -180,24 +184,28 @@ def _tensor(values: Array, dtype: type) -> Tensor:
 def _candidates(
     segments: Array, scores: Array, labels: Array | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    segments = _tensor(segments, float).reshape(-1, 2)
-    scores = _tensor(scores, float).reshape(-1)
-    if labels is None:
-        labels = torch.zeros(scores.shape[0], dtype=torch.int64)
-    else:
-        labels = _tensor(labels, int).reshape(-1)
-    lengths = segments.shape[0], scores.shape[0], labels.shape[0]
-    if len(set(lengths)) != 1:
-        raise ValueError(
-            'segments, scores and labels must have one row per candidate, got '
-            f'{lengths[0]}, {lengths[1]} and {lengths[2]}'
-        )
-    return segments, scores, labels
+    scores = _tensor(scores, float)
+    labels = (
+        torch.zeros_like(scores, dtype=torch.int64) if labels is None else _tensor(labels, int)
+    )
+    return _tensor(segments, float, columns=True), scores, labels
 
 
 def _arrays(
     segments: Tensor, scores: Tensor, labels: Tensor
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What the NumPy functions take, checked as the compiled operators check it."""
+    shapes = tuple(list(x.shape) for x in (segments, scores, labels))
+    if segments.ndim != 2 or segments.shape[1] != 2 or scores.ndim != 1 or labels.ndim != 1:
+        raise ValueError(
+            'segments must have shape (N, 2), scores and labels (N,), got '
+            f'{shapes[0]}, {shapes[1]} and {shapes[2]}'
+        )
+    if not len(segments) == len(scores) == len(labels):
+        raise ValueError(
+            'segments, scores and labels must have one row per candidate, got '
+            f'{len(segments)}, {len(scores)} and {len(labels)}'
+        )
     segments, scores = segments.double().numpy(), scores.double().numpy()
     if not (np.isfinite(segments).all() and np.isfinite(scores).all()):
         raise ValueError('segments and scores must be finite, got NaN or infinity')

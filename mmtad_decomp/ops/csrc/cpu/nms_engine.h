@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <iterator>
+#include <limits>
+#include <utility>
 #include <vector>
 
 #include "cpu/nms_bins.h"

@@ -32,7 +32,11 @@ struct Voters {
     }
   }
 
-  Slots of(int64_t number) const { return {&start[begin[number]], &end[begin[number]], begin[number + 1] - begin[number]}; }
+  Votes count(double first, double last, double threshold, int64_t number) const {
+    const int64_t b = begin[number];
+    return count_votes(
+        first, last, threshold, {start.data() + b, end.data() + b, begin[number + 1] - b}, score.data() + b);
+  }
 };
 
 at::Tensor segment_voting(
@@ -51,7 +55,7 @@ at::Tensor segment_voting(
     for (int64_t i = first; i < last; ++i) {
       const int64_t n = number(label[i]);
       if (n < 0) continue;
-      const Votes votes = count_votes(kept.start(i), kept.end(i), iou_thr, voters.of(n), &voters.score[voters.begin[n]]);
+      const Votes votes = voters.count(kept.start(i), kept.end(i), iou_thr, n);
       if (votes.weight > 0) {
         out[2 * i] = votes.start / votes.weight;
         out[2 * i + 1] = votes.end / votes.weight;
