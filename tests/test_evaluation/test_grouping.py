@@ -15,7 +15,7 @@ def test_order_is_stable():
             np.testing.assert_array_equal(grouping.order_by_score(scores), expected)
 
 
-@pytest.mark.parametrize('size', [5, 1 << 16, 1 << 20])
+@pytest.mark.parametrize('size', [5, 1 << 16, 1 << 20, 1 << 60])
 def test_sort_of_ids_is_stable(size):
     ids = np.random.default_rng(0).integers(0, size, 2000)
     expected = np.argsort(ids, kind='stable')
@@ -34,7 +34,7 @@ def test_positions(step):
 
 
 @pytest.mark.parametrize('dtype', [np.float32, np.float64])
-@pytest.mark.parametrize(('scale', 'groups'), [(1, 2), (1e5, 10**6), (1e-3, 10**6)])
+@pytest.mark.parametrize(('scale', 'groups'), [(1, 2), (1e5, 10**6), (1e-3, 10**6), (1e30, 2**40)])
 @pytest.mark.parametrize('min_tiou', [0.05, 0.5, 1.0])
 def test_pairs_at_the_threshold_are_not_lost(dtype, scale, groups, min_tiou, monkeypatch):
     """Whole numbers of a unit make many pairs whose tIoU is the threshold itself."""
@@ -55,3 +55,15 @@ def test_pairs_at_the_threshold_are_not_lost(dtype, scale, groups, min_tiou, mon
     parts = list(grouping.near_pairs(a, a_groups, b, b_groups, min_tiou))
     got = sorted(zip(*(np.concatenate(column) for column in zip(*parts))))
     assert got == expected and len(got) > 5
+
+
+def test_one_absurd_time_spoils_nothing():
+    a = np.array([[0.0, 2.0]])
+    b = np.array([[1e308, 1e308], [0.0, 2.0], [-1e308, 3.0]])
+    zeros = np.zeros(3, dtype=np.int64)
+    ((of_a, of_b, tiou),) = grouping.near_pairs(a, zeros[:1], b, zeros, 0.5)
+    assert (of_a.tolist(), of_b.tolist(), tiou.tolist()) == ([0], [1], [1.0])
+    a = np.array([[-1e308, 1e308], [0.0, 2.0]])
+    with np.errstate(over='ignore', invalid='ignore'):
+        parts = list(grouping.near_pairs(a, zeros[:2], b, zeros, 0.5))
+    assert [part[1].tolist() for part in parts] == [[1]]

@@ -2,7 +2,6 @@
 
 from .average_precision import (
     average_precision,
-    interpolated_average_precision,
     mean_over_classes,
     recall_at_kx,
 )
@@ -16,7 +15,6 @@ __all__ = [
     'ProposalRecall',
     'average_precision',
     'average_recall',
-    'interpolated_average_precision',
     'match_predictions',
     'mean_over_classes',
     'recall_at_kx',

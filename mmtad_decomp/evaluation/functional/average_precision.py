@@ -11,28 +11,14 @@ from .matching import find_overlaps, iterate_matches
 from .tables import GroundTruth, Predictions, check_ground_truth, check_predictions, check_tious
 
 
-def interpolated_average_precision(true_positive: np.ndarray, num_positives: int) -> np.ndarray:
-    """Area under the precision envelope (Pascal VOC 2011, as ActivityNet's evaluator has it).
-
-    Args:
-        true_positive: ``(T, P)`` bool, columns in the order of falling score.
-        num_positives: Number of ground truths, > 0.
-
-    Returns:
-        ``(T,)`` average precision.
-    """
-    if not true_positive.shape[1]:
-        return np.zeros(len(true_positive))
-    ranks = np.arange(1, true_positive.shape[1] + 1)
-    precision = np.cumsum(true_positive, axis=1) / ranks
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    return (envelope * true_positive).sum(axis=1) / num_positives
-
-
 def average_precision(
     ground_truth: GroundTruth, predictions: Predictions, tious: object, num_classes: int
 ) -> np.ndarray:
     """Average precision per threshold and class.
+
+    Predictions and ground truth are matched as :func:`~.matching.match_predictions` says. AP is
+    the area under the precision envelope: at each true positive, the highest precision from there
+    on (Pascal VOC 2011, as ActivityNet's evaluator has it).
 
     Args:
         ground_truth: The annotations.

@@ -47,9 +47,12 @@ def order_by_score(scores: np.ndarray) -> np.ndarray:
 
 
 def stable_argsort(ids: np.ndarray, size: int) -> np.ndarray:
-    """Stable order of ids in ``[0, size)``; a radix sort where they fit into 16 bits."""
-    small = ids.astype(np.uint16) if size <= 1 << 16 else ids
-    return np.argsort(small, kind='stable')
+    """Stable order of ids in ``[0, size)``: a radix sort where they fit into 16 bits."""
+    if size <= 1 << 16:
+        return np.argsort(ids.astype(np.uint16), kind='stable')
+    if size * len(ids) < 1 << 63:  # distinct numbers need no stable sort, which is slower
+        return np.argsort(ids * len(ids) + np.arange(len(ids)))
+    return np.argsort(ids, kind='stable')
 
 
 def inverse(order: np.ndarray) -> np.ndarray:
@@ -110,6 +113,28 @@ def chunks(pairs: np.ndarray) -> Iterator[slice]:
         start = stop
 
 
+def _reachable(
+    a: np.ndarray, a_groups: np.ndarray, b: np.ndarray, b_groups: np.ndarray, min_tiou: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """An order of ``b``, and which part of it each segment of ``a`` can reach: begin and length.
+
+    Starts are replaced by their ranks, so that group and start make one whole number.
+    """
+    by_start = np.argsort(b[:, 0])
+    starts, groups = b[by_start, 0].astype(np.float64), b_groups[by_start]
+    size = 1 + int(max(a_groups.max(), b_groups.max()))
+    by_group = stable_argsort(groups, size)
+    keys = groups[by_group] * (len(b) + 1) + by_group
+    first = a[:, 0].astype(np.float64)
+    length = a[:, 1] - first
+    slack = 4 * np.spacing(np.minimum(np.abs(first) + length, 1e300))
+    low = np.searchsorted(starts, first - (1 / min_tiou - 1) * length - slack, side='left')
+    high = np.searchsorted(starts, first + (1 - min_tiou) * length + slack, side='right')
+    begin = np.searchsorted(keys, a_groups * (len(b) + 1) + low)
+    end = np.searchsorted(keys, a_groups * (len(b) + 1) + high)
+    return by_start[by_group], begin, end - begin
+
+
 def near_pairs(
     a: np.ndarray, a_groups: np.ndarray, b: np.ndarray, b_groups: np.ndarray, min_tiou: float
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -131,20 +156,8 @@ def near_pairs(
     """
     if not len(a) or not len(b):
         return
-    starts = b[:, 0].astype(np.float64)
-    low, high = starts.min(), starts.max()
-    width = 1.01 * (high - low) + 1
-    slack = 4 * np.spacing(width * (1.0 + max(a_groups.max(), b_groups.max())))
-    keys = b_groups * width + (starts - low)
-    order = np.argsort(keys)
-    keys, b = keys[order], b[order]
-    least = 0.99999 * min_tiou
-    first = a[:, 0].astype(np.float64)
-    length = a[:, 1] - first
-    earliest = np.clip(first - (1 / least - 1) * length, low, high) - low - slack
-    latest = np.clip(first + (1 - least) * length, low, high) - low + slack
-    begin = np.searchsorted(keys, a_groups * width + earliest, side='left')
-    counts = np.searchsorted(keys, a_groups * width + latest, side='right') - begin
+    order, begin, counts = _reachable(a, a_groups, b, b_groups, 0.99999 * min_tiou)
+    b = b[order]
     for rows in chunks(counts):
         n = counts[rows]
         shift = begin[rows] - (np.cumsum(n) - n)
