@@ -1,0 +1,28 @@
+"""tools/benchmarks/training_step.py on configs at a size that tests can afford."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from tools.benchmarks import training_step
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+
+
+def test_frames_have_the_size_that_the_config_crops():
+    config = Config.fromfile(CONFIGS / 'baseline' / 'actionformer_i3d_thumos.py')
+    assert training_step.frame_size(config) == 96
+    config.train_dataloader.dataset.pipeline = []
+    with pytest.raises(SystemExit, match='give --size'):
+        training_step.frame_size(config)
+
+
+@pytest.mark.parametrize('kind', ['baseline', 'decomp'])
+def test_measures_detectors_and_distillers(kind, capsys):
+    path = str(CONFIGS / kind / 'actionformer_tsm18_synthetic.py')
+    training_step.main([path, '--child', '--windows=2', '--size=16', '--device=cpu'])
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row['shape'] == [2, Config.fromfile(path).window, 16, 16]
+    assert row['seconds'] > 0 and row['gib'] > 0.05 and row['parameters'] > 11

@@ -1,0 +1,146 @@
+"""Time and peak memory of one training step of configs at full size, on generated frames.
+
+Every config runs in a process of its own, with random weights, at its own window and frame size.
+The first step warms up, the second is timed; the peak is the process's largest resident set on a
+CPU and the allocator's peak on a GPU.
+
+Example:
+    python tools/benchmarks/training_step.py configs/baseline/*_thumos.py --windows 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+import mmtad_decomp  # noqa: F401
+from mmtad_decomp.structures import TADDataSample, TimeGrid
+from mmtad_decomp.utils import write_json
+
+
+def frame_size(config: Config) -> int:
+    """Side of the frames that the training pipeline crops.
+
+    Raises:
+        SystemExit: If it crops none.
+    """
+    sizes = [t.size for t in config.train_dataloader.dataset.pipeline if 'Crop' in t.type]
+    if not sizes:
+        raise SystemExit(f'error: {config.filename} crops no frames; give --size')
+    return sizes[-1]
+
+
+def without_pretrained(node: object) -> None:
+    """Switch pretrained weights off, in place."""
+    if isinstance(node, dict):
+        if node.get('pretrained') is not None:
+            node.update(pretrained=None, pretrained2d=False)
+        if node.get('type') == 'VideoEncoder':
+            node['init_cfg'] = None
+    for value in node.values() if isinstance(node, dict) else ():
+        without_pretrained(value)
+
+
+def generated_batch(windows: int, frames: int, size: int, num_classes: int) -> dict:
+    """Windows of noise with three actions each, as a data loader delivers them."""
+    samples = []
+    for index in range(windows):
+        grid = TimeGrid(fps=10)
+        meta = dict(video_id=str(index), window=(0, frames), num_steps=frames)
+        sample = TADDataSample(metainfo=dict(meta, time_grid=grid, duration=frames / 10))
+        begin = torch.tensor([0.1, 0.4, 0.7]) * frames / 10
+        sample.gt_instances = InstanceData(
+            segments=torch.stack([begin, begin + 0.2 * frames / 10], dim=1),
+            labels=torch.arange(3) % num_classes,
+        )
+        samples.append(sample)
+    clips = [
+        torch.randint(0, 256, (frames, 3, size, size), dtype=torch.uint8) for _ in range(windows)
+    ]
+    return dict(inputs=dict(frames=clips), data_samples=samples)
+
+
+def measure(path: str, windows: int, device: str, size: int | None = None) -> dict:
+    """Two training steps of a config in this process.
+
+    Args:
+        path: The config.
+        windows: Windows in the batch.
+        device: ``'cpu'`` or ``'cuda'``.
+        size: Side of a frame in pixels; None takes the config's.
+
+    Returns:
+        ``seconds`` of the second step, ``gib`` at the peak, ``parameters`` in millions, and the
+        shape of the input.
+    """
+    config = Config.fromfile(path)
+    init_default_scope('mmaction')
+    without_pretrained(config.model)
+    model = MODELS.build(config.model).to(device).train()
+    wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    size = size or frame_size(config)
+    for _ in range(2):
+        data = generated_batch(windows, config.window, size, config.num_classes)
+        start = time.perf_counter()
+        model.train_step(data, wrapper)
+        if device == 'cuda':
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if device == 'cuda':
+        peak = torch.cuda.max_memory_allocated() / 2**30
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    shape = [windows, config.window, size, size]
+    return dict(
+        seconds=round(seconds, 2), gib=round(peak, 2), parameters=round(parameters, 1), shape=shape
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print a table, and write it where asked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('configs', nargs='+')
+    parser.add_argument('--windows', type=int, default=1, help='windows in the batch')
+    parser.add_argument('--size', type=int, help="side of a frame (default: the config's)")
+    default = 'cuda' if torch.cuda.is_available() else 'cpu'
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default=default)
+    parser.add_argument('--json', help='write the rows to this file')
+    parser.add_argument('--child', action='store_true', help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.child:
+        print(json.dumps(measure(args.configs[0], args.windows, args.device, args.size)))
+        return
+    rows = {}
+    print('| config | windows x frames x pixels | parameters, M | peak GiB | seconds |')
+    print('| --- | --- | ---: | ---: | ---: |')
+    for path in args.configs:
+        command = [sys.executable, __file__, path, '--child', f'--device={args.device}']
+        command += [f'--windows={args.windows}'] + ([f'--size={args.size}'] if args.size else [])
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        row = rows[path] = json.loads(output.splitlines()[-1])
+        shape = ' x '.join(map(str, row['shape'][:3]))
+        cells = (Path(path).stem, shape, row['parameters'], row['gib'], row['seconds'])
+        print(f'| {" | ".join(map(str, cells))} |', flush=True)
+    if args.json:
+        write_json(args.json, dict(device=args.device, torch=torch.__version__, rows=rows))
+
+
+if __name__ == '__main__':
+    main()
