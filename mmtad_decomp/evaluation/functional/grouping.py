@@ -157,13 +157,13 @@ def near_pairs(
     if not len(a) or not len(b):
         return
     order, begin, counts = _reachable(a, a_groups, b, b_groups, 0.99999 * min_tiou)
-    b = b[order]
+    b = b.take(order, axis=0)  # several times faster than indexing
     for rows in chunks(counts):
         n = counts[rows]
         shift = begin[rows] - (np.cumsum(n) - n)
         place = np.arange(n.sum()) + np.repeat(shift, n)
         of_a = np.repeat(np.arange(rows.start, rows.stop), n)
-        tiou = tiou_of_rows(b[place], a[of_a])
+        tiou = tiou_of_rows(b.take(place, axis=0), a.take(of_a, axis=0))
         keep = np.flatnonzero(tiou >= min_tiou)
         yield of_a[keep], order[place[keep]], tiou[keep].astype(np.float64, copy=False)
 

@@ -49,7 +49,7 @@ def find_overlaps(
     parts += near_pairs(
         ground_truth.segments,
         groups.of_instance,
-        predictions.segments[comparable],
+        predictions.segments.take(comparable, axis=0),
         groups.of_prediction[comparable],
         min_tiou,
     )

@@ -98,7 +98,8 @@ def _count_hits(found: np.ndarray, kept: np.ndarray, shares: np.ndarray) -> np.n
     numbers, begin = np.unique(kept[order], return_index=True)
     for number, same in zip(numbers, np.split(order, begin[1:])):
         allowed = np.minimum((number * shares).astype(np.int64), number)
-        point = np.searchsorted(allowed, np.minimum(found[:, same], number), side='right')
+        point_of_rank = np.searchsorted(allowed, np.arange(number + 1), side='right')
+        point = point_of_rank[np.minimum(found[:, same], number)]
         first += np.bincount((rows + point).reshape(-1), minlength=len(first))
     return np.cumsum(first.reshape(len(found), -1), axis=1)[:, :POINTS]
 
