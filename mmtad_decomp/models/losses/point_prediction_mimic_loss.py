@@ -65,7 +65,8 @@ class PointPredictionMimicLoss(BaseModule):
                 raise TypeError(
                     f'prediction mimic: the {name} gives {type(outputs).__name__}, not the '
                     'PointOutputs of a head with points (ActionFormerHead); for heads with '
-                    'queries (TadTRHead) take QueryPredictionMimicLoss'
+                    'queries (TadTRHead) take QueryPredictionMimicLoss, for score maps (GTADHead) '
+                    'GTADPredictionMimicLoss'
                 )
         own, other = _flatten(student), [part.detach() for part in _flatten(teacher)]
         if own[0].shape != other[0].shape:
