@@ -30,10 +30,10 @@ import mmtad_decomp  # noqa: F401
 from mmtad_decomp.models.layers import SGAlignConv, mean_of_neighbors
 from mmtad_decomp.models.layers.sg_align import (
     AlignMatrix,
-    _csr,
-    _edge_rows,
-    _SparseProduct,
+    SparseProduct,
     align_matrix,
+    csr_matrix,
+    edge_rows,
     valid_pairs,
 )
 from mmtad_decomp.utils import write_json
@@ -46,8 +46,8 @@ def materialise(layer: SGAlignConv, feats: Tensor, masks: Tensor) -> Tensor:
     maps = layer.bias[:, None, None]
     for part, weight in zip(parts, layer.weight.split(layer.num_samples, dim=2)):
         matrix = sampling_matrix(*shape, weight.shape[2], layer.extension)
-        rows = _edge_rows(part.transpose(1, 2)[:, :, None], masks.sum(dim=1))
-        held = _SparseProduct.apply(rows, matrix).unflatten(1, (-1, weight.shape[2])).flatten(2)
+        rows = edge_rows(part.transpose(1, 2)[:, :, None], masks.sum(dim=1))
+        held = SparseProduct.apply(rows, matrix).unflatten(1, (-1, weight.shape[2])).flatten(2)
         flat = weight.transpose(1, 2).flatten(1)
         maps = maps + linear(held, flat).transpose(1, 2).unflatten(2, shape)
     return maps
@@ -66,7 +66,8 @@ def sampling_matrix(
     row, column = pair * num_samples + column % num_samples, column // num_samples
     shape = (len(summed) * num_samples, 2 * (steps + 1))
     return AlignMatrix(
-        _csr(row, column, summed.values(), shape), _csr(column, row, summed.values(), shape[::-1])
+        csr_matrix(row, column, summed.values(), shape),
+        csr_matrix(column, row, summed.values(), shape[::-1]),
     )
 
 

@@ -8,7 +8,7 @@ Aligning is linear, and so is the convolution that G-TAD puts behind it. With sa
 
 So the features are projected first, at T steps instead of at D T pairs, and the C R channels of
 a pair are never held. A is sparse, and it does not depend on the sample: near the last valid step
-it is the features that are changed (:func:`_edge_rows`). It is built once per number of steps.
+it is the features that are changed (:func:`edge_rows`). It is built once per number of steps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class AlignMatrix(NamedTuple):
     """The alignment of all pairs as sparse matrices (CSR).
 
     Attributes:
-        forward: ``(D T, 2 (T + 1) R)``, from :func:`_edge_rows` to pairs, duration by duration.
+        forward: ``(D T, 2 (T + 1) R)``, from :func:`edge_rows` to pairs, duration by duration.
         backward: Its transpose.
     """
 
@@ -115,11 +115,11 @@ def align_matrix(
     value = torch.cat(values).to(device=device, dtype=dtype)
     shape = (max_duration * steps, 2 * (steps + 1) * num_samples)
     return AlignMatrix(
-        _csr(row, column, value, shape), _csr(column, row, value, (shape[1], shape[0]))
+        csr_matrix(row, column, value, shape), csr_matrix(column, row, value, (shape[1], shape[0]))
     )
 
 
-def _csr(row: Tensor, column: Tensor, value: Tensor, shape: tuple[int, int]) -> Tensor:
+def csr_matrix(row: Tensor, column: Tensor, value: Tensor, shape: tuple[int, int]) -> Tensor:
     """A CSR matrix, on the values' device, of entries in any order without duplicates."""
     order = (row * shape[1] + column).argsort()
     pointers = torch.zeros(shape[0] + 1, dtype=torch.long)
@@ -135,21 +135,23 @@ def _csr(row: Tensor, column: Tensor, value: Tensor, shape: tuple[int, int]) -> 
         )
 
 
-class _SparseProduct(torch.autograd.Function):
+class SparseProduct(torch.autograd.Function):
     """``(N, columns, O)`` times a constant sparse matrix to ``(N, rows, O)``."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, feats: Tensor, matrix: AlignMatrix) -> Tensor:
+        """Multiply each sample."""
         ctx.matrix = matrix
         return torch.stack([matrix.forward @ sample for sample in feats])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        """Multiply each sample's gradient by the transpose."""
         return torch.stack([ctx.matrix.backward @ sample for sample in grad.contiguous()]), None
 
 
-def _edge_rows(feats: Tensor, lengths: Tensor) -> Tensor:
+def edge_rows(feats: Tensor, lengths: Tensor) -> Tensor:
     """What the two ends of an interpolation read when they start from steps -1 to T - 1.
 
     A position in [j, j + 1) is interpolated from both; up to one step outside of the valid steps
@@ -194,8 +196,8 @@ def align_projected(
         steps, max_duration, num_samples, float(extension), feats.device, feats.dtype
     )
     lengths = masks.sum(dim=1)
-    rows = _edge_rows(feats, lengths)
-    pairs = _SparseProduct.apply(rows, matrix).unflatten(1, (max_duration, steps))
+    rows = edge_rows(feats, lengths)
+    pairs = SparseProduct.apply(rows, matrix).unflatten(1, (max_duration, steps))
     right = (torch.arange(num_samples, device=feats.device) + 0.5).to(feats.dtype) / num_samples
     second = feats[torch.arange(len(feats), device=feats.device), (lengths > 1).long()]
     placeholder = torch.einsum('nro,r->no', feats[:, 0], 1 - right)
