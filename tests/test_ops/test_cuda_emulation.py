@@ -150,7 +150,8 @@ ATTENTION_SPECS = [
     ((1, 1, 131, 32), torch.bfloat16, 401, 'holes', 'plain'),
     ((1, 1, 47, 128), torch.float32, 63, 'none', 'plain'),
     ((1, 1, 37, 128), torch.float64, 63, 'tail', 'plain'),
-    ((1, 1, 83, 128), torch.float16, 301, 'tail', 'plain'),
+    ((1, 1, 83, 128), torch.float32, 301, 'tail', 'plain'),
+    ((1, 1, 83, 128), torch.float32, 61, 'holes', 'plain'),
     *(((2, 2, steps, 8), torch.float32, 7, 'none', 'plain') for steps in (1, 2, 31)),
     *(
         ((2, 2, 13, dims), dtype, 5, 'holes', layout)

@@ -1,8 +1,8 @@
 // Runs CUDA kernels on the CPU, one block at a time, for tests of indexing and synchronisation.
 //
 // Each CUDA thread is a coroutine. It runs until it waits, at __syncthreads or at a warp's shuffle;
-// which of the runnable threads goes on is drawn at random. A result that depends on the order is a
-// race. Waiting for a thread that never comes, and lanes of a warp in different shuffles, are errors.
+// then another one goes on: in turn, at random, or of the warp that is to run as far ahead of the
+// others as barriers allow. A result that depends on the order is a race. Waiting for a thread that never comes, and lanes of a warp in different shuffles, are errors.
 // Not emulated: timing, memory models, a warp's lanes in step (real hardware may interleave more).
 #pragma once
 
@@ -43,13 +43,14 @@ struct Index {
 
 class Block {
  public:
-  // Runs `body` as `threads` threads; `seed` 0: in order, 1: the last first, else at random.
+  // Runs `body` as `threads` threads. `seed` 0: in turn; odd: one warp ahead; even: at random.
   void run(unsigned threads, unsigned seed, std::function<void()> body) {
     body_ = std::move(body);
     seed_ = seed;
     random_.seed(seed);
     if (threads_.size() < threads) threads_.resize(threads);
     warps_.assign((threads + 31) / 32, Warp());
+    for (Warp& warp : warps_) warp.priority = random_();
     alive_ = threads;
     at_barrier_ = 0;
     runnable_.clear();
@@ -117,7 +118,7 @@ class Block {
   };
 
   struct Warp {
-    unsigned lanes = 0;
+    unsigned lanes = 0, priority = 0;
     int kind = 0, turn = 0;
     unsigned char values[2][32][8];
     std::vector<unsigned> waiting;
@@ -144,12 +145,19 @@ class Block {
     current_ = self;
   }
 
+  size_t choose() {
+    if (seed_ == 0) return 0;
+    if (seed_ % 2 == 0) return random_() % runnable_.size();
+    const auto priority = [&](unsigned thread) { return warps_[thread / 32].priority; };
+    return std::max_element(runnable_.begin(), runnable_.end(), [&](unsigned a, unsigned b) {
+             return priority(a) < priority(b);
+           }) - runnable_.begin();
+  }
+
   void resume(ucontext_t* from) {
     ucontext_t* to = &home_;
     if (!runnable_.empty()) {
-      size_t pick = 0;
-      if (seed_ == 1) pick = runnable_.size() - 1;
-      if (seed_ > 1) pick = random_() % runnable_.size();
+      const size_t pick = choose();
       current_ = runnable_[pick];
       if (seed_ == 0) {
         runnable_.erase(runnable_.begin());

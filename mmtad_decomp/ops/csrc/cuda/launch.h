@@ -1,9 +1,9 @@
 // What the launchers share: streams, shared memory above 48 KB, limits of grids.
 #pragma once
 
-#include <ATen/cuda/CUDAContext.h>
 #include <c10/cuda/CUDAException.h>
 #include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <torch/library.h>
@@ -21,9 +21,16 @@ void launch(
   TORCH_CHECK(blocks <= INT32_MAX, op, ": the tensors are too large: ", blocks, " blocks of threads");
   if (shared_bytes > 48 * 1024)
     C10_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes)));
-  kernel<<<unsigned(blocks), unsigned(threads), size_t(shared_bytes), at::cuda::getCurrentCUDAStream()>>>(
+  kernel<<<unsigned(blocks), unsigned(threads), size_t(shared_bytes), c10::cuda::getCurrentCUDAStream().stream()>>>(
       std::forward<Args>(args)...);
   C10_CUDA_KERNEL_LAUNCH_CHECK();
+}
+
+// A property of the current device.
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int value = 0;
+  C10_CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, c10::cuda::current_device()));
+  return value;
 }
 
 // Calls call(scalar()) with the type that kernels use for the tensor's dtype.

@@ -10,8 +10,6 @@
 // the lanes' parts are then added up such that lane g is left with the result of offset g.
 #pragma once
 
-#include <initializer_list>
-
 #include "device.cuh"
 
 namespace mmtad {
@@ -94,11 +92,10 @@ int64_t plan_attention(AttentionArgs<typename Layout::scalar>& args, bool cache)
     args.chunk += Layout::kLanes;
   args.tiles = int(ceil_div(args.steps, Layout::kTile));
   args.cached = cache && Layout::cache_bytes(args.radius) <= kAttentionCache;
-  args.wide = true;
-  for (const auto& x : {args.query, args.key, args.value, args.grad})
-    args.wide = args.wide && has_aligned_rows(x, args.dims);
-  for (const auto& x : {args.out, args.grad_query, args.grad_key, args.grad_value})
-    args.wide = args.wide && has_aligned_rows(x, args.dims);
+  args.wide = has_aligned_rows(args.query, args.dims) && has_aligned_rows(args.key, args.dims) &&
+              has_aligned_rows(args.value, args.dims) && has_aligned_rows(args.grad, args.dims) &&
+              has_aligned_rows(args.out, args.dims) && has_aligned_rows(args.grad_query, args.dims) &&
+              has_aligned_rows(args.grad_key, args.dims) && has_aligned_rows(args.grad_value, args.dims);
   return Layout::staged_bytes(args.chunk) + Layout::row_bytes(args.chunk) +
          (args.cached ? Layout::cache_bytes(args.radius) : 0);
 }

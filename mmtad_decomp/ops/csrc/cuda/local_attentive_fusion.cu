@@ -56,7 +56,6 @@ struct Call {
       void (*fast)(cuda::FusionArgs<scalar>), void (*general)(cuda::FusionArgs<scalar>), bool backward,
       SetOutputs set_outputs) {
     using acc = cuda::acc_of<scalar>;
-    const auto* device = at::cuda::getCurrentDeviceProperties();
     cuda::FusionArgs<scalar> args{};
     args.rows = value.size(0) * value.size(1);
     args.channels = int(value.size(1));
@@ -69,7 +68,8 @@ struct Call {
     args.key = rows_of<scalar>(key);
     if (grad.defined()) args.grad = rows_of<scalar>(grad);
     const auto plan = cuda::plan_fusion(
-        args, global ? 0 : backward ? 2 : 1, device->multiProcessorCount, device->sharedMemPerBlockOptin);
+        args, global ? 0 : backward ? 2 : 1, cuda::device_attribute(cudaDevAttrMultiProcessorCount),
+        cuda::device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
     if (mask && !global) {
       counts = window_counts(*mask, radius);
       args.counts = counts.const_data_ptr<int>();

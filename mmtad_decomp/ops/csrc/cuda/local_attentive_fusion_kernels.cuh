@@ -6,8 +6,6 @@
 // depend on the window. Rows that do not fit shared memory are read where they lie.
 #pragma once
 
-#include <initializer_list>
-
 #include "device.cuh"
 
 namespace mmtad {
@@ -76,8 +74,9 @@ template <typename scalar>
 FusionPlan plan_fusion(FusionArgs<scalar>& args, int row_buffers, int multiprocessors, int64_t limit) {
   using acc = acc_of<scalar>;
   constexpr int kSize = Vector<scalar>::kSize;
-  args.wide = args.steps % kSize == 0 && reinterpret_cast<uintptr_t>(args.mask) % 16 == 0;
-  for (const auto& x : {args.value, args.query, args.key, args.grad}) args.wide = args.wide && has_aligned_rows(x);
+  args.wide = args.steps % kSize == 0 && reinterpret_cast<uintptr_t>(args.mask) % 16 == 0 &&
+              has_aligned_rows(args.value) && has_aligned_rows(args.query) && has_aligned_rows(args.key) &&
+              has_aligned_rows(args.grad);
   const int64_t row_bytes = row_buffers * padded_steps<scalar>(args.steps) * int64_t(sizeof(acc));
   args.team = choose_team<scalar>(args.rows, args.steps, row_bytes, multiprocessors);
   args.shared_rows = row_buffers > 0;
