@@ -169,7 +169,7 @@ def _tensor(values: Array, dtype: type, *, columns: bool = False) -> Tensor:
         if values.device.type != 'cpu':
             raise TypeError(f'expected tensors on the CPU, got one on {values.device}: use .cpu()')
         if dtype is float and values.dtype in (torch.float32, torch.float64):
-            return values.detach()
+            return values.detach() if values.requires_grad else values
         return values.detach().to(torch.float64 if dtype is float else torch.int64)
     values = np.asarray(values)
     if columns and values.shape == (0,):  # An empty list has lost its second dimension.
