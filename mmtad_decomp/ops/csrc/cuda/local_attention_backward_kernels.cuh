@@ -51,7 +51,7 @@ struct QueryRows {
 };
 
 template <typename scalar, int dims>
-__global__ void __launch_bounds__(kAttentionThreads)
+__global__ void __launch_bounds__(kAttentionThreads, 2)
     local_attention_grad_query_kernel(const AttentionArgs<scalar> args) {
   using Layout = AttentionLayout<scalar, dims>;
   using acc = typename Layout::acc;
@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(kAttentionThreads)
 }
 
 template <typename scalar, int dims>
-__global__ void __launch_bounds__(kAttentionThreads)
+__global__ void __launch_bounds__(kAttentionThreads, 2)
     local_attention_grad_key_value_kernel(const AttentionArgs<scalar> args) {
   using Layout = AttentionLayout<scalar, dims>;
   using acc = typename Layout::acc;

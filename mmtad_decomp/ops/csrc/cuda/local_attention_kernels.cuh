@@ -16,7 +16,7 @@ namespace mmtad {
 namespace cuda {
 
 constexpr int kMaxDims = 256;
-constexpr int kAttentionThreads = 128;
+constexpr int kAttentionThreads = 128;  // The blocks per multiprocessor in __launch_bounds__ leave nothing to spill.
 // Shared memory that a block may take: three blocks fit an H100's multiprocessor, two an A100's.
 constexpr int64_t kAttentionShared = 72 * 1024;
 // Up to so many bytes of shared memory keep probabilities between the passes of the backward.
@@ -361,7 +361,8 @@ struct OnlineSoftmax {
 };
 
 template <typename scalar, int dims>
-__global__ void __launch_bounds__(kAttentionThreads) local_attention_kernel(const AttentionArgs<scalar> args) {
+__global__ void __launch_bounds__(kAttentionThreads, dims >= 128 && sizeof(scalar) < 8 ? 3 : 2)
+    local_attention_kernel(const AttentionArgs<scalar> args) {
   using Layout = AttentionLayout<scalar, dims>;
   using acc = typename Layout::acc;
   extern __shared__ __align__(16) unsigned char shared_memory[];
