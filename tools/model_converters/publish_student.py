@@ -57,7 +57,7 @@ def published_model(model: dict) -> dict:
     model = copy.deepcopy(dict(model))
     if model['type'] == 'CrossModalDistiller':
         model = dict(model['student'])
-    if model['type'] == 'DecomposedDetector':
+    if model['type'] in ('DecomposedDetector', 'DecomposedLocalizer'):
         model['shared_head'] = False
     return _without_pretrained(model)
 

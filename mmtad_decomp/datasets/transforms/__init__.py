@@ -1,5 +1,6 @@
 """Pipeline steps: loading, geometric and photometric augmentation, packing."""
 
+from .flow import LoadOpticalFlow
 from .formatting import PackTADInputs
 from .geometric import (
     CenterSpatialCrop,
@@ -9,13 +10,17 @@ from .geometric import (
     ResizeShortSide,
 )
 from .loading import LoadFeatures, LoadFrameFolder, LoadVideoFrames, RandomFeatureCrop
+from .localization import LoadMotionFeature, MatchProposals
 from .photometric import PhotometricDistortion
 
 __all__ = [
     'CenterSpatialCrop',
     'LoadFeatures',
     'LoadFrameFolder',
+    'LoadMotionFeature',
+    'LoadOpticalFlow',
     'LoadVideoFrames',
+    'MatchProposals',
     'PackTADInputs',
     'PhotometricDistortion',
     'RandomFeatureCrop',

@@ -1,6 +1,14 @@
 """Batches from the data loader to the model's device and input range."""
 
-from .inputs import FeatureInput, RGBInput, TemporalGradientInput
+from .flow_input import OpticalFlowInput
+from .inputs import FeatureDifferenceInput, FeatureInput, RGBInput, TemporalGradientInput
 from .tad_data_preprocessor import TADDataPreprocessor
 
-__all__ = ['FeatureInput', 'RGBInput', 'TADDataPreprocessor', 'TemporalGradientInput']
+__all__ = [
+    'FeatureDifferenceInput',
+    'FeatureInput',
+    'OpticalFlowInput',
+    'RGBInput',
+    'TADDataPreprocessor',
+    'TemporalGradientInput',
+]

@@ -67,12 +67,78 @@ class TemporalGradientInput(nn.Module):
         return torch.cat([gradient[:, :1], gradient], dim=1)
 
 
-@MODELS.register_module()
-class FeatureInput(nn.Module):
-    """Features extracted beforehand, as they are."""
+class _FeatureSequence(nn.Module):
+    """Features extracted beforehand: which of those that the pipeline loaded, and which channels.
 
-    key = 'features'
+    Args:
+        key: ``'features'``, or ``'motion_features'`` where the pipeline has loaded such too.
+        channels: First channel and the one after the last that are read; None reads all.
+    """
+
+    time_dim = 1
+
+    def __init__(self, key: str = 'features', channels: tuple[int, int] | None = None) -> None:
+        super().__init__()
+        self.key = key
+        self.slice = None if channels is None else tuple(channels)
+
+    def select(self, features: Tensor) -> Tensor:
+        """``(N, C, T)`` to ``(N, C', T)``.
+
+        Raises:
+            ValueError: If the features have fewer channels.
+        """
+        if self.slice is None:
+            return features
+        start, stop = self.slice
+        if not 0 <= start < stop <= features.shape[1]:
+            raise ValueError(
+                f'{type(self).__name__}: the features have {features.shape[1]} channels, '
+                f'`modality.channels` asks for {start} to {stop}'
+            )
+        return features[:, start:stop]
+
+
+@MODELS.register_module()
+class FeatureInput(_FeatureSequence):
+    """Features extracted beforehand, as they are.
+
+    Args:
+        key: ``'features'``, or ``'motion_features'`` where the pipeline has loaded such too.
+        channels: First channel and the one after the last that are read, such as ``(0, 200)`` for
+            the RGB half of two-stream features; None reads all.
+    """
 
     def forward(self, features: Tensor) -> Tensor:
-        """``(N, C, T)`` float32, unchanged."""
-        return features
+        """``(N, C, T)`` float32 to the selected ``(N, C', T)``."""
+        return self.select(features)
+
+
+@MODELS.register_module()
+class FeatureDifferenceInput(_FeatureSequence):
+    """Difference of each feature step to the one before it; the first repeats the second.
+
+    A stand-in for motion features where there are only features of RGB.
+
+    Args:
+        key: See :class:`FeatureInput`.
+        channels: See :class:`FeatureInput`.
+        std: Scale of the differences.
+    """
+
+    def __init__(
+        self,
+        key: str = 'features',
+        channels: tuple[int, int] | None = None,
+        std: float = 1.0,
+    ) -> None:
+        super().__init__(key, channels)
+        self.std = std
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(N, C, T)`` float32 to ``(N, C', T)``."""
+        features = self.select(features)
+        if features.shape[2] == 1:
+            return torch.zeros_like(features)
+        difference = (features[:, :, 1:] - features[:, :, :-1]) / self.std
+        return torch.cat([difference[:, :, :1], difference], dim=2)

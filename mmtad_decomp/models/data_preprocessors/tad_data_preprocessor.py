@@ -46,12 +46,12 @@ class TADDataPreprocessor(BaseDataPreprocessor):
     """Move a batch to the device, pad it in time, and make the detector's input from it.
 
     Frames stay uint8 until here. Clips shorter than the longest are padded (frames by repeating
-    the last one, so that a temporal shift sees no cut; features by zeros) and the padding is
-    masked.
+    the last one, so that a temporal shift sees no cut; flow, in which nothing moves then, and
+    features by zeros) and the padding is masked.
 
     Args:
-        modality: Config of the input module: :class:`RGBInput`, :class:`TemporalGradientInput` or
-            :class:`FeatureInput`.
+        modality: Config of the input module: :class:`RGBInput`, :class:`TemporalGradientInput`,
+            :class:`OpticalFlowInput`, :class:`FeatureInput` or :class:`FeatureDifferenceInput`.
         pad_to: Pad every batch to at least this many steps, so that its shape does not change
             from batch to batch. Default: the longest clip of the batch.
     """
@@ -67,7 +67,8 @@ class TADDataPreprocessor(BaseDataPreprocessor):
         """Make a batch.
 
         Args:
-            data: ``inputs`` maps modalities to lists of clips; ``data_samples`` is a list.
+            data: ``inputs`` maps modalities to lists of clips; a bare list, such as MMAction2's
+                ``PackLocalizationInputs`` makes, holds features. ``data_samples`` is a list.
             training: Unused; part of MMEngine's interface.
 
         Returns:
@@ -79,17 +80,20 @@ class TADDataPreprocessor(BaseDataPreprocessor):
                 their length.
         """
         data = self.cast_data(data)
-        key = self.modality.key
-        if key not in data['inputs']:
+        key, inputs = self.modality.key, data['inputs']
+        if not isinstance(inputs, dict):
+            inputs = dict(features=inputs)
+        if key not in inputs:
             raise ValueError(
                 f'{type(self.modality).__name__} needs "{key}", the pipeline loads '
-                f'{sorted(data["inputs"])}; change the pipeline or `data_preprocessor.modality`'
+                f'{sorted(inputs)}; change the pipeline or `data_preprocessor.modality`'
             )
-        clips = data['inputs'][key]
-        time_dim = 1 if key == 'features' else 0
+        clips = inputs[key]
+        time_dim = getattr(self.modality, 'time_dim', 0)
         lengths = [clip.shape[time_dim] for clip in clips]
         length = max(*lengths, self.pad_to or 0, 1)
-        batch = pad_and_stack(clips, length, time_dim, repeat_last=key != 'features')
+        repeat_last = getattr(self.modality, 'repeat_last', time_dim == 0)
+        batch = pad_and_stack(clips, length, time_dim, repeat_last=repeat_last)
         steps = torch.arange(length, device=batch.device)
         masks = steps[None] < torch.tensor(lengths, device=batch.device)[:, None]
         inputs = self.modality(batch)

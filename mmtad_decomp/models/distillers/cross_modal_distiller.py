@@ -11,7 +11,6 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
-from ..detectors import DecomposedDetector
 from .recorder import OutputRecorder
 from .teacher import FrozenTeacher
 
@@ -45,8 +44,8 @@ class CrossModalDistiller(BaseModel):
 
     Nothing of the student is changed: recorders read the outputs of modules named in the config,
     on both sides, and each mimic compares one pair. With a plain detector as the student this is
-    conventional distillation, with :class:`DecomposedDetector` the decomposed one. Testing runs
-    the student alone.
+    conventional distillation, with a ``DecomposedDetector`` or ``DecomposedLocalizer`` the
+    decomposed one. Testing runs the student alone.
 
     The teacher is loaded when training starts; it is neither in the checkpoint nor among the
     parameters.
@@ -65,9 +64,9 @@ class CrossModalDistiller(BaseModel):
         teacher_checkpoint: The teacher's checkpoint file, or the work directory of its training.
 
     Attributes:
-        loss_factors: Factor of each mimic's loss and, where the student is a
-            :class:`DecomposedDetector`, under ``'app'`` of its losses on the appearance branch. A
-            hook may change them while training runs.
+        loss_factors: Factor of each mimic's loss and, where the student has an appearance branch
+            (an ``appearance_weight``), under ``'app'`` of its losses there. A hook may change them
+            while training runs.
 
     Raises:
         ValueError: If ``distill`` is incomplete, has unknown keys or names a missing module, or
@@ -106,7 +105,7 @@ class CrossModalDistiller(BaseModel):
                 for part, recorder in mimic.items()
                 if part != 'loss'
             }
-        scheduled = ['app'] if isinstance(self.student, DecomposedDetector) else []
+        scheduled = ['app'] if hasattr(self.student, 'appearance_weight') else []
         if set(scheduled) & set(self.mimics):
             raise ValueError("distill.mimics: 'app' names the appearance losses; rename the mimic")
         self.loss_factors = dict.fromkeys([*scheduled, *self.mimics], 1.0)

@@ -3,6 +3,7 @@
 from .balanced_bce_loss import BalancedBCELoss, balanced_bce_loss
 from .feature_mimic_loss import FeatureMimicLoss
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
+from .proposal_mimic_loss import ProposalMimicLoss
 from .query_prediction_mimic_loss import QueryPredictionMimicLoss
 from .score_map_mimic_loss import GTADPredictionMimicLoss, ScoreMapMimicLoss
 from .score_map_regression_loss import ScoreMapRegressionLoss
@@ -14,6 +15,7 @@ __all__ = [
     'FeatureMimicLoss',
     'GTADPredictionMimicLoss',
     'PointPredictionMimicLoss',
+    'ProposalMimicLoss',
     'QueryPredictionMimicLoss',
     'ScoreMapMimicLoss',
     'ScoreMapRegressionLoss',

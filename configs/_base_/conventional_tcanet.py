@@ -1,0 +1,23 @@
+# Conventional distillation for MMAction2's TCANet: its only branch refines proposals as the teacher does.
+_base_ = './conventional_tg.py'
+
+distill = dict(
+    teacher=dict(modality=dict(_delete_=True, type='FeatureInput', key='motion_features')),
+    mimics=dict(
+        prediction=dict(
+            loss=dict(_delete_=True, type='ProposalMimicLoss'),
+            student=dict(source='head.tbr1'),
+            teacher=dict(source='head.tbr1'),
+        ),
+        stage2=dict(
+            loss=dict(type='ProposalMimicLoss'),
+            student=dict(source='head.tbr2'),
+            teacher=dict(source='head.tbr2'),
+        ),
+        stage3=dict(
+            loss=dict(type='ProposalMimicLoss'),
+            student=dict(source='head.tbr3'),
+            teacher=dict(source='head.tbr3'),
+        ),
+    ),
+)

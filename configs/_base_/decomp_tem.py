@@ -1,0 +1,10 @@
+# The method for MMAction2's TEM: the motion branch mimics the teacher's scores of actionness, starts and ends.
+# The teacher reads the flow half of two-stream features.
+_base_ = './decomp_tg.py'
+
+distill = dict(
+    teacher=dict(modality=dict(_delete_=True, type='FeatureInput', channels=(200, 400))),
+    mimics=dict(
+        prediction=dict(loss=dict(_delete_=True, type='ScoreMapMimicLoss', from_logits=False))
+    ),
+)

@@ -1,0 +1,22 @@
+_base_ = ['./tcanet_hacs_baseline.py', '../_base_/conventional_tcanet.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=_base_.model,
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/mixin/tcanet_hacs_teacher',
+)
+
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            *_base_.train_pipeline,
+            dict(type='LoadMotionFeature', folder=_base_.motion_root),
+        ]
+    )
+)
+
+work_dir = 'work_dirs/mixin/tcanet_hacs_conventional'
+val_evaluator = dict(dump_config=dict(out=f'{work_dir}/results.json'))
+test_evaluator = val_evaluator

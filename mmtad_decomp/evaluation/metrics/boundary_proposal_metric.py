@@ -1,0 +1,100 @@
+"""AR@AN of what a temporal evaluation module (BSN's TEM) finds, without BSN's further stages."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import mmengine
+import numpy as np
+from mmaction.evaluation.metrics import ANetMetric
+from mmaction.models.localizers.utils import post_processing
+from mmaction.registry import METRICS
+
+
+def boundary_proposals(scores: np.ndarray, peak_ratio: float = 0.5) -> np.ndarray:
+    """Pair likely starts with later likely ends, as BSN does.
+
+    A step is likely if its score is a local maximum or above ``peak_ratio`` times the video's
+    highest one. (The first step may start and the last one end an action too.)
+
+    Args:
+        scores: ``(T, 5)`` actionness, start and end scores, and start and end of each step as
+            fractions of the video.
+        peak_ratio: See above.
+
+    Returns:
+        ``(M, 3)`` start, end (middles of steps) and start score times end score.
+    """
+    starts, ends = (_likely(scores[:, column], peak_ratio) for column in (1, 2))
+    starts[0] = ends[-1] = True
+    first, last = np.nonzero(
+        starts[:, None] & np.triu(np.ones((len(scores),) * 2, bool), 1) & ends
+    )
+    middles = scores[:, 3:5].mean(axis=1)
+    return np.stack([middles[first], middles[last], scores[first, 1] * scores[last, 2]], axis=1)
+
+
+def _likely(values: np.ndarray, peak_ratio: float) -> np.ndarray:
+    padded = np.pad(values, 1, constant_values=np.inf)
+    peaks = (values > padded[:-2]) & (values > padded[2:])
+    return peaks | (values > peak_ratio * values.max())
+
+
+@METRICS.register_module()
+class BoundaryProposalMetric(ANetMetric):
+    """AR@AN (MMAction2's) of proposals paired from TEM's scores, after soft-NMS.
+
+    Args:
+        ann_file: The annotation file of the data set that is tested.
+        peak_ratio: See :func:`boundary_proposals`.
+        soft_nms: ``alpha``, ``low_threshold`` and ``high_threshold`` of MMAction2's soft-NMS,
+            BSN's by default.
+        top_k: Proposals kept per video.
+        feature_extraction_interval: Frames per step when the features were extracted.
+        **kwargs: ``collect_device`` and ``prefix``.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        peak_ratio: float = 0.5,
+        soft_nms: Sequence[float] = (0.75, 0.65, 0.9),
+        top_k: int = 100,
+        feature_extraction_interval: int = 16,
+        **kwargs,
+    ) -> None:
+        super().__init__(metric_type='AR@AN', metric_options={}, **kwargs)
+        self.videos = mmengine.load(ann_file)
+        self.peak_ratio = peak_ratio
+        self.post_processing = (*soft_nms, top_k, feature_extraction_interval)
+
+    def process(self, data_batch: Any, predictions: Sequence[tuple[str, np.ndarray]]) -> None:
+        """Turn scores of videos into proposals.
+
+        Raises:
+            KeyError: If a video is not in the annotation file.
+        """
+        for name, scores in predictions:
+            if name not in self.videos:
+                raise KeyError(
+                    f'BoundaryProposalMetric: video {name!r} is not in `ann_file`; name the '
+                    'annotation file of the data set that is tested'
+                )
+            proposals = boundary_proposals(np.asarray(scores), self.peak_ratio)
+            found = post_processing(proposals, self.videos[name], *self.post_processing)
+            self.results.append(dict(video_name=name, proposal_list=found))
+
+    def compute_metrics(self, results: list) -> OrderedDict:
+        """``auc``, ``AR@1``, ``AR@5``, ``AR@10`` and ``AR@100``."""
+        self.ground_truth = {
+            result['video_name'][2:]: np.array(
+                [
+                    [*item['segment'], 0]
+                    for item in self.videos[result['video_name']]['annotations']
+                ]
+            )
+            for result in results
+        }
+        return self.compute_ARAN(results)

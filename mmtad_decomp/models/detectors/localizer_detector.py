@@ -1,0 +1,185 @@
+"""MMAction2's localizers (BMN, TEM, TCANet and the like) as detectors that can be distilled."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from mmaction.registry import MODELS
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+_FEATURES = dict(type='TADDataPreprocessor', modality=dict(type='FeatureInput'))
+
+
+@MODELS.register_module()
+class LocalizerDetector(BaseModel):
+    """A localizer of MMAction2 behind a data preprocessor and a neck.
+
+    The localizer is used as it is, by its call
+    ``localizer([(C, T), ...], data_samples, mode='loss' | 'predict' | 'tensor')``; targets,
+    losses, post-processing and the form of its results stay its own.
+
+    Args:
+        head: Config of the localizer.
+        neck: Config of a projection ``(N, C, T)`` to as many channels as the localizer reads;
+            None passes the features on.
+        data_preprocessor: Config of the data preprocessor, ready features by default.
+        raw_mode: Mode in which the localizer runs where only the outputs of its modules are
+            wanted, by a distiller's recorders: ``'tensor'``, or ``'loss'`` for a localizer whose
+            mode ``'tensor'`` leaves modules out (TCANet's regressors); its losses are then
+            dropped.
+    """
+
+    def __init__(
+        self,
+        head: dict,
+        neck: dict | None = None,
+        data_preprocessor: dict | None = None,
+        raw_mode: str = 'tensor',
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            data_preprocessor=copy.deepcopy(data_preprocessor or _FEATURES), init_cfg=init_cfg
+        )
+        if raw_mode not in ('tensor', 'loss'):
+            raise ValueError(f"raw_mode must be 'tensor' or 'loss', got {raw_mode!r}")
+        self.raw_mode = raw_mode
+        self.neck = None if neck is None else MODELS.build(copy.deepcopy(neck))
+        self.head = MODELS.build(copy.deepcopy(head))
+        self._steps = head.get('temporal_dim')
+        self._channels = (neck or {}).get('in_channels')
+
+    def forward(
+        self,
+        inputs: Tensor,
+        masks: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+    ) -> Any:
+        """Run the localizer.
+
+        Args:
+            inputs: ``(N, C, T)`` features.
+            masks: ``(N, T)`` bool, True at valid steps: all of them.
+            data_samples: MMAction2's, one for each video.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``; results are the localizer's.
+
+        Raises:
+            ValueError: If lengths or channels are not what the localizer was built for.
+        """
+        self._check(inputs, masks)
+        if mode == 'loss':
+            return self.loss(inputs, masks, data_samples)
+        feats = self.fuse(inputs, masks)
+        if mode == 'predict':
+            return self.predict(feats, data_samples)
+        return self.run_raw(self.head, feats, data_samples)
+
+    def _check(self, inputs: Tensor, masks: Tensor) -> None:
+        kind, (channels, steps) = type(self.head).__name__, inputs.shape[1:]
+        lengths = sorted(set(masks.sum(dim=1).tolist()))
+        wanted = self._steps or steps
+        if lengths != [wanted]:
+            raise ValueError(
+                f'{kind} reads sequences of {wanted} steps (`temporal_dim`), the batch has '
+                f'lengths {lengths}: rescale the features to one length, or change the option'
+            )
+        if channels != (self._channels or channels):
+            raise ValueError(
+                f'the features have {channels} channels, `neck.in_channels` is '
+                f'{self._channels}: change one of them, or select channels with '
+                '`data_preprocessor.modality.channels`'
+            )
+
+    def fuse(self, inputs: Tensor, masks: Tensor) -> Tensor:
+        """What the localizer reads: ``(N, D, T)``."""
+        return inputs if self.neck is None else self.neck(inputs, masks)
+
+    def run_raw(self, localizer: nn.Module, feats: Tensor, data_samples: list | None) -> Any:
+        """Run a localizer for the outputs of its modules."""
+        return localizer(list(feats), data_samples, mode=self.raw_mode)
+
+    def loss(self, inputs: Tensor, masks: Tensor, data_samples: list) -> dict[str, Tensor]:
+        """Losses of the localizer against the ground truth."""
+        return self.head(list(self.fuse(inputs, masks)), data_samples, mode='loss')
+
+    def predict(self, feats: Tensor, data_samples: list) -> list:
+        """Results of the localizer, video by video: MMAction2's post-process the first one of a
+        batch only."""
+        results = []
+        for video, sample in zip(feats, data_samples):
+            results += self.head([video], [sample], mode='predict')
+        return results
+
+
+@MODELS.register_module()
+class DecomposedLocalizer(LocalizerDetector):
+    """Dual-branch neck, shared localizer, fusion and joint localizer.
+
+    What :class:`~.decomposed_detector.DecomposedDetector` is for a detector with a head, for
+    MMAction2's localizers: the shared one reads both branches, the appearance branch (its first
+    call) with ground truth and the motion branch (its second) for a distiller to watch; the joint
+    one reads the fused feature and is all that runs in testing.
+    ``L = L_joint + w_app * L_app (+ the distiller's losses)``.
+
+    Args:
+        detector: Config of the :class:`LocalizerDetector` to decompose. Its neck becomes a branch,
+            its localizer the joint one, a second copy of it the shared one.
+        fusion: Config of the fusion, without its ``channels``.
+        appearance_weight: ``w_app``.
+        shared_head: False leaves the shared localizer out, as in a published model, which can only
+            be tested.
+
+    Raises:
+        ValueError: If ``detector`` has no neck that names its ``out_channels``.
+    """
+
+    def __init__(
+        self,
+        detector: dict,
+        fusion: dict,
+        appearance_weight: float = 1.0,
+        shared_head: bool = True,
+        init_cfg: dict | None = None,
+    ) -> None:
+        base = copy.deepcopy(dict(detector))
+        base.pop('type')
+        init_cfg = base.pop('init_cfg', None) if init_cfg is None else init_cfg
+        branch = base.pop('neck', None) or {}
+        if 'out_channels' not in branch:
+            raise ValueError(
+                'DecomposedLocalizer: `detector.neck` needs `out_channels`, the width of a '
+                'branch, which is the number of channels that the localizer reads'
+            )
+        super().__init__(
+            neck=dict(type='DualBranchNeck', branch=branch), init_cfg=init_cfg, **base
+        )
+        self._channels = branch.get('in_channels')
+        self.fusion = MODELS.build(dict(channels=branch['out_channels'], **fusion))
+        self.shared_head = MODELS.build(copy.deepcopy(base['head'])) if shared_head else None
+        self.appearance_weight = appearance_weight
+
+    def fuse(self, inputs: Tensor, masks: Tensor) -> Tensor:
+        """The fused feature ``(N, D, T)``."""
+        return self.fusion(*self.neck(inputs, masks), masks)
+
+    def loss(self, inputs: Tensor, masks: Tensor, data_samples: list) -> dict[str, Tensor]:
+        """Losses ``joint_*`` and ``app_*``; the motion branch's outputs are left to a distiller.
+
+        Raises:
+            RuntimeError: If the model was published and has no shared localizer.
+        """
+        if self.shared_head is None:
+            raise RuntimeError(
+                'a published DecomposedLocalizer has no shared localizer and cannot be trained; '
+                'set `shared_head=True`'
+            )
+        appearance, motion = self.neck(inputs, masks)
+        app = self.shared_head(list(appearance), data_samples, mode='loss')
+        self.run_raw(self.shared_head, motion, data_samples)
+        fused = self.fusion(appearance, motion, masks)
+        joint = self.head(list(fused), data_samples, mode='loss')
+        losses = {f'joint_{name}': value for name, value in joint.items()}
+        losses.update({f'app_{k}': v * self.appearance_weight for k, v in app.items()})
+        return losses
