@@ -44,6 +44,8 @@ def spaced(x, layout):
     """The same values in another layout."""
     if layout == 'heads inside':  # (N, T, H, D) in memory.
         return x.transpose(1, 2).contiguous().transpose(1, 2)
+    if layout == 'columns':  # (N, H, D, T) in memory.
+        return x.transpose(2, 3).contiguous().transpose(2, 3)
     if layout == 'offset':  # Starts at an odd element: nothing is aligned.
         memory = torch.zeros(x.numel() + 1, dtype=x.dtype)
         memory[1:] = x.reshape(-1)
@@ -154,6 +156,10 @@ ATTENTION_SPECS = [
     ((1, 1, 83, 128), torch.float32, 61, 'holes', 'plain'),
     *(((2, 2, steps, 8), torch.float32, 7, 'none', 'plain') for steps in (1, 2, 31)),
     *(
+        ((2, 1, 43, dims), dtype, 9, 'holes', 'columns')
+        for dtype, dims in itertools.product(DTYPES, [32, 50, 128, 200])
+    ),
+    *(
         ((2, 2, 13, dims), dtype, 5, 'holes', layout)
         for layout, dtype, dims in itertools.product(
             ['heads inside', 'offset', 'slice'], DTYPES[::2], [32, 100]
@@ -208,6 +214,7 @@ def test_sanitised(sanitised, tmp_path):
         [
             ((2, 1, 37, 32), torch.float32, 19, 'holes', 'plain'),
             ((1, 2, 37, 128), torch.bfloat16, 19, 'tail', 'heads inside'),
+            ((1, 2, 37, 100), torch.bfloat16, 19, 'tail', 'columns'),
             ((1, 1, 131, 32), torch.float16, 301, 'none', 'plain'),
             ((1, 2, 19, 100), torch.float64, 7, 'holes', 'offset'),
             ((1, 1, 70, 70), torch.bfloat16, 201, 'all', 'plain'),

@@ -29,6 +29,11 @@ def heads_inside(x):
     return x.transpose(1, 2).contiguous().transpose(1, 2)
 
 
+def columns(x):
+    """The same values, ``(N, H, D, T)`` in memory, as convolutions leave them."""
+    return x.transpose(2, 3).contiguous().transpose(2, 3)
+
+
 def check_attention(shape, dtype, window, kind, arrange=lambda x: x):
     *inputs, grad = make_inputs(4, shape, dtype)
     mask = make_mask(kind, shape[0], shape[2])
@@ -66,6 +71,7 @@ def test_small_attention(dtype, dims):
 @pytest.mark.parametrize('dims', [32, 50])
 def test_small_attention_layouts(dims):
     check_attention((2, 2, 75, dims), torch.bfloat16, 19, 'tail', heads_inside)
+    check_attention((2, 2, 75, dims), torch.bfloat16, 19, 'tail', columns)
     check_attention((1, 2, 300, dims), torch.float32, 301, 'tail')
 
 
@@ -76,11 +82,12 @@ def test_small_fusion(dtype, window, steps):
     check_fusion((2, 3, steps), dtype, window, 'holes')
 
 
+@pytest.mark.parametrize('arrange', [heads_inside, columns])
 @pytest.mark.parametrize('steps', [1, 2, 131, 1021, 2304])
 @pytest.mark.parametrize('window', [7, 19, 63, 4095])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
-def test_attention_lengths(steps, window, dtype):
-    check_attention((2, 2, steps, 64), dtype, window, 'tail')
+def test_attention_lengths(steps, window, dtype, arrange):
+    check_attention((2, 2, steps, 64), dtype, window, 'tail', arrange)
 
 
 @pytest.mark.parametrize('steps', [1, 131, 2304, 4096, 5003, 60000])

@@ -55,13 +55,23 @@ def tail_mask(batch: int, steps: int) -> Tensor:
     return torch.arange(steps, device='cuda')[None] < ends[:, None]
 
 
-def attention_calls(args: argparse.Namespace, dtype: torch.dtype, sets: int) -> dict:
-    """Calls of the attention's passes, and the tensors that each reads or writes."""
+def attention_calls(
+    args: argparse.Namespace, dtype: torch.dtype, sets: int, columns: bool
+) -> dict:
+    """Calls of the attention's passes, and the bytes that each has to read and write.
+
+    ``columns``: heads lie in memory as the models' convolutions leave them, ``(N, H, D, T)``.
+    """
     shape = (args.batch, 4, args.steps, 128)
+
+    def make() -> Tensor:
+        x = torch.randn(shape, device='cuda', dtype=dtype)
+        return x.transpose(2, 3).contiguous().transpose(2, 3) if columns else x
+
     mask = tail_mask(args.batch, args.steps) if args.mask else None
     forward, backward = [], []
     for _ in range(sets):
-        grad, *inputs = (torch.randn(shape, device='cuda', dtype=dtype) for _ in range(4))
+        grad, *inputs = (make() for _ in range(4))
         _, lse = ops.local_attention(*inputs, mask, args.window)
         forward.append(lambda x=inputs: ops.local_attention(*x, mask, args.window))
         backward.append(
@@ -96,7 +106,10 @@ def measure(args: argparse.Namespace) -> list[dict]:
     rows = []
     for name, dtype in DTYPES.items():
         cases = {
-            f'local_attention w {args.window}': attention_calls(args, dtype, args.sets),
+            f'local_attention w {args.window}': attention_calls(args, dtype, args.sets, False),
+            f'local_attention w {args.window} columns': attention_calls(
+                args, dtype, args.sets, True
+            ),
             f'local_attentive_fusion w {args.window}': fusion_calls(
                 args, dtype, args.sets, args.window
             ),

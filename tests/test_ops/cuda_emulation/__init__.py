@@ -82,9 +82,9 @@ def _raw(x: Tensor) -> bytes:
 
 
 def _layout(x: Tensor) -> bytes:
-    strides = (*x.stride(), 0)[:3]
+    strides = (*x.stride(), 0)[:4]
     size = _memory(x).numel() * x.element_size()
-    return struct.pack('<5q', *strides, x.storage_offset(), size)
+    return struct.pack('<6q', *strides, x.storage_offset(), size)
 
 
 def run_cases(program: Path, folder: Path, cases: list[Case]) -> list[list[Tensor]]:

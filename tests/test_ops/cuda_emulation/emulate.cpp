@@ -63,7 +63,7 @@ class Buffer {
 };
 
 struct Strided {
-  int64_t stride[3] = {0, 0, 0};
+  int64_t stride[4] = {0, 0, 0, 0};
   int64_t offset = 0;
   std::unique_ptr<Buffer> buffer;
 
@@ -108,12 +108,12 @@ struct Case {
   }
 
   static void read_layout(std::FILE* file, Strided& x, bool filled) {
-    int64_t fields[5];
+    int64_t fields[6];
     read_bytes(file, fields, sizeof fields);
-    std::copy(fields, fields + 3, x.stride);
-    x.offset = fields[3];
-    x.buffer = std::make_unique<Buffer>(fields[4]);
-    if (filled) read_bytes(file, x.buffer->data(), fields[4]);
+    std::copy(fields, fields + 4, x.stride);
+    x.offset = fields[4];
+    x.buffer = std::make_unique<Buffer>(fields[5]);
+    if (filled) read_bytes(file, x.buffer->data(), fields[5]);
   }
 };
 
@@ -142,12 +142,12 @@ void run_grid(unsigned order, int64_t blocks, int threads, int64_t shared_bytes,
 
 template <typename scalar>
 Heads<const scalar> heads_of(Strided& x) {
-  return {x.data<scalar>(), x.stride[0], x.stride[1], x.stride[2]};
+  return {x.data<scalar>(), x.stride[0], x.stride[1], x.stride[2], x.stride[3]};
 }
 
 template <typename scalar>
 Heads<scalar> written_heads(Strided& x) {
-  return {x.data<scalar>(), x.stride[0], x.stride[1], x.stride[2]};
+  return {x.data<scalar>(), x.stride[0], x.stride[1], x.stride[2], x.stride[3]};
 }
 
 template <typename Layout, typename Kernel>

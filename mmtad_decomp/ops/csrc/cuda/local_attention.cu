@@ -6,17 +6,17 @@ namespace {
 
 using at::Tensor;
 
-// The kernels read and write consecutive channels.
-Tensor with_rows(const Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
+// The kernels read and write consecutive channels or consecutive steps.
+Tensor readable(const Tensor& x) { return x.stride(3) == 1 || x.stride(2) == 1 ? x : x.contiguous(); }
 
 template <typename scalar>
 cuda::Heads<const scalar> heads_of(const Tensor& x) {
-  return {static_cast<const scalar*>(x.const_data_ptr()), x.stride(0), x.stride(1), x.stride(2)};
+  return {static_cast<const scalar*>(x.const_data_ptr()), x.stride(0), x.stride(1), x.stride(2), x.stride(3)};
 }
 
 template <typename scalar>
 cuda::Heads<scalar> written_heads(const Tensor& x) {
-  return {static_cast<scalar*>(x.mutable_data_ptr()), x.stride(0), x.stride(1), x.stride(2)};
+  return {static_cast<scalar*>(x.mutable_data_ptr()), x.stride(0), x.stride(1), x.stride(2), x.stride(3)};
 }
 
 void check(const Tensor& query, std::initializer_list<const Tensor*> others, const char* op) {
@@ -70,8 +70,8 @@ std::tuple<Tensor, Tensor> local_attention(
   Tensor lse = at::empty(
       {query_.size(0), query_.size(1), query_.size(2)}, query_.options().dtype(compute_type(query_)));
   if (query_.numel() == 0) return {out, lse.fill_(std::numeric_limits<double>::infinity())};
-  const Tensor query = with_rows(query_), key = with_rows(key_), value = with_rows(value_);
-  const Tensor written = with_rows(out);
+  const Tensor query = readable(query_), key = readable(key_), value = readable(value_);
+  const Tensor written = readable(out);
   cuda::dispatch(query, op, [&](auto element) {
     using scalar = decltype(element);
     auto args = common_args<scalar>(query, mask, radius);
@@ -103,8 +103,8 @@ std::tuple<Tensor, Tensor, Tensor> local_attention_backward(
   const int64_t radius = window_radius(window, query_.size(2), op);
   Tensor grad_query = at::empty_like(query_), grad_key = at::empty_like(key_), grad_value = at::empty_like(value_);
   if (query_.numel() == 0) return {grad_query, grad_key, grad_value};
-  const Tensor grad = with_rows(grad_), query = with_rows(query_), key = with_rows(key_), value = with_rows(value_);
-  const Tensor to_query = with_rows(grad_query), to_key = with_rows(grad_key), to_value = with_rows(grad_value);
+  const Tensor grad = readable(grad_), query = readable(query_), key = readable(key_), value = readable(value_);
+  const Tensor to_query = readable(grad_query), to_key = readable(grad_key), to_value = readable(grad_value);
   const Tensor lse = lse_.contiguous(), delta = at::empty_like(lse);
   cuda::dispatch(query, op, [&](auto element) {
     using scalar = decltype(element);

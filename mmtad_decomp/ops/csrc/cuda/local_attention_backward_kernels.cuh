@@ -19,15 +19,14 @@ struct QueryRows {
   acc lse[Layout::kRows];  // To base 2; +inf where the query sees nothing.
 
   template <typename Args>
-  __device__ __forceinline__ QueryRows(const Args& args, const Place<Layout>& place) {
+  __device__ __forceinline__ QueryRows(
+      const Args& args, const Place<Layout>& place, const Staging<Layout>& staging) {
+    load_tile<Layout>(query, args.query, staging.first, args, place);
+    load_tile<Layout>(grad, args.grad, staging.second, args, place);
 #pragma unroll
     for (int r = 0; r < Layout::kRows; ++r) {
       const int t = place.first + r;
       const bool valid = is_valid(args, place.n, t);
-      const int row = valid ? t : 0;
-      load_row<Layout>(
-          query[r], args.query.row(place.n, place.h, row), place.lane, args.dims, args.wide, valid);
-      load_row<Layout>(grad[r], args.grad.row(place.n, place.h, row), place.lane, args.dims, args.wide, valid);
       lse[r] = valid ? args.lse[flat(args, place, t)] * acc(1 / kLn2) : infinity<acc>();
 #pragma unroll
       for (int c = 0; c < Layout::kChannels; ++c) query[r][c] *= args.scale * acc(1 / kLn2);
@@ -59,7 +58,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   const Staging<Layout> staging(shared_memory, args.chunk);
   bool* const valid_rows = reinterpret_cast<bool*>(staging.row_data);
   const Place<Layout> place(args);
-  const QueryRows<Layout> rows(args, place);
+  const QueryRows<Layout> rows(args, place, staging);
   const bool one_chunk = place.end - place.begin <= args.chunk;
 
   acc delta[Layout::kRows], out[Layout::kRows][Layout::kChannels];
@@ -120,14 +119,15 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     }
   }
 
+  acc factors[Layout::kRows];
 #pragma unroll
   for (int r = 0; r < Layout::kRows; ++r) {
     const int t = place.first + r;
-    if (t >= args.steps) continue;
-    store_row<Layout>(
-        args.grad_query.row(place.n, place.h, t), out[r], args.scale, place.lane, args.dims, args.wide);
-    if (place.lane == 0) args.delta[flat(args, place, t)] = delta[r];
+    if (place.lane == 0 && t < args.steps) args.delta[flat(args, place, t)] = delta[r];
+    factors[r] = args.scale;
   }
+  __syncthreads();
+  store_tile<Layout>(args.grad_query, out, factors, staging.first, args, place);
 }
 
 template <typename scalar, int dims>
@@ -144,15 +144,11 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   acc key[Layout::kRows][Layout::kChannels], value[Layout::kRows][Layout::kChannels];
   acc grad_key[Layout::kRows][Layout::kChannels], grad_value[Layout::kRows][Layout::kChannels];
   bool valid_keys[Layout::kRows];
+  load_tile<Layout>(key, args.key, staging.first, args, place);
+  load_tile<Layout>(value, args.value, staging.second, args, place);
 #pragma unroll
   for (int r = 0; r < Layout::kRows; ++r) {
-    const int t = place.first + r;
-    valid_keys[r] = is_valid(args, place.n, t);
-    const int row = valid_keys[r] ? t : 0;
-    load_row<Layout>(
-        key[r], args.key.row(place.n, place.h, row), place.lane, args.dims, args.wide, valid_keys[r]);
-    load_row<Layout>(
-        value[r], args.value.row(place.n, place.h, row), place.lane, args.dims, args.wide, valid_keys[r]);
+    valid_keys[r] = is_valid(args, place.n, place.first + r);
 #pragma unroll
     for (int c = 0; c < Layout::kChannels; ++c) {
       key[r][c] *= args.scale * acc(1 / kLn2);
@@ -196,15 +192,15 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     }
   }
 
+  acc scales[Layout::kRows], ones[Layout::kRows];
 #pragma unroll
   for (int r = 0; r < Layout::kRows; ++r) {
-    const int t = place.first + r;
-    if (t >= args.steps) continue;
-    store_row<Layout>(
-        args.grad_key.row(place.n, place.h, t), grad_key[r], args.scale, place.lane, args.dims, args.wide);
-    store_row<Layout>(
-        args.grad_value.row(place.n, place.h, t), grad_value[r], acc(1), place.lane, args.dims, args.wide);
+    scales[r] = args.scale;
+    ones[r] = 1;
   }
+  __syncthreads();
+  store_tile<Layout>(args.grad_key, grad_key, scales, staging.first, args, place);
+  store_tile<Layout>(args.grad_value, grad_value, ones, staging.second, args, place);
 }
 
 }  // namespace cuda

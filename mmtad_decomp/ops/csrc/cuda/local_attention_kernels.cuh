@@ -22,11 +22,13 @@ constexpr int64_t kAttentionShared = 72 * 1024;
 // Up to so many bytes of shared memory keep probabilities between the passes of the backward.
 constexpr int64_t kAttentionCache = 24 * 1024;
 
-// A (N, H, T, D) tensor with consecutive channels.
+// A (N, H, T, D) tensor with consecutive channels (rows) or consecutive steps (columns).
 template <typename scalar>
 struct Heads {
   scalar* data;
-  int64_t batch_stride, head_stride, step_stride;
+  int64_t batch_stride, head_stride, step_stride, channel_stride;
+
+  __device__ __forceinline__ bool has_rows() const { return channel_stride == 1; }
 
   __device__ __forceinline__ scalar* row(int n, int h, int t) const {
     return data + (n * batch_stride + h * head_stride + t * step_stride);
@@ -59,8 +61,9 @@ struct AttentionLayout {
   static constexpr int kChannels = dims / kLanes;
   static constexpr int kRows = sizeof(scalar) == 8 ? 1 : 32 / kChannels;
   static constexpr int kTile = kAttentionThreads / kLanes * kRows;
-  // Four lanes read 64 bytes: this padding moves the next group of a quarter warp to other banks.
-  static constexpr int kPitch = dims + (kLanes == 4 ? 64 / kRows / int(sizeof(scalar)) : 0);
+  // Padding by 16 bytes spreads what threads write down a column over the banks, and where four
+  // lanes read 64 bytes, moves the quarter warp's other four to other banks.
+  static constexpr int kPitch = dims + kVector;
 
   static constexpr int staged_rows(int chunk) { return kTile - kRows + chunk; }
   static constexpr int64_t offsets(int radius) { return 2 * int64_t(radius) + kRows; }
@@ -78,8 +81,9 @@ struct AttentionLayout {
 template <typename scalar>
 bool has_aligned_rows(const Heads<scalar>& x, int dims) {
   constexpr int kSize = 16 / sizeof(scalar);
-  return reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.batch_stride % kSize == 0 && x.head_stride % kSize == 0 &&
-         x.step_stride % kSize == 0 && dims % kSize == 0;
+  return x.data == nullptr ||
+         (x.channel_stride == 1 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.batch_stride % kSize == 0 &&
+          x.head_stride % kSize == 0 && x.step_stride % kSize == 0 && dims % kSize == 0);
 }
 
 // Decides how to run a kernel on args whose tensors and sizes are set. `cache`: the kernel keeps
@@ -213,13 +217,76 @@ __device__ __forceinline__ void stage(
       const auto* from = source.row(place.n, place.h, valid ? start + row : 0) + (valid ? channel : 0);
       copy_vector(shared + row * Layout::kPitch + channel, from, valid);
     }
-  } else {
+  } else if (source.has_rows()) {
     for (int i = threadIdx.x; i < rows * Layout::kDims; i += kAttentionThreads) {
       const int row = i / Layout::kDims, channel = i % Layout::kDims;
       const bool valid = channel < args.dims && is_valid(args, place.n, start + row);
       shared[row * Layout::kPitch + channel] = valid ? source.row(place.n, place.h, start + row)[channel]
                                                      : zero<typename Layout::scalar>();
     }
+  } else {
+    // A warp reads neighbouring steps of one channel.
+    for (int row = threadIdx.x % kWarp; row < rows; row += kWarp) {
+      const bool valid = is_valid(args, place.n, start + row);
+      const auto* const from = source.row(place.n, place.h, valid ? start + row : 0);
+#pragma unroll 8
+      for (int channel = threadIdx.x / kWarp; channel < Layout::kDims; channel += kAttentionThreads / kWarp)
+        shared[row * Layout::kPitch + channel] =
+            valid && channel < args.dims ? from[channel * source.channel_stride] : zero<typename Layout::scalar>();
+    }
+  }
+}
+
+// The lane's channels of the group's own rows, zeros for invalid ones; columns pass through `shared`.
+// All threads of the block take part; a barrier must come before `shared` is written again.
+template <typename Layout, typename Args>
+__device__ __forceinline__ void load_tile(
+    typename Layout::acc (&out)[Layout::kRows][Layout::kChannels],
+    const Heads<const typename Layout::scalar>& source, typename Layout::scalar* shared, const Args& args,
+    const Place<Layout>& place) {
+  const bool direct = args.wide || source.has_rows();
+  if (!direct) {
+    stage<Layout>(shared, source, args, place, place.tile_start, Layout::kTile);
+    __syncthreads();
+  }
+#pragma unroll
+  for (int r = 0; r < Layout::kRows; ++r) {
+    const int t = place.first + r;
+    if (direct) {
+      const bool valid = is_valid(args, place.n, t);
+      load_row<Layout>(
+          out[r], source.row(place.n, place.h, valid ? t : 0), place.lane, args.dims, args.wide, valid);
+    } else {
+      read_staged<Layout>(out[r], shared + (place.group * Layout::kRows + r) * Layout::kPitch, place.lane);
+    }
+  }
+}
+
+// Writes factors[r] * x[r] to the group's own rows; columns pass through `shared`, which no thread
+// may still read. All threads of the block take part.
+template <typename Layout, typename Args>
+__device__ __forceinline__ void store_tile(
+    const Heads<typename Layout::scalar>& target, const typename Layout::acc (&x)[Layout::kRows][Layout::kChannels],
+    const typename Layout::acc (&factors)[Layout::kRows], typename Layout::scalar* shared, const Args& args,
+    const Place<Layout>& place) {
+  if (args.wide || target.has_rows()) {
+#pragma unroll
+    for (int r = 0; r < Layout::kRows; ++r)
+      if (place.first + r < args.steps)
+        store_row<Layout>(
+            target.row(place.n, place.h, place.first + r), x[r], factors[r], place.lane, args.dims, args.wide);
+    return;
+  }
+#pragma unroll
+  for (int r = 0; r < Layout::kRows; ++r)
+    store_row<Layout>(
+        shared + (place.group * Layout::kRows + r) * Layout::kPitch, x[r], factors[r], place.lane, Layout::kDims, true);
+  __syncthreads();
+  for (int row = threadIdx.x % kWarp; row < Layout::kTile && place.tile_start + row < args.steps; row += kWarp) {
+    auto* const to = target.row(place.n, place.h, place.tile_start + row);
+#pragma unroll 8
+    for (int channel = threadIdx.x / kWarp; channel < args.dims; channel += kAttentionThreads / kWarp)
+      to[channel * target.channel_stride] = shared[row * Layout::kPitch + channel];
   }
 }
 
@@ -371,15 +438,11 @@ __global__ void __launch_bounds__(kAttentionThreads, dims >= 128 && sizeof(scala
   const Place<Layout> place(args);
 
   acc query[Layout::kRows][Layout::kChannels];
+  load_tile<Layout>(query, args.query, staging.first, args, place);
 #pragma unroll
-  for (int r = 0; r < Layout::kRows; ++r) {
-    const int t = place.first + r;
-    const bool valid = is_valid(args, place.n, t);
-    load_row<Layout>(
-        query[r], args.query.row(place.n, place.h, valid ? t : 0), place.lane, args.dims, args.wide, valid);
+  for (int r = 0; r < Layout::kRows; ++r)
 #pragma unroll
     for (int c = 0; c < Layout::kChannels; ++c) query[r][c] *= args.scale * acc(1 / kLn2);
-  }
 
   OnlineSoftmax<Layout> softmax;
 #pragma unroll 1
@@ -406,24 +469,24 @@ __global__ void __launch_bounds__(kAttentionThreads, dims >= 128 && sizeof(scala
     }
   }
 
+  acc factors[Layout::kRows];
 #pragma unroll
   for (int r = 0; r < Layout::kRows; ++r) {
     const acc sum = group_sum<Layout::kLanes>(softmax.sum[r]);
     const int t = place.first + r;
-    if (t >= args.steps) continue;
     // A sum of 0 is an empty window; a masked step has none either. NaN is neither.
     const bool empty = sum == 0 || !is_valid(args, place.n, t);
-    const acc factor = empty ? acc(0) : 1 / sum;
+    factors[r] = empty ? acc(0) : 1 / sum;
     if (empty) {
 #pragma unroll
       for (int c = 0; c < Layout::kChannels; ++c) softmax.out[r][c] = 0;
     }
-    store_row<Layout>(
-        args.out.row(place.n, place.h, t), softmax.out[r], factor, place.lane, args.dims, args.wide);
-    if (place.lane == 0)
+    if (place.lane == 0 && t < args.steps)
       args.lse[flat(args, place, t)] =
           empty ? infinity<acc>() : (softmax.maximum[r] + logarithm_2(sum)) * acc(kLn2);
   }
+  __syncthreads();
+  store_tile<Layout>(args.out, softmax.out, factors, staging.first, args, place);
 }
 
 }  // namespace cuda
