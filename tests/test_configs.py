@@ -22,7 +22,8 @@ FILES = sorted(
 )
 VARIABLES = {
     'ann_file', 'classes', 'data_root', 'dataset', 'distill', 'fusion', 'i3d_rgb',
-    'imagenet_resnet18', 'kinetics_slowfast50', 'kinetics_tsm50', 'max_epochs', 'num_classes',
+    'flow_test_pipeline', 'flow_train_pipeline', 'imagenet_resnet18', 'kinetics_slowfast50',
+    'kinetics_tsm50', 'load_flow', 'max_epochs', 'num_classes', 'paired_train_pipeline',
     'test_pipeline', 'train_pipeline', 'vis_backends', 'window',
 }  # fmt: skip
 STEPS, SIZE = 8, 32
@@ -61,9 +62,10 @@ def window_of(model):
 
 def batch(num_classes, window):
     """Two windows, the second one shorter."""
-    frames, samples = [], []
+    frames, flow, samples = [], [], []
     for index, steps in enumerate((window, window - 2)):
         frames.append(torch.randint(0, 256, (steps, 3, SIZE, SIZE), dtype=torch.uint8))
+        flow.append(torch.randn(steps, 2, SIZE, SIZE))
         grid = TimeGrid(fps=10, start=100)
         meta = dict(video_id=str(index), window=(100, 100 + steps), num_steps=steps)
         sample = TADDataSample(metainfo=dict(meta, time_grid=grid, duration=60.0))
@@ -71,7 +73,7 @@ def batch(num_classes, window):
         labels = torch.tensor([index % num_classes])
         sample.gt_instances = InstanceData(segments=segments, labels=labels)
         samples.append(sample)
-    return dict(inputs=dict(frames=frames), data_samples=samples)
+    return dict(inputs=dict(frames=frames, flow=flow), data_samples=samples)
 
 
 @pytest.fixture(scope='module')
@@ -98,6 +100,9 @@ def test_there_are_configs_of_every_kind():
             assert {f'{kind}/{name}.py' for kind in ('baseline', 'conventional', 'decomp')} < names
     for data in ('thumos', 'fir'):
         assert {f'{kind}/gtad_tsm18_{data}.py' for kind in ('baseline', 'decomp')} < names
+    for data in ('thumos', 'fir'):
+        name = f'actionformer_tsm18_{data}_of.py'
+        assert {f'{kind}/{name}' for kind in ('teacher', 'conventional', 'decomp')} < names
     for fusion in ('concat', 'sum', 'self_attn', 'cross_attn', 'diff_attn', 'local_attn'):
         assert f'decomp/ablation/actionformer_tsm18_fir_{fusion}.py' in names
 

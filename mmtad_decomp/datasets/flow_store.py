@@ -1,9 +1,9 @@
 """Optical flow on disk: one compact file per video, read by window.
 
-A file is a zip archive that ``numpy.load`` opens too: ``header.json`` (see :class:`FlowHeader`) and
-the flow in pieces of :data:`CHUNK` steps, ``000000.npy`` and so on, each ``(steps, 2, H, W)`` int16
-in units of :data:`UNIT` pixels, x first. Most of a video stands still, so that deflate makes a
-piece about a tenth of its size, and a window needs no more than the pieces that it touches.
+A file is a zip archive that ``numpy.load`` opens too: ``header.json`` (see :class:`FlowHeader`)
+and the flow in pieces of :data:`CHUNK` steps, ``000000.npy`` and so on, each ``(steps, 2, H, W)``
+int16 in units of :data:`UNIT` pixels, x first. Most of a video stands still, so that deflate makes
+a piece about a tenth of its size, and a window needs no more than the pieces that it touches.
 """
 
 from __future__ import annotations

@@ -150,6 +150,9 @@ class TADDataset(BaseDataset):
                 f'{self.ann_file}: no training window keeps a ground truth; enlarge `window` '
                 f'({self.window} steps) or lower `min_visible` ({self.min_visible})'
             )
+        for transform in self.pipeline.transforms:
+            if hasattr(transform, 'check_videos'):
+                transform.check_videos(windows)
         return windows
 
     def get_data_info(self, idx: int) -> dict:

@@ -1,7 +1,7 @@
 """Extract the optical flow that a config loads, video by video.
 
-Frames are those that the config's models see: its sampled rate, its short side. Run the same command
-again after an interruption; finished videos are skipped.
+Frames are those that the config's models see: its sampled rate, its short side. Run the same
+command again after an interruption; finished videos are skipped.
 
 Example:
     python tools/data/extract_flow.py configs/teacher/actionformer_tsm18_fir_of.py

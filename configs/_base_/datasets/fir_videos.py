@@ -24,6 +24,23 @@ test_pipeline = [
     dict(type='PackTADInputs'),
 ]
 
+# Optical flow, made by tools/data/extract_flow.py: in place of the frames for a teacher, beside them
+# for its student.
+load_flow = dict(
+    type='LoadOpticalFlow',
+    folder=data_root + 'flow',
+    frames=dict(type='LoadVideoFrames', short_side=54),
+)
+flow_train_pipeline = [
+    load_flow,
+    dict(type='RandomRotation', degrees=45, prob=0.5),
+    dict(type='RandomSpatialCrop', size=(48, 64)),
+    dict(type='RandomHorizontalFlip', prob=0.5),
+    dict(type='PackTADInputs'),
+]
+flow_test_pipeline = [load_flow, dict(type='PackTADInputs')]
+paired_train_pipeline = [train_pipeline[0], load_flow, *train_pipeline[1:]]
+
 dataset = dict(
     type='TADDataset',
     data_root=data_root,

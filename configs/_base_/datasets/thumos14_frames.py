@@ -26,6 +26,27 @@ test_pipeline = [
     dict(type='PackTADInputs'),
 ]
 
+# Optical flow, made by tools/data/extract_flow.py: in place of the frames for a teacher, beside them
+# for its student.
+load_flow = dict(
+    type='LoadOpticalFlow',
+    folder=data_root + 'flow',
+    frames=dict(type='LoadFrameFolder', short_side=110),
+)
+flow_train_pipeline = [
+    load_flow,
+    dict(type='RandomSpatialCrop', size=96),
+    dict(type='RandomRotation', degrees=45, prob=0.5),
+    dict(type='RandomHorizontalFlip', prob=0.5),
+    dict(type='PackTADInputs'),
+]
+flow_test_pipeline = [
+    load_flow,
+    dict(type='CenterSpatialCrop', size=96),
+    dict(type='PackTADInputs'),
+]
+paired_train_pipeline = [train_pipeline[0], load_flow, *train_pipeline[1:]]
+
 dataset = dict(
     type='TADDataset',
     data_root=data_root,

@@ -21,10 +21,10 @@ _CONFIG = 'CONFIG being the config at hand'
 class LoadOpticalFlow(BaseTransform):
     """Read a window's optical flow from the files of ``tools/data/extract_flow.py``.
 
-    Step ``t`` is the motion from frame ``t - 1`` to frame ``t`` of the video at the sampled rate, in
-    pixels, at the places of frame ``t - 1``. The video's first step repeats the second. So the flow
-    has a step for each frame, in step with :class:`TemporalGradientInput`, but the first step of a
-    window inside the video shows the motion from the frame before it.
+    Step ``t`` is the motion from frame ``t - 1`` to frame ``t`` of the video at the sampled rate,
+    in pixels, at the places of frame ``t - 1``. The video's first step repeats the second. So the
+    flow has a step for each frame, in step with :class:`TemporalGradientInput`, but the first step
+    of a window inside the video shows the motion from the frame before it.
 
     It can stand after a loader of frames, for a student on RGB and a teacher on flow, or take the
     place of one. The data set has every file checked before it serves a window.
