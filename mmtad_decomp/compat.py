@@ -7,6 +7,7 @@ MMAction2 is imported.
 
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 import types
 
@@ -159,6 +160,42 @@ def _distribute_without_gpus() -> None:
     utils._init_dist_pytorch = init_dist
 
 
+def _keep_proposal_scores() -> None:
+    """MMAction2's ``TCANet.predict`` overwrites the proposals' scores with the video's index, 0.
+
+    Every refined proposal then has score 0, and no ranking is left. Here the score is the
+    proposal's own times the estimated tIoU, as the method and the rest of that function have it.
+    """
+    from mmaction.models.localizers import tcanet
+
+    if 'scores = proposals[:, :, 2]\n' not in inspect.getsource(tcanet.TCANet.predict):
+        return
+
+    def predict(self, batch_inputs, batch_data_samples, **kwargs) -> list[dict]:
+        import torch
+
+        sample = batch_data_samples[0]
+        features = self._forward(batch_inputs)[:1]
+        given = sample.proposals['proposals'].to(features)
+        features, segments = features.expand(len(given), -1, -1), given[:, :2]
+        refined = []
+        for stage, threshold in ((self.tbr1, 0.5), (self.tbr2, 0.6), (self.tbr3, 0.7)):
+            tiou, segments = stage(segments, features, None, threshold, False)[:2]
+            refined.append(torch.cat([segments, (given[:, 2] * tiou)[:, None]], dim=1))
+        proposals = tcanet.post_processing(
+            torch.cat(refined).cpu().numpy(),
+            sample.metainfo,
+            self.soft_nms_alpha,
+            self.soft_nms_low_threshold,
+            self.soft_nms_high_threshold,
+            self.post_process_top_k,
+            self.feature_extraction_interval,
+        )
+        return [dict(video_name=sample.metainfo['video_name'], proposal_list=proposals)]
+
+    tcanet.TCANet.predict = predict
+
+
 def apply() -> None:
     """Apply every mend."""
     _alias_removed_numpy_names()
@@ -166,3 +203,4 @@ def apply() -> None:
     _disable_multimodal_models()
     _admit_own_configs()
     _distribute_without_gpus()
+    _keep_proposal_scores()

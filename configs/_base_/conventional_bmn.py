@@ -1,4 +1,5 @@
-# Conventional distillation for MMAction2's BMN: its only branch mimics the teacher's maps, starts and ends.
+# Conventional distillation for MMAction2's BMN: its only branch mimics the teacher's maps, starts and ends,
+# which are scores already. The teacher reads the flow half of two-stream features.
 _base_ = './conventional_tg.py'
 
 scores = dict(type='ScoreMapMimicLoss', from_logits=False)
@@ -7,13 +8,19 @@ distill = dict(
     teacher=dict(modality=dict(_delete_=True, type='FeatureInput', channels=(200, 400))),
     mimics=dict(
         prediction=dict(
-            loss=dict(_delete_=True, **scores), student=dict(item=0), teacher=dict(item=0)
+            loss=dict(_delete_=True, **scores),
+            student=dict(source='head.x_2d_p'),
+            teacher=dict(source='head.x_2d_p'),
         ),
         starts=dict(
-            loss=scores, student=dict(source='head', item=1), teacher=dict(source='head', item=1)
+            loss=scores,
+            student=dict(source='head.x_1d_s'),
+            teacher=dict(source='head.x_1d_s'),
         ),
         ends=dict(
-            loss=scores, student=dict(source='head', item=2), teacher=dict(source='head', item=2)
+            loss=scores,
+            student=dict(source='head.x_1d_e'),
+            teacher=dict(source='head.x_1d_e'),
         ),
     ),
 )

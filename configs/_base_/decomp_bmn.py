@@ -8,17 +8,19 @@ distill = dict(
     teacher=dict(modality=dict(_delete_=True, type='FeatureInput', channels=(200, 400))),
     mimics=dict(
         prediction=dict(
-            loss=dict(_delete_=True, **scores), student=dict(item=0), teacher=dict(item=0)
+            loss=dict(_delete_=True, **scores),
+            student=dict(source='shared_head.x_2d_p'),
+            teacher=dict(source='head.x_2d_p'),
         ),
         starts=dict(
             loss=scores,
-            student=dict(source='shared_head', call=1, item=1),
-            teacher=dict(source='head', item=1),
+            student=dict(source='shared_head.x_1d_s', call=1),
+            teacher=dict(source='head.x_1d_s'),
         ),
         ends=dict(
             loss=scores,
-            student=dict(source='shared_head', call=1, item=2),
-            teacher=dict(source='head', item=2),
+            student=dict(source='shared_head.x_1d_e', call=1),
+            teacher=dict(source='head.x_1d_e'),
         ),
     ),
 )
