@@ -7,6 +7,7 @@ from .gtad_branches import NodeBranch, ScoreMapBranch
 from .gtad_head import GTADHead
 from .gtad_outputs import ScoreMapOutputs
 from .point_branches import ClassificationBranch, RegressionBranch
+from .point_head import PointHead
 from .tadtr_head import TadTRHead
 from .tadtr_outputs import QueryOutputs
 from .temporal_pyramid import TemporalPyramid
@@ -17,6 +18,7 @@ __all__ = [
     'ConvTransformerEncoder',
     'GTADHead',
     'NodeBranch',
+    'PointHead',
     'PointOutputs',
     'QueryOutputs',
     'RegressionBranch',

@@ -11,13 +11,14 @@ from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..task_modules import PointGenerator, Points
-from .base_head import PointOutputs, TemporalHead
+from ..task_modules import PointGenerator
+from .base_head import PointOutputs
 from .point_branches import ClassificationBranch, RegressionBranch
+from .point_head import PointHead
 
 
 @MODELS.register_module()
-class ActionFormerHead(TemporalHead):
+class ActionFormerHead(PointHead):
     """Anchor-free detection at the points of a temporal pyramid (Zhang et al., ECCV 2022).
 
     Every default is ActionFormer's for THUMOS'14. ``encoder``, ``pyramid`` and
@@ -154,35 +155,6 @@ class ActionFormerHead(TemporalHead):
             cut(level_masks),
         )
 
-    def points(self, outputs: PointOutputs) -> list[Points]:
-        """The points of every level of ``outputs``."""
-        lengths = [mask.shape[1] for mask in outputs.masks]
-        return self.point_generator(lengths, outputs.masks[0].device)
-
-    def targets(self, outputs: PointOutputs, gt: Sequence[InstanceData]) -> tuple[Tensor, Tensor]:
-        """Targets of all points, the levels one after the other.
-
-        Args:
-            outputs: Outputs whose points are meant.
-            gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
-
-        Returns:
-            Labels ``(N, P, K)`` and offsets ``(N, P, 2)`` in strides.
-        """
-        points = Points(*(torch.cat(field) for field in zip(*self.points(outputs))))
-        assigned = [
-            self.assigner.assign(
-                points,
-                sample.segments.to(points.positions.device),
-                sample.labels.to(points.positions.device),
-                self.num_classes,
-            )
-            for sample in gt
-        ]
-        return torch.stack([t.labels for t in assigned]), torch.stack(
-            [t.offsets for t in assigned]
-        )
-
     @torch.no_grad()
     def _normalizer(self, num_positive: Tensor) -> Tensor:
         """Moving average of the number of positives, advanced while training."""
@@ -225,27 +197,8 @@ class ActionFormerHead(TemporalHead):
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,),
             the levels one after the other, by falling score within each.
         """
-        levels = list(
-            zip(outputs.cls_logits, outputs.offsets, outputs.masks, self.points(outputs))
-        )
-        results = []
-        for n in range(len(outputs.masks[0])):
-            parts = [self._decode(c[n], o[n], m[n], points) for c, o, m, points in levels]
-            segments, scores, labels = (torch.cat(field) for field in zip(*parts))
-            results.append(InstanceData(segments=segments, scores=scores, labels=labels))
-        return results
-
-    def _decode(
-        self, logits: Tensor, offsets: Tensor, mask: Tensor, points: Points
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Segments, scores and labels of one level of one sample."""
-        scores = (logits.float().sigmoid() * mask).T.flatten()
-        scores, index = scores.topk(min(self.nms_pre, len(scores)))
-        above = scores > self.score_thr
-        scores, index = scores[above], index[above]
-        step = index // self.num_classes
-        reach = offsets.float().T[step] * points.strides[step, None]
-        position = points.positions[step]
-        segments = torch.stack((position - reach[:, 0], position + reach[:, 1]), dim=-1)
-        long = segments[:, 1] - segments[:, 0] > self.min_length
-        return segments[long], scores[long], index[long] % self.num_classes
+        scores = [
+            logits.float().sigmoid() * mask[:, None]
+            for logits, mask in zip(outputs.cls_logits, outputs.masks)
+        ]
+        return self.decode(scores, outputs.offsets, self.points(outputs))
