@@ -1,5 +1,6 @@
 """Building blocks of masked sequence models, on features ``(N, C, T)`` and masks ``(N, T)``."""
 
+from .boundary_pooling import boundary_max_pool, boundary_windows, window_max
 from .conv_attention import ConvAttention
 from .drop_path import ScaledDropPath, drop_path
 from .gcnext import GCNeXtBlock, mean_of_neighbors, nearest_steps
@@ -24,6 +25,8 @@ __all__ = [
     'SmallMapConv2d',
     'TemporalDeformableAttention',
     'TransformerBlock',
+    'boundary_max_pool',
+    'boundary_windows',
     'deformable_sampling',
     'downsample_mask',
     'drop_path',
@@ -32,4 +35,5 @@ __all__ = [
     'sinusoidal_positions',
     'temporal_roi_align',
     'valid_pairs',
+    'window_max',
 ]
