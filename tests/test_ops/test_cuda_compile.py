@@ -55,9 +55,7 @@ def nvcc(*arguments):
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    'arch, scalar', [('sm_90', 'float'), ('sm_90', '__nv_bfloat16'), ('sm_80', '__half')]
-)
+@pytest.mark.parametrize('arch, scalar', [('sm_90', '__nv_bfloat16'), ('sm_80', 'float')])
 def test_kernels(tmp_path, arch, scalar):
     """Registers stay within what a block of threads can have, and next to nothing is spilled."""
     source = tmp_path / 'kernels.cu'
@@ -77,6 +75,6 @@ def test_launchers(tmp_path, name):
         missing.parent.mkdir(parents=True)
         missing.write_text('#pragma once\n')
     source = CSRC / 'cuda' / f'{name}.cu'
-    # C++20: what torch's own headers ask for from 2.12 on. Parsing is all that is wanted.
-    flags = ['-std=c++20', '-O0', '-Xcicc=-O0', '-Xptxas=-O0', '-c', '-arch=sm_90']
+    # C++20: what the newest torch's headers ask for. PTX only: test_kernels goes on from there.
+    flags = ['-std=c++20', '-O0', '-Xcicc=-O0', '-c', '-gencode=arch=compute_90,code=compute_90']
     nvcc(*flags, f'-I{tmp_path}', f'-isystem={TORCH_HEADERS}', source, '-o', tmp_path / 'x.o')
