@@ -10,6 +10,9 @@ from .point_branches import ClassificationBranch, RegressionBranch
 from .point_head import PointHead
 from .tadtr_head import TadTRHead
 from .tadtr_outputs import QueryOutputs
+from .tags_branches import GlobalMaskBranch
+from .tags_head import TAGSHead
+from .tags_outputs import MaskOutputs
 from .temporal_pyramid import TemporalPyramid
 
 __all__ = [
@@ -17,6 +20,8 @@ __all__ = [
     'ClassificationBranch',
     'ConvTransformerEncoder',
     'GTADHead',
+    'GlobalMaskBranch',
+    'MaskOutputs',
     'NodeBranch',
     'PointHead',
     'PointOutputs',
@@ -24,6 +29,7 @@ __all__ = [
     'RegressionBranch',
     'ScoreMapBranch',
     'ScoreMapOutputs',
+    'TAGSHead',
     'TadTRHead',
     'TemporalHead',
     'TemporalPyramid',

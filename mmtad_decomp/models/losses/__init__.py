@@ -2,6 +2,8 @@
 
 from .balanced_bce_loss import BalancedBCELoss, balanced_bce_loss
 from .feature_mimic_loss import FeatureMimicLoss
+from .mask_losses import BranchConsistencyLoss, MaskBoundaryLoss, MaskDiceLoss
+from .mask_prediction_mimic_loss import MaskPredictionMimicLoss
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
 from .proposal_mimic_loss import ProposalMimicLoss
 from .query_prediction_mimic_loss import QueryPredictionMimicLoss
@@ -12,8 +14,12 @@ from .sigmoid_focal_loss import SigmoidFocalLoss
 
 __all__ = [
     'BalancedBCELoss',
+    'BranchConsistencyLoss',
     'FeatureMimicLoss',
     'GTADPredictionMimicLoss',
+    'MaskBoundaryLoss',
+    'MaskDiceLoss',
+    'MaskPredictionMimicLoss',
     'PointPredictionMimicLoss',
     'ProposalMimicLoss',
     'QueryPredictionMimicLoss',

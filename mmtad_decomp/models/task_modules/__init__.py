@@ -3,11 +3,13 @@
 from .center_sampling_assigner import CenterSamplingAssigner, PointTargets
 from .gtad_targets import ScoreMapTargetGenerator, ScoreMapTargets
 from .hungarian_assigner import HungarianAssigner, Matches, solve_assignments
+from .mask_targets import MaskTargets, mask_targets
 from .point_generator import PointGenerator, Points, default_regress_ranges
 
 __all__ = [
     'CenterSamplingAssigner',
     'HungarianAssigner',
+    'MaskTargets',
     'Matches',
     'PointGenerator',
     'PointTargets',
@@ -15,5 +17,6 @@ __all__ = [
     'ScoreMapTargetGenerator',
     'ScoreMapTargets',
     'default_regress_ranges',
+    'mask_targets',
     'solve_assignments',
 ]
