@@ -189,3 +189,10 @@ def test_evenly_sampled_videos(moving_set, tmp_path):
         assert window['flow'].shape == (12, helpers.HEIGHT, helpers.WIDTH, 2)
     header = read_header(tmp_path / 'flow' / 'a.npz')
     assert (header.steps, header.fps) == (12, 2.0)
+
+
+def test_flow_alone_has_no_colours_to_distort(moving_set):
+    root, _ = moving_set
+    dataset = build(root, helpers.load_flow(root), dict(type='PhotometricDistortion'))
+    with pytest.raises(ValueError, match=r'video "a": .* leave it out where only optical flow'):
+        dataset[0]

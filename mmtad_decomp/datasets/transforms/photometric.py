@@ -43,7 +43,16 @@ class PhotometricDistortion(BaseTransform):
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
-        """Distort ``results['frames']``, ``(T, H, W, 3)`` uint8."""
+        """Distort ``results['frames']``, ``(T, H, W, 3)`` uint8.
+
+        Raises:
+            ValueError: If no frames are loaded.
+        """
+        if 'frames' not in results:
+            raise ValueError(
+                f'video "{results["video_id"]}": PhotometricDistortion finds no frames; put a '
+                'loader of frames before it, or leave it out where only optical flow is loaded'
+            )
         shift, gain, saturation, hue = 0.0, 1.0, 1.0, 0.0
         if np.random.rand() < self.prob:
             shift = np.random.uniform(-self.brightness, self.brightness)
