@@ -45,7 +45,8 @@ class TADDataset(BaseDataset):
         feature_stride: Frames between neighbouring features (``source='feature'``).
         feature_frames: Frames that one feature sees; its time is their centre.
         ignore_labels: Labels left out, such as ``('Ambiguous',)``.
-        exclude_videos: Ids of videos left out.
+        exclude_videos: Ids of videos left out, or a file that names them, see
+            :func:`~mmtad_decomp.structures.read_video_list`.
         skip_missing: Leave out videos whose file is missing, with a warning that counts them,
             instead of raising.
         metainfo: ``dict(classes=...)`` fixes the classes and their order.
@@ -73,7 +74,7 @@ class TADDataset(BaseDataset):
         feature_stride: float = 4,
         feature_frames: float = 16,
         ignore_labels: Sequence[str] = (),
-        exclude_videos: Sequence[str] = (),
+        exclude_videos: Sequence[str] | str = (),
         skip_missing: bool = False,
         metainfo: dict | None = None,
         data_root: str = '',

@@ -5,7 +5,6 @@ from .comparison import (
     find_oddities,
     ground_truth_table,
     prediction_table,
-    read_video_list,
 )
 from .metrics import ProposalMetric, TADMetric
 from .submission import (
@@ -27,6 +26,5 @@ __all__ = [
     'load_submission',
     'prediction_table',
     'read_submission',
-    'read_video_list',
     'write_submission',
 ]

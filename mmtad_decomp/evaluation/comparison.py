@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,38 +11,6 @@ from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import AnnotationSet
 
 from .functional import GroundTruth, Predictions
-
-
-def read_video_list(source: str | Path | Sequence[str]) -> tuple[str, ...]:
-    """Ids of videos, such as ActivityNet's blocked ones.
-
-    Args:
-        source: The ids themselves, or a file: a JSON list, a JSON object whose keys are ids, or
-            text with one id per line, where empty lines and those that start with ``#`` do not
-            count.
-
-    Raises:
-        ValueError: If the file is missing, malformed or names no video.
-    """
-    if not isinstance(source, (str, Path)):
-        return tuple(source)
-    try:
-        text = Path(source).read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f'list of videos {source} cannot be read: {error}') from error
-    if text.lstrip()[:1] in ('[', '{'):
-        try:
-            ids = list(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ValueError(f'list of videos {source} is not valid JSON: {error}') from error
-    else:
-        lines = map(str.strip, text.splitlines())
-        ids = [line for line in lines if line and not line.startswith('#')]
-    if not ids or not all(isinstance(name, str) for name in ids):
-        raise ValueError(
-            f'list of videos {source} must name videos: a JSON list of strings, or one id per line'
-        )
-    return tuple(dict.fromkeys(ids))
 
 
 def ground_truth_table(annotations: AnnotationSet) -> GroundTruth:

@@ -104,7 +104,11 @@ def load_classifier_scores(
     """
     file = Path(path)
     if not file.is_file():
-        raise ClassifierScoresError(f'class scores {path} do not exist; correct `path`')
+        raise ClassifierScoresError(
+            f'class scores {path} do not exist; put the file there, or set `path` of the '
+            '`post_processor.classifier` (None, with a head of as many classes as the data set, '
+            'goes without)'
+        )
     if file.suffix == '.json':
         content = _read_json(file)
     elif file.suffix in ('.npy', '.npz'):

@@ -12,6 +12,7 @@ from .annotations import (
 from .segments import center_width_to_start_end, pairwise_tiou, start_end_to_center_width
 from .tad_data_sample import TADDataSample
 from .time_grid import TimeGrid
+from .video_list import read_video_list
 
 __all__ = [
     'AnnotationError',
@@ -24,6 +25,7 @@ __all__ = [
     'label_of',
     'load_annotations',
     'pairwise_tiou',
+    'read_video_list',
     'refuse_duplicates',
     'start_end_to_center_width',
 ]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .video_list import read_video_list
+
 
 class AnnotationError(ValueError):
     """An annotation file is malformed; the message names file, field and mend."""
@@ -326,7 +328,7 @@ def load_annotations(
     subset: str | Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     ignore_labels: Sequence[str] = (),
-    exclude_videos: Sequence[str] = (),
+    exclude_videos: Sequence[str] | str = (),
     label_fields: Sequence[str] = ('label',),
 ) -> AnnotationSet:
     """Read an ActivityNet-style JSON file and clean its instances.
@@ -346,7 +348,8 @@ def load_annotations(
         classes: Class names in label order. Default: the file's ``classes``, else its sorted
             labels without ``ignore_labels``.
         ignore_labels: Labels whose instances are left out (``"Ambiguous"`` in THUMOS'14).
-        exclude_videos: Ids of videos to leave out (such as THUMOS'14's 270, 1292 and 1496).
+        exclude_videos: Ids of videos to leave out (such as THUMOS'14's 270, 1292 and 1496), or a
+            file that names them, see :func:`~mmtad_decomp.structures.read_video_list`.
         label_fields: Fields of an instance that name its class, joined by commas:
             ``('verb',)``, ``('noun',)`` and ``('verb', 'noun')`` of an EPIC-KITCHENS file. The
             file's ``classes`` are those of ``label``.
@@ -359,7 +362,7 @@ def load_annotations(
     names = _resolve_classes(content, ann_file, classes, ignored, label_fields)
     index = {name: i for i, name in enumerate(names)}
     wanted = _wanted_subsets(content, ann_file, subset)
-    excluded, census, videos = set(exclude_videos), Census(), {}
+    excluded, census, videos = set(read_video_list(exclude_videos)), Census(), {}
     for video_id, video in content['database'].items():
         if video.get('subset') not in wanted:
             continue

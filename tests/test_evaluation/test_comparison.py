@@ -9,10 +9,9 @@ from mmtad_decomp.evaluation import (
     find_oddities,
     ground_truth_table,
     prediction_table,
-    read_video_list,
 )
 from mmtad_decomp.postprocessing import Detections
-from mmtad_decomp.structures import load_annotations
+from mmtad_decomp.structures import load_annotations, read_video_list
 
 
 @pytest.mark.parametrize(
@@ -24,7 +23,12 @@ def test_video_lists(tmp_path, text):
     assert read_video_list(['a', 'b']) == ('a', 'b')
 
 
-@pytest.mark.parametrize('text', ['', '# none\n', '[]', '[1]', '["a"', '[["a"]]'])
+def test_a_list_may_say_that_there_is_none(tmp_path):
+    (tmp_path / 'list').write_text('[]')
+    assert read_video_list(str(tmp_path / 'list')) == read_video_list(()) == ()
+
+
+@pytest.mark.parametrize('text', ['', '# none\n', '[1]', '["a"', '[["a"]]'])
 def test_lists_that_name_nothing_are_refused(tmp_path, text):
     (tmp_path / 'list').write_text(text)
     with pytest.raises(ValueError, match=r'list of videos .*list'):

@@ -12,7 +12,7 @@ import cv2
 import pytest
 from data_helpers import make_frames
 
-from mmtad_decomp.structures import load_annotations
+from mmtad_decomp.structures import load_annotations, read_video_list
 from tools.data.activitynet import prepare as activitynet
 from tools.data.common import probe_video, read_json, write_video
 from tools.data.thumos14 import prepare as thumos
@@ -171,4 +171,5 @@ def test_activitynet(tmp_path: Path, blocked: str):
     loaded = load_annotations(tmp_path / 'out' / 'annotations.json')
     assert loaded.classes == ('Archery', 'Surfing')
     assert list(loaded.videos) == ['a', 'c']
+    assert read_video_list(tmp_path / 'out' / 'blocked.json') == ('b',)
     assert loaded.videos['a'].path == 'frames/a' and loaded.videos['a'].num_frames == 20

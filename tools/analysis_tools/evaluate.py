@@ -28,7 +28,6 @@ from mmtad_decomp.evaluation import (
     ground_truth_table,
     prediction_table,
     read_submission,
-    read_video_list,
 )
 from mmtad_decomp.evaluation.functional import (
     GroundTruth,
@@ -39,7 +38,12 @@ from mmtad_decomp.evaluation.functional import (
     recall_at_kx,
 )
 from mmtad_decomp.evaluation.metrics.report import detection_table, proposal_table
-from mmtad_decomp.structures import AnnotationError, AnnotationSet, load_annotations
+from mmtad_decomp.structures import (
+    AnnotationError,
+    AnnotationSet,
+    load_annotations,
+    read_video_list,
+)
 from mmtad_decomp.utils import write_json
 
 PROPOSAL_TIOUS = tuple(np.linspace(0.5, 0.95, 10).round(2))

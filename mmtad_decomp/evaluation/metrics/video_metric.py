@@ -19,12 +19,11 @@ from mmtad_decomp.evaluation.comparison import (
     find_oddities,
     ground_truth_table,
     prediction_table,
-    read_video_list,
 )
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions
 from mmtad_decomp.evaluation.submission import write_submission
 from mmtad_decomp.postprocessing import Detections, VideoCandidates, write_raw_predictions
-from mmtad_decomp.structures import AnnotationSet, TimeGrid, load_annotations
+from mmtad_decomp.structures import AnnotationSet, TimeGrid, load_annotations, read_video_list
 
 _UNKNOWN_SPAN = (float('nan'), float('nan'))
 _NOTHING = Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64))
@@ -74,7 +73,7 @@ class VideoMetric(BaseMetric):
         classes: As above.
         ignore_labels: As above.
         exclude_videos: Ids of videos, or a file that names them, see
-            :func:`mmtad_decomp.evaluation.read_video_list`; they are left out of the ground truth
+            :func:`mmtad_decomp.structures.read_video_list`; they are left out of the ground truth
             and of the detections.
         label_fields: As of ``load_annotations``: ``('verb',)`` evaluates the verbs of an
             EPIC-KITCHENS file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
@@ -14,7 +15,9 @@ from mmtad_decomp.structures import TADDataSample, TimeGrid
 class TADDetector(BaseModel):
     """Detect action segments in windows of frames or in feature sequences.
 
-    The head works in feature steps; this class is where they meet seconds.
+    The head works in feature steps; this class is where they meet seconds. A head with
+    ``num_classes=1`` is class-agnostic: it learns all instances as one class, whatever their
+    labels, and an external classifier names what it finds.
 
     Args:
         head: Config of a :class:`~mmtad_decomp.models.heads.TemporalHead`.
@@ -112,11 +115,13 @@ class TADDetector(BaseModel):
 
     def targets(self, data_samples: list[TADDataSample]) -> list[InstanceData]:
         """Ground truth of every window in feature steps."""
+        agnostic = getattr(self.head, 'num_classes', None) == 1
         targets = []
         for sample in data_samples:
             instances = sample.gt_instances
             steps = self._grid(sample).to_steps(instances.segments.double())
-            targets.append(InstanceData(segments=steps.float(), labels=instances.labels))
+            labels = torch.zeros_like(instances.labels) if agnostic else instances.labels
+            targets.append(InstanceData(segments=steps.float(), labels=labels))
         return targets
 
     def _grid(self, sample: TADDataSample) -> TimeGrid:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from mmtad_decomp.utils.atomic import write_json
 from tools.data.common import read_database, run_main
 from tools.data.common.preparing import (
     VideoRecord,
@@ -75,8 +76,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert annotations and store videos; returns the exit code."""
+    """Convert annotations and store videos; returns the exit code.
+
+    Besides, ``blocked.json`` lists the ids left out, which the configs exclude from data set and
+    evaluation.
+    """
     blocked = read_blocked(args.blocked)
+    write_json(args.out / 'blocked.json', sorted(blocked))
     records, classes = read_activitynet(args.annotations, args.subsets, blocked)
     print(f'{len(records)} videos, {len(blocked)} on the list of blocked ones')
     return prepare(
