@@ -1,6 +1,8 @@
 # FIR: untrimmed ceiling-camera videos, five motion classes, prepared by tools/data/fir. Small enough
 # to train from scratch on two CPU cores. Boundaries are noisy by up to about a second, so mAP at
 # tIoU 0.1:0.5 comes first. Every test frame is seen whole; rotations suit a ceiling camera.
+_base_ = './small_videos.py'
+
 data_root = 'data/fir/'
 classes = ('walk', 'standup', 'sitdown', 'falling', 'lying')
 num_classes = 5
@@ -42,49 +44,21 @@ flow_test_pipeline = [load_flow, dict(type='PackTADInputs')]
 paired_train_pipeline = [train_pipeline[0], load_flow, *train_pipeline[1:]]
 
 dataset = dict(
-    type='TADDataset',
     data_root=data_root,
-    ann_file='annotations.json',
-    source='video',
     metainfo=dict(classes=classes),
     sample_fps=6.25,
     window=window,
 )
-
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(**dataset, subset='training', overlap=0.5, pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=2,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        **dataset, subset='validation', overlap=0.5, pipeline=test_pipeline, test_mode=True
-    ),
-)
+train_dataloader = dict(dataset=dict(**dataset, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='TADMetric',
     ann_file=data_root + 'annotations.json',
-    subset='validation',
     classes=classes,
     tious={
         '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
         '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
     },
-    post_processor=dict(
-        type='PostProcessor',
-        score_thr=0.001,
-        min_length=0.5,
-        nms=dict(type='soft_nms', sigma=0.5, min_score=0.001),
-        voting_iou=0.7,
-        max_per_video=200,
-    ),
 )
 test_evaluator = val_evaluator

@@ -2,6 +2,8 @@
 # instances by default; the official validation videos are its `training` subset and the official
 # test videos its `validation`). Sampling and augmentation are E2E-TAD's: windows of 256 frames (25.6 s),
 # overlap 0.75 in training and 0.25 in testing, short side 110, crop 96.
+_base_ = './tad.py'
+
 data_root = 'data/thumos14/'
 classes = (
     'BaseballPitch', 'BasketballDunk', 'Billiards', 'CleanAndJerk', 'CliffDiving',
@@ -48,9 +50,7 @@ flow_test_pipeline = [
 paired_train_pipeline = [train_pipeline[0], load_flow, *train_pipeline[1:]]
 
 dataset = dict(
-    type='TADDataset',
     data_root=data_root,
-    ann_file='annotations.json',
     source='frames',
     data_prefix=dict(frames='frames'),
     metainfo=dict(classes=classes),
@@ -58,40 +58,14 @@ dataset = dict(
     sample_fps=10,
     window=window,
 )
-
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(**dataset, subset='training', overlap=0.75, pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        **dataset, subset='validation', overlap=0.25, pipeline=test_pipeline, test_mode=True
-    ),
-)
+train_dataloader = dict(dataset=dict(**dataset, overlap=0.75, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(**dataset, overlap=0.25, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# Soft-NMS and voting are ActionFormer's.
 val_evaluator = dict(
-    type='TADMetric',
     ann_file=data_root + 'annotations.json',
-    subset='validation',
     classes=classes,
     ignore_labels=('Ambiguous',),
     tious=(0.3, 0.4, 0.5, 0.6, 0.7),
-    post_processor=dict(
-        type='PostProcessor',
-        score_thr=0.001,
-        min_length=0.05,
-        nms=dict(type='soft_nms', sigma=0.5, min_score=0.001),
-        voting_iou=0.7,
-        max_per_video=200,
-    ),
 )
 test_evaluator = val_evaluator

@@ -1,5 +1,7 @@
 # Weizmann: semi-synthetic compositions of real clips, prepared by tools/data/weizmann with
 # leave-actors-out folds. `MMTAD_WEIZMANN_FOLD=1` in the environment picks another fold than 0.
+_base_ = './small_videos.py'
+
 data_root = 'data/weizmann/'
 classes = ('bend', 'jack', 'jump', 'pjump', 'run', 'skip', 'wave1', 'wave2')
 num_classes = 8
@@ -25,49 +27,22 @@ test_pipeline = [
 ]
 
 dataset = dict(
-    type='TADDataset',
     data_root=data_root,
     ann_file=ann_file,
-    source='video',
     metainfo=dict(classes=classes),
     sample_fps=12.5,
     window=window,
 )
-
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(**dataset, subset='training', overlap=0.5, pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=2,
-    num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        **dataset, subset='validation', overlap=0.5, pipeline=test_pipeline, test_mode=True
-    ),
-)
+train_dataloader = dict(dataset=dict(**dataset, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type='TADMetric',
     ann_file=data_root + ann_file,
-    subset='validation',
     classes=classes,
     tious={
         '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
         '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
     },
-    post_processor=dict(
-        type='PostProcessor',
-        score_thr=0.001,
-        min_length=0.5,
-        nms=dict(type='soft_nms', sigma=0.5, min_score=0.001),
-        voting_iou=0.7,
-        max_per_video=200,
-    ),
 )
 test_evaluator = val_evaluator
