@@ -21,6 +21,7 @@ KERNELS = """
 #include <cuda_fp16.h>
 
 #include "cuda/local_attention_backward_kernels.cuh"
+#include "cuda/local_attention_kernels.cuh"
 #include "cuda/local_attentive_fusion_kernels.cuh"
 
 namespace mmtad {

@@ -10,6 +10,7 @@
 #include <c10/util/Half.h>
 
 #include "local_attention_backward_kernels.cuh"
+#include "local_attention_kernels.cuh"
 #include "local_attentive_fusion_kernels.cuh"
 
 #if defined(__SANITIZE_ADDRESS__)

@@ -1,5 +1,6 @@
 #include "cuda/launch.h"
 #include "cuda/local_attention_backward_kernels.cuh"
+#include "cuda/local_attention_kernels.cuh"
 
 namespace mmtad {
 namespace {

@@ -6,7 +6,7 @@
 // one thread, once: no atomics, the same bits every time.
 #pragma once
 
-#include "local_attention_kernels.cuh"
+#include "local_attention_tiles.cuh"
 
 namespace mmtad {
 namespace cuda {
@@ -80,7 +80,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
         __syncthreads();
         stage<Layout>(staging.first, args.key, args, place, start, staged);
         if (pass == 0 || !args.cached) stage<Layout>(staging.second, args.value, args, place, start, staged);
-        for (int i = threadIdx.x; i < staged; i += kAttentionThreads) valid_rows[i] = is_valid(args, place.n, start + i);
+        for (int i = threadIdx.x; i < staged; i += kAttentionThreads)
+          valid_rows[i] = is_valid(args, place.n, start + i);
         wait_for_copies();
         __syncthreads();
       }

@@ -1,0 +1,85 @@
+// Sums over a window that slides along a row, by the threads of a team.
+#pragma once
+
+#include "device.cuh"
+
+namespace mmtad {
+namespace cuda {
+
+// A thread's place in its team, and the team's in its block.
+struct Team {
+  int size, index, lane;  // `lane`: of the thread in its team.
+  unsigned char* sums;    // Per warp two sums of at most 8 bytes.
+  int turn = 0;
+
+  __device__ __forceinline__ Team(int size, unsigned char* sums)
+      : size(size), index(threadIdx.x / size), lane(threadIdx.x % size), sums(sums) {}
+
+  // The sum of x over the team's threads before this one; `total`: over all of them. All threads of
+  // the block take part. One barrier: the next call writes to the other half of `sums`, and the one
+  // after that comes after its barrier.
+  template <typename sum_t>
+  __device__ __forceinline__ sum_t scan(sum_t x, sum_t& total) {
+    const int in_warp = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+    const int first_warp = index * (size / kWarp), warps = size / kWarp;
+    sum_t inclusive = x;
+#pragma unroll
+    for (int distance = 1; distance < kWarp; distance *= 2) {
+      const sum_t below = __shfl_up_sync(kAllLanes, inclusive, distance);
+      if (in_warp >= distance) inclusive += below;
+    }
+    sum_t* const slots = reinterpret_cast<sum_t*>(sums + turn * (blockDim.x / kWarp) * sizeof(double));
+    turn ^= 1;
+    if (in_warp == kWarp - 1) slots[warp] = inclusive;
+    __syncthreads();
+    sum_t before = 0;
+    total = 0;
+    for (int i = 0; i < warps; ++i) {
+      if (first_warp + i == warp) before = total;
+      total += slots[first_warp + i];
+    }
+    return before + (inclusive - x);
+  }
+
+  template <typename sum_t>
+  __device__ __forceinline__ sum_t sum(sum_t x) {
+    sum_t total;
+    scan(x, total);
+    return total;
+  }
+};
+
+// Sums of the window around consecutive steps. `load(t)` gives step t, 0 <= t < steps.
+template <int kVector, typename sum_t, typename Load>
+struct SlidingWindow {
+  const Load& load;
+  int steps, radius;
+  sum_t carry;  // The sum of the window of the step before the tile.
+
+  __device__ __forceinline__ SlidingWindow(const Load& load, int steps, int radius, Team& team)
+      : load(load), steps(steps), radius(radius) {
+    sum_t part = 0;
+    for (int t = team.lane; t < min(radius, steps); t += team.size) part += load(t);
+    carry = team.sum(part);
+  }
+
+  // Window sums of the thread's steps first, first + 1, ...; the team's threads own consecutive ones.
+  __device__ __forceinline__ void next(sum_t (&sums)[kVector], int first, Team& team) {
+    sum_t running = 0;
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) {
+      const int entering = first + i + radius, leaving = first + i - radius - 1;
+      if (entering < steps) running += load(entering);
+      if (leaving >= 0 && leaving < steps) running -= load(leaving);
+      sums[i] = running;
+    }
+    sum_t total;
+    const sum_t before = carry + team.scan(running, total);
+    carry += total;
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) sums[i] += before;
+  }
+};
+
+}  // namespace cuda
+}  // namespace mmtad
