@@ -1,9 +1,11 @@
-# ActivityNet-1.3 as JPEG frames, prepared by tools/data/activitynet without the blocked videos.
-# Every video is sampled whole at 96 frames of 96 pixels, E2E-TAD's setting for TSM. The classes are
-# those of the annotation file, in its order.
+# ActivityNet-1.3 as JPEG frames, prepared by tools/data/activitynet. Every video is sampled whole, at
+# as many frames as a config asks for, of 96 pixels. The classes are those of the annotation file, in
+# its order. Blocked videos, as the same script lists them, leave data set and evaluation both.
+_base_ = './tad.py'
+
 data_root = 'data/activitynet/'
+exclude_videos = data_root + 'blocked.json'
 num_classes = 200
-window = 96
 
 train_pipeline = [
     dict(type='LoadFrameFolder', short_side=110, skip_unreadable=True),
@@ -19,35 +21,39 @@ test_pipeline = [
     dict(type='PackTADInputs'),
 ]
 
-dataset = dict(
-    type='TADDataset',
-    data_root=data_root,
-    ann_file='annotations.json',
-    source='frames',
-    num_samples=window,
+# Optical flow, made by tools/data/extract_flow.py between the sampled frames: in place of the frames
+# for a teacher, beside them for its student.
+load_flow = dict(
+    type='LoadOpticalFlow',
+    folder=data_root + 'flow',
+    frames=dict(type='LoadFrameFolder', short_side=110),
 )
+flow_train_pipeline = [
+    load_flow,
+    dict(type='RandomSpatialCrop', size=96),
+    dict(type='RandomRotation', degrees=45, prob=0.5),
+    dict(type='RandomHorizontalFlip', prob=0.5),
+    dict(type='PackTADInputs'),
+]
+flow_test_pipeline = [
+    load_flow,
+    dict(type='CenterSpatialCrop', size=96),
+    dict(type='PackTADInputs'),
+]
+paired_train_pipeline = [train_pipeline[0], load_flow, *train_pipeline[1:]]
 
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(**dataset, subset='training', pipeline=train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**dataset, subset='validation', pipeline=test_pipeline, test_mode=True),
-)
+dataset = dict(data_root=data_root, source='frames', exclude_videos=exclude_videos)
+train_dataloader = dict(dataset=dict(**dataset, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# Soft-NMS and voting are ActionFormer's for ActivityNet.
-val_evaluator = dict(
+# A config's evaluator is the list of both. Soft-NMS and voting are ActionFormer's for ActivityNet.
+evaluation = dict(
+    ann_file=data_root + 'annotations.json', subset='validation', exclude_videos=exclude_videos
+)
+detections = dict(
     type='TADMetric',
-    ann_file=data_root + 'annotations.json',
-    subset='validation',
+    **evaluation,
     tious=(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
     post_processor=dict(
         type='PostProcessor',
@@ -57,4 +63,13 @@ val_evaluator = dict(
         max_per_video=100,
     ),
 )
-test_evaluator = val_evaluator
+proposals = dict(
+    type='ProposalMetric',
+    **evaluation,
+    post_processor=dict(
+        type='PostProcessor',
+        score_thr=0.001,
+        nms=dict(type='soft_nms', sigma=0.75, min_score=0.001, class_aware=False),
+        max_per_video=100,
+    ),
+)

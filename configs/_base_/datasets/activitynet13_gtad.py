@@ -1,0 +1,8 @@
+# G-TAD's post-processing: soft-NMS of sigma 0.8, no voting, scores times that of the best class.
+_base_ = './activitynet13_proposals.py'
+
+detections = dict(
+    post_processor=dict(
+        nms=dict(sigma=0.8), voting_iou=None, classifier=dict(combine='multiply', top_n=1)
+    ),
+)

@@ -1,0 +1,16 @@
+# ActionFormer's head as for ActivityNet: 192 steps, width 256, window 7, the last level global,
+# position embedding, label smoothing. The slow path is upsampled by 4 where E2E-TAD does so by 2,
+# so that its 384 frames make 192 steps (ours).
+_base_ = './actionformer_slowfast50.py'
+
+model = dict(
+    backbone=dict(backbone=dict(upsample=4)),
+    neck=dict(out_channels=256),
+    head=dict(
+        in_channels=256,
+        max_seq_len=192,
+        encoder=dict(embed_dims=256, window_size=[7, 7, 7, 7, 7, None], position_length=192),
+        label_smoothing=0.1,
+        loss_norm=200.0,
+    ),
+)

@@ -1,0 +1,25 @@
+_base_ = [
+    '../_base_/models/gtad_tsm18.py',
+    '../_base_/datasets/activitynet13_gtad.py',
+    '../_base_/schedules/e2e_16e.py',
+    '../_base_/default_runtime.py',
+]
+
+# As G-TAD for ActivityNet: 100 steps and durations, 32 + 4 samples per pair, regression weighted 10.
+window = 100
+model = dict(
+    data_preprocessor=dict(pad_to=window),
+    backbone=dict(
+        freeze_norm=True,
+        backbone=dict(pretrained2d=True, pretrained=_base_.imagenet_resnet18),
+    ),
+    head=dict(
+        num_classes=_base_.num_classes,
+        max_duration=window,
+        map_branch=dict(align=dict(num_inner=32, num_context=4)),
+        loss_cls=dict(loss_weight=1.0),
+        loss_reg=dict(loss_weight=10.0),
+    ),
+)
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(num_samples=window))
+val_evaluator = test_evaluator = [_base_.detections, _base_.proposals]

@@ -1,0 +1,9 @@
+_base_ = ['../baseline/actionformer_slowfast50_thumos.py', '../_base_/conventional_tg.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=_base_.model,
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/actionformer_slowfast50_thumos_tg',
+)

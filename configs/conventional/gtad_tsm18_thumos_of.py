@@ -1,0 +1,10 @@
+_base_ = ['../baseline/gtad_tsm18_thumos.py', '../_base_/conventional_of_gtad.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=_base_.model,
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/gtad_tsm18_thumos_of',
+)
+train_dataloader = dict(dataset=dict(pipeline=_base_.paired_train_pipeline))
