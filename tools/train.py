@@ -67,7 +67,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
                 'batch size over all GPUs that the learning rate is for'
             )
         cfg.auto_scale_lr.enable = True
-    randomness = cfg.get('randomness') or {}
+    randomness = dict(cfg.get('randomness') or dict(seed=None))
     if args.seed is not None:
         randomness['seed'] = args.seed
     if args.diff_rank_seed:
