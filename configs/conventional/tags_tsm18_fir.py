@@ -1,0 +1,9 @@
+_base_ = ['../baseline/tags_tsm18_fir.py', '../_base_/conventional_tg_tags.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=_base_.model,
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/tags_tsm18_fir_tg',
+)
