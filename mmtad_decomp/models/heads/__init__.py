@@ -1,6 +1,8 @@
 """Detection heads and the parts that they are made of."""
 
 from .actionformer_head import ActionFormerHead
+from .afsd_head import AFSDHead
+from .afsd_outputs import AFSDOutputs
 from .base_head import PointOutputs, TemporalHead
 from .conv_transformer_encoder import ConvTransformerEncoder
 from .gtad_branches import NodeBranch, ScoreMapBranch
@@ -16,6 +18,8 @@ from .tags_outputs import MaskOutputs
 from .temporal_pyramid import TemporalPyramid
 
 __all__ = [
+    'AFSDHead',
+    'AFSDOutputs',
     'ActionFormerHead',
     'ClassificationBranch',
     'ConvTransformerEncoder',

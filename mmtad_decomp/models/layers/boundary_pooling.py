@@ -70,7 +70,7 @@ def window_max(feats: Tensor, windows: Tensor, masks: Tensor) -> Tensor:
 
 
 def _doubling_tables(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Maxima of ``values[..., i : i + 2**k]`` and their places, ``(N, C, T)`` for each k in turn."""
+    """Maxima of ``values[..., i : i + 2**k]`` and their places, one k after the other."""
     steps = values.shape[2]
     places = torch.arange(steps, dtype=torch.int32, device=values.device).expand_as(values)
     levels = [(values, places)]

@@ -1,6 +1,8 @@
 """Losses of detection and of distillation."""
 
+from .afsd_prediction_mimic_loss import AFSDPredictionMimicLoss
 from .balanced_bce_loss import BalancedBCELoss, balanced_bce_loss
+from .boundary_activation_loss import BoundaryActivationLoss
 from .feature_mimic_loss import FeatureMimicLoss
 from .mask_losses import BranchConsistencyLoss, MaskBoundaryLoss, MaskDiceLoss
 from .mask_prediction_mimic_loss import MaskPredictionMimicLoss
@@ -13,7 +15,9 @@ from .segment_iou_loss import SegmentDIoULoss, SegmentGIoULoss, SegmentIoULoss
 from .sigmoid_focal_loss import SigmoidFocalLoss
 
 __all__ = [
+    'AFSDPredictionMimicLoss',
     'BalancedBCELoss',
+    'BoundaryActivationLoss',
     'BranchConsistencyLoss',
     'FeatureMimicLoss',
     'GTADPredictionMimicLoss',

@@ -1,5 +1,6 @@
 """Points of a temporal pyramid, and how targets are assigned to predictions."""
 
+from .boundary_targets import boundary_targets
 from .center_sampling_assigner import CenterSamplingAssigner, PointTargets
 from .gtad_targets import ScoreMapTargetGenerator, ScoreMapTargets
 from .hungarian_assigner import HungarianAssigner, Matches, solve_assignments
@@ -16,6 +17,7 @@ __all__ = [
     'Points',
     'ScoreMapTargetGenerator',
     'ScoreMapTargets',
+    'boundary_targets',
     'default_regress_ranges',
     'mask_targets',
     'solve_assignments',

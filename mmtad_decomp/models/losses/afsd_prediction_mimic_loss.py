@@ -1,0 +1,71 @@
+"""Making the student's coarse and refined predictions those of the teacher."""
+
+from __future__ import annotations
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from ..heads.afsd_outputs import AFSDOutputs
+from .point_prediction_mimic_loss import PointPredictionMimicLoss
+
+
+@MODELS.register_module()
+class AFSDPredictionMimicLoss(BaseModule):
+    """:class:`PointPredictionMimicLoss` of coarse and refined predictions, and the quality's.
+
+    The quality term is the squared difference of the estimated tIoUs, weighted with the teacher's
+    confidence in its refined class and divided by the summed confidence.
+
+    Args:
+        coarse_weight: Factor of the coarse term.
+        refined_weight: Factor of the refined term.
+        quality_weight: Factor of the quality term.
+        **kwargs: Arguments of :class:`PointPredictionMimicLoss`.
+    """
+
+    def __init__(
+        self,
+        coarse_weight: float = 1.0,
+        refined_weight: float = 1.0,
+        quality_weight: float = 1.0,
+        init_cfg: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.coarse_weight = coarse_weight
+        self.refined_weight = refined_weight
+        self.quality_weight = quality_weight
+        self.point_loss = PointPredictionMimicLoss(**kwargs)
+
+    def forward(
+        self, student: AFSDOutputs, teacher: AFSDOutputs, masks: Tensor | None = None
+    ) -> Tensor:
+        """Compare outputs of heads with the same levels and classes.
+
+        Args:
+            student: Outputs of the student's head.
+            teacher: Outputs of the teacher's head; no gradient flows into them.
+            masks: Unused, since the outputs hold the masks of their levels.
+
+        Raises:
+            TypeError: If one of the heads is not AFSD's.
+            ValueError: If the shapes do not agree.
+        """
+        for name, outputs in (('student', student), ('teacher', teacher)):
+            if not isinstance(outputs, AFSDOutputs):
+                raise TypeError(
+                    f'AFSD prediction mimic: the {name} gives {type(outputs).__name__}, not the '
+                    'AFSDOutputs of an AFSDHead; let the recorder read such a head, or take '
+                    'PointPredictionMimicLoss for heads with points (ActionFormerHead)'
+                )
+        points = self.coarse_weight * self.point_loss(student.coarse, teacher.coarse)
+        points = points + self.refined_weight * self.point_loss(student.refined, teacher.refined)
+        valid = torch.cat(teacher.masks, dim=1)
+        logits = torch.cat(teacher.refined.cls_logits, dim=2).detach().float()
+        confidence = logits.sigmoid().amax(dim=1) * valid
+        own = torch.cat(student.quality, dim=1).float().sigmoid()
+        wanted = torch.cat(teacher.quality, dim=1).detach().float().sigmoid()
+        quality = (confidence * (own - wanted).square()).sum() / confidence.sum().clamp(min=1)
+        return points + self.quality_weight * quality
