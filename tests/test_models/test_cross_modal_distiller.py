@@ -339,3 +339,32 @@ def test_the_config_is_left_as_it_was(checkpoint):
     MODELS.build(config)
     assert config == expected
     assert detector_config() == expected['student']['detector']
+
+
+@MODELS.register_module(force=True)
+class PairNet(BaseModel):
+    """A 3-D backbone with a step for every two frames."""
+
+    feat_dim = 8
+    temporal_stride = 2
+    temporal_offset = 0.5
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv3d(3, 8, 2, stride=2)
+
+    def forward(self, frames):
+        return self.conv(frames)
+
+
+def test_mimics_get_the_masks_of_feature_steps(tmp_path):
+    config = distiller_config(tmp_path / 'teacher.pth')
+    detector = config['student']['detector']
+    detector['backbone']['backbone'] = dict(type='PairNet')
+    write_teacher(tmp_path / 'teacher.pth', detector)
+    model = build(config)
+    model.init_weights()
+    seen = []
+    model.mimics['feature'].register_forward_hook(lambda _, args, __: seen.append(args[2]))
+    losses_of(model, raw_batch(lengths=(8, 3)))
+    assert seen[0].tolist() == [[True] * 4, [True, True, False, False]]

@@ -60,7 +60,8 @@ class CrossModalDistiller(BaseModel):
             ``dict(loss=..., student=recorder, teacher=recorder, masks=recorder)``, a recorder
             being ``dict(source=..., call=-1, item=None)``, see :class:`OutputRecorder`. ``masks``
             reads the masks of the compared features from the student; without it they are the
-            input's, or None where the student's input has none.
+            input's at the student's feature stride (a step is valid if any of its frames is), or
+            None where the student's input has none.
         teacher_checkpoint: The teacher's checkpoint file, or the work directory of its training.
 
     Attributes:
@@ -217,6 +218,9 @@ class CrossModalDistiller(BaseModel):
             for key in losses:
                 if key.startswith('app_'):
                     losses[key] = losses[key] * self.loss_factors['app']
+        stride = getattr(self.student, 'feature_stride', 1)
+        if masks is not None and stride > 1:
+            masks = masks.unflatten(1, (-1, stride)).any(dim=2)
         for name, mimic in self.mimics.items():
             if f'loss_{name}' in losses:
                 raise ValueError(
