@@ -24,5 +24,6 @@ custom_hooks = [
             feature=dict(start=0.0, stop=1.0, begin=0, end=1),
             prediction=dict(start=0.0, stop=1.0, begin=0, end=1),
         ),
-    )
+    ),
+    dict(type='TeacherClassesHook'),
 ]

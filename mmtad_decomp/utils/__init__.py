@@ -9,6 +9,7 @@ from .checkpoint import (
     load_checkpoint,
 )
 from .config_check import ConfigError, check_config, explain_build_error
+from .unwrap import unwrap_model
 from .work_dir import resolve_checkpoint
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     'load_checkpoint',
     'remove_temporary_files',
     'resolve_checkpoint',
+    'unwrap_model',
     'write_json',
 ]

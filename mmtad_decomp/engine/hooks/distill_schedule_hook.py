@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+
+from mmtad_decomp.utils import unwrap_model
 
 
 @HOOKS.register_module()
@@ -36,9 +37,7 @@ class DistillScheduleHook(Hook):
 
     @staticmethod
     def _factors(runner: Runner) -> dict[str, float]:
-        model = runner.model
-        while is_model_wrapper(model) or hasattr(model, '_orig_mod'):
-            model = getattr(model, '_orig_mod', None) or model.module
+        model = unwrap_model(runner.model)
         factors = getattr(model, 'loss_factors', None)
         if factors is None:
             raise TypeError(

@@ -20,6 +20,10 @@ class FrozenTeacher(nn.Module):
         checkpoint: Its checkpoint: a file, or the work directory of its training.
         allow_pickle: Read a legacy checkpoint that plain ``weights_only`` loading refuses. Such a
             file can run code; only set it for files you trust.
+
+    Attributes:
+        classes: Names of the classes that it was trained for, in label order, as far as its
+            checkpoint says so; None before :meth:`load`.
     """
 
     def __init__(
@@ -29,6 +33,7 @@ class FrozenTeacher(nn.Module):
         self.detector = MODELS.build(detector)
         self.checkpoint = checkpoint
         self.allow_pickle = allow_pickle
+        self.classes: tuple[str, ...] | None = None
         self.requires_grad_(False)
         self.train(False)
 
@@ -56,6 +61,7 @@ class FrozenTeacher(nn.Module):
         self.detector.load_state_dict(
             {key: state[key] for key in self.detector.state_dict()}, strict=True
         )
+        self.classes = _classes_of(content)
         print_log(f'teacher loaded from {path}', logger='current')
 
     def _check_fit(self, path: str, state: Mapping[str, torch.Tensor]) -> None:
@@ -80,6 +86,13 @@ class FrozenTeacher(nn.Module):
                 f'`distill.teacher.detector` has no place for, such as {surplus[0]}; it is the '
                 'checkpoint of another model'
             )
+
+
+def _classes_of(content: Mapping) -> tuple[str, ...] | None:
+    """Classes that MMEngine wrote into a checkpoint, in label order."""
+    for key in ('meta', 'dataset_meta', 'classes'):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return None if content is None else tuple(content)
 
 
 def _strip_wrappers(key: str) -> str:
