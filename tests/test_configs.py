@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(
     path.relative_to(ROOT / 'configs')
     for folder in ('baseline', 'teacher', 'conventional', 'decomp')
-    for head in ('actionformer', 'gtad', 'tadtr', 'tags')
+    for head in ('actionformer', 'afsd', 'gtad', 'tadtr', 'tags')
     for path in (ROOT / 'configs' / folder).rglob(f'{head}_*.py')
 )
 VARIABLES = {

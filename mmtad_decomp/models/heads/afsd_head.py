@@ -262,7 +262,7 @@ class AFSDHead(PointHead):
 
     @torch.no_grad()
     def predict_by_feat(self, outputs: AFSDOutputs) -> list[InstanceData]:
-        """Refined segments; see :meth:`PointHead.decode`.
+        """Refined segments, cut to the valid part of the window; see :meth:`PointHead.decode`.
 
         Args:
             outputs: What :meth:`forward` returned.
@@ -279,7 +279,13 @@ class AFSDHead(PointHead):
             * (quality.float().sigmoid() * mask)[:, None]
             for coarse, refined, quality, mask in levels
         ]
-        return self.decode(scores, outputs.refined.offsets, self.points(outputs))
+        points = self.points(outputs)
+        fine_masks = outputs.activations[0].masks
+        counts = torch.arange(1, 1 + fine_masks.shape[1], device=fine_masks.device) * fine_masks
+        ends = counts.amax(dim=1) / self.fine_scale - 0.5
+        levels = zip(outputs.refined.offsets, points)
+        offsets = [_within_window(offset, level, ends) for offset, level in levels]
+        return self.decode(scores, offsets, points)
 
 
 def _segments(offsets: Tensor, points: Points) -> Tensor:
@@ -291,6 +297,13 @@ def _segments(offsets: Tensor, points: Points) -> Tensor:
 def _correct(offsets: Tensor, correction: Tensor) -> Tensor:
     """Offsets ``(N, 2, T)``, moved by a correction in halves of the segment's length."""
     return offsets + 0.5 * offsets.sum(dim=1, keepdim=True) * correction
+
+
+def _within_window(offsets: Tensor, points: Points, ends: Tensor) -> Tensor:
+    """Offsets ``(N, 2, T)`` that reach from -0.5 to ``ends`` (N,) at most, in feature steps."""
+    left = (points.positions + 0.5).expand(len(ends), -1)
+    right = ends[:, None] - points.positions
+    return offsets.minimum(torch.stack((left, right), dim=1) / points.strides)
 
 
 def _all_points(levels: Sequence[Tensor]) -> Tensor:

@@ -1,0 +1,9 @@
+_base_ = ['../baseline/afsd_tsm18_thumos.py', '../_base_/conventional_tg_afsd.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=_base_.model,
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/afsd_tsm18_thumos_tg',
+)

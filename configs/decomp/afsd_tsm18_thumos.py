@@ -1,0 +1,9 @@
+_base_ = ['../baseline/afsd_tsm18_thumos.py', '../_base_/decomp_tg_afsd.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=dict(type='DecomposedDetector', detector=_base_.model, fusion=_base_.fusion),
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/afsd_tsm18_thumos_tg',
+)
