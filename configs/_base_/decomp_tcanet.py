@@ -22,3 +22,11 @@ distill = dict(
         ),
     ),
 )
+
+ramp = dict(start=0.0, stop=1.0, begin=0, end=1)
+custom_hooks = [
+    dict(
+        type='DistillScheduleHook',
+        schedule=dict.fromkeys(('feature', 'prediction', 'stage2', 'stage3'), ramp),
+    )
+]
