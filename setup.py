@@ -101,7 +101,7 @@ def ops_extension() -> tuple[list, dict]:
         name=f'{PACKAGE}._ext',
         sources=sorted(map(str, sources)),
         include_dirs=[str(ROOT / csrc)],
-        depends=sorted(str(path) for path in csrc.rglob('*.h*')),
+        depends=sorted(str(path) for path in csrc.rglob('*') if path.suffix in ('.h', '.cuh')),
         define_macros=macros,
         extra_compile_args=flags,
         extra_link_args=['-fopenmp'],

@@ -14,6 +14,10 @@ from .extension import is_compiled_for, to_common_dtype
 _MAX_DENSE_STEPS = 256
 _MIN_BLOCK = 32
 
+# Up to this width, windows longer than the sequence too go to the compiled operator, which
+# computes up to twice the products of dense attention, but needs no mask over all pairs.
+_MAX_COMPILED_DENSE_STEPS = 63
+
 
 def _dense_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, radius: int | None
@@ -116,7 +120,8 @@ def local_attention(
     check_mask(mask, batch, steps)
     check_window(window)
     query, key, value = to_common_dtype(query, key, value)
-    # A window that holds every step is dense attention, which PyTorch has.
-    if window is not None and window // 2 < steps - 1 and is_compiled_for(query, key, value):
-        return torch.ops.mmtad_decomp.local_attention(query, key, value, mask, window)[0]
+    width = 2 * steps - 1 if window is None else min(window, 2 * steps - 1)
+    sparse = width <= max(steps, _MAX_COMPILED_DENSE_STEPS)
+    if sparse and steps and is_compiled_for(query, key, value):
+        return torch.ops.mmtad_decomp.local_attention(query, key, value, mask, width)[0]
     return _plain_local_attention(query, key, value, mask, window)

@@ -17,46 +17,50 @@ struct Rows {
   Rows from(int64_t column) const { return {data + column, stride, count}; }
 };
 
-template <typename T, int count>
+template <typename T, int... c>
 void band_dot_of(Rows<T> a, Rows<T> b, T* out, int64_t out_stride) {
-  Vec<T> acc[count] = {};
+  Vec<T> acc[sizeof...(c)] = {};
   for (int64_t d = 0; d < a.count; ++d) {
     const Vec<T> x = load(a.data + d * a.stride);
-    const T* y = b.data + d * b.stride;
-#pragma GCC unroll 20
-    for (int c = 0; c < count; ++c) acc[c] += x * load(y + c);
+    const Shifts<T, sizeof...(c)> y(b.data + d * b.stride);
+    ((acc[c] += x * y.template by<c>()), ...);
   }
-#pragma GCC unroll 20
-  for (int c = 0; c < count; ++c) store(out + c * out_stride, acc[c]);
+  (store(out + c * out_stride, acc[c]), ...);
 }
 
-template <typename T, int count>
+template <typename T, int... c>
 void band_apply_of(const T* weights, int64_t weight_stride, Rows<T> x, Rows<T> out, bool add) {
-  constexpr int kRows = 4;  // independent sums hide the latency of one
-  Vec<T> w[count];
-#pragma GCC unroll 20
-  for (int c = 0; c < count; ++c) w[c] = load(weights + c * weight_stride);
-  for (int64_t d = 0; d < x.count; d += kRows) {
-    Vec<T> acc[kRows] = {};
-    if (add)
-      for (int r = 0; r < kRows; ++r) acc[r] = load(out.data + (d + r) * out.stride);
-#pragma GCC unroll 20
-    for (int c = 0; c < count; ++c)
-#pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) acc[r] += w[c] * load(x.data + (d + r) * x.stride + c);
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) store(out.data + (d + r) * out.stride, acc[r]);
+  const Vec<T> w[] = {load(weights + c * weight_stride)...};
+  for (int64_t d = 0; d < x.count; ++d) {
+    const Shifts<T, sizeof...(c)> y(x.data + d * x.stride);
+    Vec<T> acc = add ? load(out.data + d * out.stride) : Vec<T>{};
+    ((acc += w[c] * y.template by<c>()), ...);
+    store(out.data + d * out.stride, acc);
   }
 }
 
-template <typename T, typename Counts = std::make_integer_sequence<int, kBand>>
-struct Band;
+// The two operations for a given number of offsets.
+template <typename T>
+struct Band {
+  decltype(&band_dot_of<T, 0>) dot;
+  decltype(&band_apply_of<T, 0>) apply;
+};
+
+template <typename T, int... c>
+constexpr Band<T> band_of(std::integer_sequence<int, c...>) {
+  return {&band_dot_of<T, c...>, &band_apply_of<T, c...>};
+}
 
 template <typename T, int... index>
-struct Band<T, std::integer_sequence<int, index...>> {
-  static constexpr decltype(&band_dot_of<T, 1>) dot[] = {&band_dot_of<T, index + 1>...};
-  static constexpr decltype(&band_apply_of<T, 1>) apply[] = {&band_apply_of<T, index + 1>...};
-};
+const Band<T>& band(int64_t count, std::integer_sequence<int, index...>) {
+  static constexpr Band<T> bands[] = {band_of<T>(std::make_integer_sequence<int, index + 1>{})...};
+  return bands[count - 1];
+}
+
+template <typename T>
+const Band<T>& band(int64_t count) {
+  return band<T>(count, std::make_integer_sequence<int, kBand>{});
+}
 
 // Calls f(first, count) for nearly equal parts of the band that fit the registers.
 template <typename F>
@@ -68,7 +72,7 @@ inline void for_parts(int64_t width, F f) {
 template <typename T>
 void band_dot(int64_t width, Rows<T> a, Rows<T> b, T* out, int64_t out_stride) {
   for_parts(width, [&](int64_t first, int64_t count) {
-    Band<T>::dot[count - 1](a, b.from(first), out + first * out_stride, out_stride);
+    band<T>(count).dot(a, b.from(first), out + first * out_stride, out_stride);
   });
 }
 
@@ -76,7 +80,7 @@ template <typename T>
 void band_apply(int64_t width, const T* weights, int64_t weight_stride, Rows<T> x, Rows<T> out) {
   for_parts(width, [&](int64_t first, int64_t count) {
     const T* part = weights + first * weight_stride;
-    Band<T>::apply[count - 1](part, weight_stride, x.from(first), out, first > 0);
+    band<T>(count).apply(part, weight_stride, x.from(first), out, first > 0);
   });
 }
 
@@ -88,8 +92,9 @@ struct Sequence {
 };
 
 template <typename E>
-Sequence<E> select(const Heads& x, const AttentionArgs& args, int64_t n, int64_t h) {
-  return {static_cast<E*>(x.data) + n * x.batch + h * x.head, x.step, x.dim, args.steps, args.dims};
+Sequence<E> select(const Heads& x, const AttentionArgs& args, const Tile& tile) {
+  E* data = static_cast<E*>(x.data) + tile.n * x.batch + tile.h * x.head;
+  return {data, x.step, x.dim, args.steps, args.dims};
 }
 
 // keep[i] = all ones where step first + i exists and is valid, else 0.
@@ -235,21 +240,21 @@ struct BackwardTile {
 };
 
 template <typename E>
-void attention_forward_of(const AttentionArgs& args, int64_t n, int64_t h, int64_t columns, int64_t tile, void* scratch) {
+void attention_forward_of(const AttentionArgs& args, int64_t columns, Tile tile, void* scratch) {
   using T = Compute<E>;
   using IntVec = typename Simd<T>::IntVec;
   constexpr int64_t lanes = Simd<T>::lanes;
   const ForwardTile<T> w(args, columns, scratch);
-  const int64_t first = tile * columns, radius = args.radius;
-  const bool* mask = args.mask ? args.mask + n * args.steps : nullptr;
+  const int64_t first = tile.first, radius = args.radius;
+  const bool* mask = args.mask ? args.mask + tile.n * args.steps : nullptr;
   const T scale = T(1) / __builtin_sqrt(T(args.dims));
-  T* lse = static_cast<T*>(args.lse) + (n * args.heads + h) * args.steps;
+  T* lse = static_cast<T*>(args.lse) + (tile.n * args.heads + tile.h) * args.steps;
 
   pack_mask(mask, args.steps, first - radius, w.span, w.keep);
   const auto* query_keep = w.keep + radius;
-  pack(select<const E>(args.query, args, n, h), first, columns, query_keep, scale, w.query);
-  pack(select<const E>(args.key, args, n, h), first - radius, w.span, w.keep, T(1), w.key);
-  pack(select<const E>(args.value, args, n, h), first - radius, w.span, w.keep, T(1), w.value);
+  pack(select<const E>(args.query, args, tile), first, columns, query_keep, scale, w.query);
+  pack(select<const E>(args.key, args, tile), first - radius, w.span, w.keep, T(1), w.key);
+  pack(select<const E>(args.value, args, tile), first - radius, w.span, w.keep, T(1), w.value);
 
   const Vec<T> lowest = fill(-T(__builtin_inff()));
   for (int64_t i = 0; i < columns && first + i < args.steps; i += lanes) {
@@ -278,27 +283,27 @@ void attention_forward_of(const AttentionArgs& args, int64_t n, int64_t h, int64
     const Vec<T> log_total = top + logarithm(total);
     store_first(lse + first + i, kept ? log_total : -lowest, args.steps - first - i);
   }
-  unpack(w.query, first, columns, query_keep, T(1), select<E>(args.out, args, n, h));
+  unpack(w.query, first, columns, query_keep, T(1), select<E>(args.out, args, tile));
 }
 
 template <typename E>
-void attention_backward_of(const AttentionArgs& args, int64_t n, int64_t h, int64_t columns, int64_t tile, void* scratch) {
+void attention_backward_of(const AttentionArgs& args, int64_t columns, Tile tile, void* scratch) {
   using T = Compute<E>;
   using IntVec = typename Simd<T>::IntVec;
   constexpr int64_t lanes = Simd<T>::lanes;
   const BackwardTile<T> w(args, columns, scratch);
-  const int64_t first = tile * columns, radius = args.radius, first_query = first - radius;
-  const bool* mask = args.mask ? args.mask + n * args.steps : nullptr;
+  const int64_t first = tile.first, radius = args.radius, first_query = first - radius;
+  const bool* mask = args.mask ? args.mask + tile.n * args.steps : nullptr;
   const T scale = T(1) / __builtin_sqrt(T(args.dims));
-  const T* lse = static_cast<const T*>(args.lse) + (n * args.heads + h) * args.steps;
+  const T* lse = static_cast<const T*>(args.lse) + (tile.n * args.heads + tile.h) * args.steps;
 
   pack_mask(mask, args.steps, first_query - radius, w.span, w.keep);
   const auto* query_keep = w.keep + radius;
   const auto* keep = query_keep + radius;
-  pack(select<const E>(args.query, args, n, h), first_query, w.queries, query_keep, scale, w.query);
-  pack(select<const E>(args.grad, args, n, h), first_query, w.queries, query_keep, T(1), w.grad);
-  pack(select<const E>(args.key, args, n, h), first_query - radius, w.span, w.keep, T(1), w.key);
-  pack(select<const E>(args.value, args, n, h), first_query - radius, w.span, w.keep, T(1), w.value);
+  pack(select<const E>(args.query, args, tile), first_query, w.queries, query_keep, scale, w.query);
+  pack(select<const E>(args.grad, args, tile), first_query, w.queries, query_keep, T(1), w.grad);
+  pack(select<const E>(args.key, args, tile), first_query - radius, w.span, w.keep, T(1), w.key);
+  pack(select<const E>(args.value, args, tile), first_query - radius, w.span, w.keep, T(1), w.value);
   for (int64_t i = 0; i < w.queries; ++i)
     w.lse[i] = query_keep[i] ? lse[first_query + i] : T(__builtin_inff());
 
@@ -321,7 +326,7 @@ void attention_backward_of(const AttentionArgs& args, int64_t n, int64_t h, int6
   const auto write = [&](auto&& apply, const Heads& target, T factor) {
     for (int64_t i = 0; i < columns && first + i < args.steps; i += lanes)
       apply(i, w.out.from(i));
-    unpack(w.out, first, columns, keep, factor, select<E>(target, args, n, h));
+    unpack(w.out, first, columns, keep, factor, select<E>(target, args, tile));
   };
   write([&](int64_t i, Rows<T> out) {
     band_apply(w.width, w.grads + radius + i, w.queries, w.key.from(radius + i), out);
@@ -347,29 +352,29 @@ auto with_element_type(Dtype dtype, F f) {
 }
 
 // A longer tile repeats less of its neighbours; a shorter one stays in the second-level cache.
-inline int64_t attention_tile(const AttentionArgs& args, bool backward) {
+inline int64_t attention_tile(const AttentionArgs& args) {
   const int64_t lanes = args.dtype == Dtype::Double ? Simd<double>::lanes : Simd<float>::lanes;
-  const int64_t wanted = at_least(backward ? 128 : 128, 2 * args.radius);
+  const int64_t wanted = at_least(128, 2 * args.radius);
   return round_up(at_most(wanted, args.steps), lanes);
 }
 
 inline int64_t attention_scratch(const AttentionArgs& args, bool backward) {
   return with_element_type(args.dtype, [&](auto element) {
     using T = Compute<decltype(element)>;
-    const int64_t tile = attention_tile(args, backward);
+    const int64_t tile = attention_tile(args);
     return backward ? BackwardTile<T>(args, tile, nullptr).space.used
                     : ForwardTile<T>(args, tile, nullptr).space.used;
   });
 }
 
-inline void attention_forward(const AttentionArgs& args, int64_t n, int64_t h, int64_t tile, void* scratch) {
+inline void attention_forward(const AttentionArgs& args, Tile tile, void* scratch) {
   with_element_type(args.dtype, [&](auto element) {
-    attention_forward_of<decltype(element)>(args, n, h, attention_tile(args, false), tile, scratch);
+    attention_forward_of<decltype(element)>(args, attention_tile(args), tile, scratch);
   });
 }
 
-inline void attention_backward(const AttentionArgs& args, int64_t n, int64_t h, int64_t tile, void* scratch) {
+inline void attention_backward(const AttentionArgs& args, Tile tile, void* scratch) {
   with_element_type(args.dtype, [&](auto element) {
-    attention_backward_of<decltype(element)>(args, n, h, attention_tile(args, true), tile, scratch);
+    attention_backward_of<decltype(element)>(args, attention_tile(args), tile, scratch);
   });
 }

@@ -24,6 +24,11 @@ struct AttentionArgs {
   void* lse;                                     // (N, H, T) contiguous, float or double
 };
 
+// Steps [first, first + tile size) of one head of one sequence.
+struct Tile {
+  int64_t n, h, first;
+};
+
 // (N, C, T) contiguous tensors.
 struct FusionArgs {
   Dtype dtype;
@@ -38,11 +43,10 @@ struct FusionArgs {
 struct Kernels {
   const char* name;
   // Steps of one task, and bytes of scratch memory that a task needs, aligned to 64.
-  int64_t (*attention_tile)(const AttentionArgs&, bool backward);
+  int64_t (*attention_tile)(const AttentionArgs&);
   int64_t (*attention_scratch)(const AttentionArgs&, bool backward);
-  // One tile of one head of one sequence.
-  void (*attention_forward)(const AttentionArgs&, int64_t n, int64_t h, int64_t tile, void* scratch);
-  void (*attention_backward)(const AttentionArgs&, int64_t n, int64_t h, int64_t tile, void* scratch);
+  void (*attention_forward)(const AttentionArgs&, Tile tile, void* scratch);
+  void (*attention_backward)(const AttentionArgs&, Tile tile, void* scratch);
   int64_t (*fusion_scratch)(const FusionArgs&);
   // Rows [begin, end) of the N * C rows.
   void (*fusion_forward)(const FusionArgs&, int64_t begin, int64_t end, void* scratch);

@@ -27,7 +27,7 @@ AttentionArgs shape_args(const at::Tensor& query, int64_t window) {
 
 template <typename F>
 void for_tiles(const AttentionArgs& args, int64_t batch, bool backward, F kernel) {
-  const int64_t tile = kernels().attention_tile(args, backward);
+  const int64_t tile = kernels().attention_tile(args);
   const int64_t tiles = tile > 0 ? (args.steps + tile - 1) / tile : 0;
   // Products of one tile: below about 2^18 of them, a second thread costs more than it saves.
   const int64_t products = std::max<int64_t>(tile * (2 * args.radius + 1) * args.dims, 1);
@@ -35,9 +35,10 @@ void for_tiles(const AttentionArgs& args, int64_t batch, bool backward, F kernel
   parallel_with_scratch(
       batch * args.heads * tiles, grain, kernels().attention_scratch(args, backward),
       [&](int64_t begin, int64_t end, void* scratch) {
+        // Heads of one tile in turn: where channels hold the heads, their rows lie side by side.
         for (int64_t task = begin; task < end; ++task) {
-          const int64_t head = task / tiles;
-          kernel(args, head / args.heads, head % args.heads, task % tiles, scratch);
+          const int64_t row = task / args.heads;
+          kernel(args, Tile{row / tiles, task % args.heads, row % tiles * tile}, scratch);
         }
       });
 }

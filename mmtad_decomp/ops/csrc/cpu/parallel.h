@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <c10/core/CPUAllocator.h>
 
 #include "cpu/kernels.h"
 
@@ -22,10 +23,8 @@ inline Dtype dtype_of(const at::Tensor& x) {
 template <typename F>
 void parallel_with_scratch(int64_t count, int64_t grain, int64_t bytes, F f) {
   at::parallel_for(0, count, grain, [&](int64_t begin, int64_t end) {
-    constexpr int64_t alignment = 64;
-    const auto memory = std::make_unique<char[]>(bytes + alignment);
-    const auto address = reinterpret_cast<uintptr_t>(memory.get());
-    f(begin, end, memory.get() + (alignment - address % alignment) % alignment);
+    const at::DataPtr memory = c10::GetCPUAllocator()->allocate(bytes);  // aligned to 64 bytes
+    f(begin, end, memory.get());
   });
 }
 

@@ -30,6 +30,35 @@ inline Vec<T> fill(T x) {
   return x - Vec<T>{};
 }
 
+// The vectors at p, p + 1, ... p + count - 1. Up to one vector behind them is read.
+template <typename T, int count>
+struct Shifts {
+  const T* p;
+  explicit Shifts(const T* p) : p(p) {}
+  template <int c>
+  Vec<T> by() const {
+    return load(p + c);
+  }
+};
+
+#if defined(__AVX512F__) && MMTAD_BYTES == 64
+// A load across two cache lines costs four times a load within one, and most of these are such:
+// the lines are loaded once and shifted in registers.
+template <int count>
+struct Shifts<float, count> {
+  static constexpr int lanes = 16;
+  __m512i part[(count + lanes - 2) / lanes + 1];
+  explicit Shifts(const float* p) {
+    for (auto& x : part) x = _mm512_loadu_si512(p), p += lanes;
+  }
+  template <int c>
+  Vec<float> by() const {
+    if constexpr (c % lanes == 0) return (Vec<float>)part[c / lanes];
+    else return (Vec<float>)_mm512_alignr_epi32(part[c / lanes + 1], part[c / lanes], c % lanes);
+  }
+};
+#endif
+
 template <typename T>
 inline T sum(Vec<T> x) {
   T total = 0;

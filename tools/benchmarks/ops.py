@@ -1,0 +1,307 @@
+"""Time and memory of the compiled operators against the others that install.
+
+python tools/benchmarks/ops.py --json docs/en/benchmarks/ops.json
+
+Every row has its contenders interleaved in one process, after a warm-up; times are medians.
+``peak_mb`` is what a call allocates at most, beyond its inputs. A peer that can't run a row is
+printed with its reason and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmtad_decomp.ops import DEVICES, local_attention, local_attentive_fusion
+from mmtad_decomp.utils import write_json
+from tools.benchmarks.attention_peers import PEERS
+from tools.benchmarks.nms_cases import nms_rows
+
+DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+
+Contender = Callable[..., Tensor]
+
+
+class Case(NamedTuple):
+    """One size of one operator; sizes are (N, H, T, D) or (N, C, T)."""
+
+    op: str
+    size: tuple[int, ...]
+    window: int | None
+    dtype: str = 'float32'
+
+    @property
+    def shape(self) -> str:
+        names = 'NHTD' if len(self.size) == 4 else 'NCT'
+        sizes = ' '.join(f'{name}={size}' for name, size in zip(names, self.size))
+        return f'{sizes} w={self.window}'
+
+
+def attention_cases() -> list[Case]:
+    """Every length and head, then windows, batches and bfloat16 at some of them."""
+    heads = [(4, 128), (8, 32)]
+    cases = [(1, h, t, d, 19) for t in (64, 256, 512, 2304, 4096) for h, d in heads]
+    cases += [(1, 4, t, 128, w) for w in (7, 63) for t in (256, 2304)]
+    cases += [(2, 4, 2304, 128, 19), (16, 4, 64, 128, 19), (16, 8, 512, 32, 19)]
+    rows = [Case('local_attention', tuple(size), window) for *size, window in cases]
+    return rows + [Case('local_attention', (1, 4, 2304, 128), 19, 'bfloat16')]
+
+
+def fusion_cases() -> list[Case]:
+    """Lengths and windows of the fusion."""
+    cases = [(1, 512, t, w) for t in (64, 256, 2304, 4096) for w in (19, None)]
+    cases += [(2, 512, 2304, 7), (2, 512, 2304, 63), (16, 256, 512, 19)]
+    rows = [Case('local_attentive_fusion', tuple(size), window) for *size, window in cases]
+    return rows + [Case('local_attentive_fusion', (2, 512, 2304), 19, 'bfloat16')]
+
+
+def fusion_formula(window: int | None) -> Contender:
+    """Local attentive fusion by PyTorch's average pooling, without masks."""
+
+    def fuse(value: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        if window is None:
+            pooled = query.mean(-1, keepdim=True)
+        else:
+            pooled = torch.nn.functional.avg_pool1d(
+                query, window, 1, window // 2, count_include_pad=False
+            )
+        return value * torch.sigmoid(pooled * key) + value
+
+    return fuse
+
+
+def contenders(case: Case) -> Iterator[tuple[str, Contender]]:
+    """Ours first, then its peers, as functions of three tensors."""
+    if case.op == 'local_attention':
+        yield 'ours', lambda q, k, v: local_attention(q, k, v, None, case.window)
+        for name, build in PEERS.items():
+            try:
+                yield name, build(case.window)
+            except (ImportError, RuntimeError) as error:
+                print(f'  {name}: left out, {_first_line(error)}')
+    else:
+        yield 'ours', lambda v, q, k: local_attentive_fusion(v, q, k, None, case.window)
+        yield 'eager', fusion_formula(case.window)
+        yield 'torch.compile', torch.compile(fusion_formula(case.window))
+
+
+def passes(run: Contender, inputs: list[Tensor], grad: Tensor) -> dict[str, Callable[[], object]]:
+    """A forward call without gradients, and one forward and backward."""
+
+    def forward() -> None:
+        with torch.no_grad():
+            run(*inputs)
+
+    def both() -> None:
+        torch.autograd.grad(run(*inputs), inputs, grad)
+
+    return {'forward': forward, 'forward+backward': both}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:100]
+
+
+def _synchronize(device: str) -> None:
+    if device == 'cuda':
+        torch.cuda.synchronize()
+
+
+def timed(call: Callable[[], object], device: str, times: int = 1) -> float:
+    """Milliseconds of one call, over ``times`` of them."""
+    _synchronize(device)
+    begin = time.perf_counter()
+    for _ in range(times):
+        call()
+    _synchronize(device)
+    return (time.perf_counter() - begin) * 1e3 / times
+
+
+def interleaved(
+    calls: dict[str, Callable[[], object]], device: str, rounds: int
+) -> dict[str, float]:
+    """Median milliseconds of every call; each round runs all of them, in turn."""
+    repeats = {}
+    for name, call in calls.items():
+        call()
+        once = min(timed(call, device) for _ in range(2))
+        repeats[name] = max(1, min(200, int(3 / once))), once
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for index in range(rounds):
+        for name, call in calls.items():
+            count, once = repeats[name]
+            if index < 3 or once < 200:
+                times[name].append(timed(call, device, count))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what the profiler's C++ code prints."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with open(os.devnull, 'w') as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        for number, copy in zip((1, 2), kept):
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+def peak_mb(call: Callable[[], object], device: str) -> float:
+    """Most megabytes that a call holds at once, by torch's own account of its allocations."""
+    if device == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    with (
+        _silence(),
+        torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+        ) as profile,
+    ):
+        call()
+    kind = torch._C._profiler._EventType.Allocation
+    pending = list(profile.profiler.kineto_results.experimental_event_tree())
+    allocations = []
+    while pending:
+        event = pending.pop()
+        pending.extend(event.children)
+        if event.tag == kind:
+            allocations.append((event.start_time_ns, event.extra_fields.alloc_size))
+    held = peak = 0
+    for _, size in sorted(allocations):
+        held += size
+        peak = max(peak, held)
+    return peak / 2**20
+
+
+def copy_ms(num_bytes: int, device: str) -> float:
+    """Milliseconds that a copy takes which reads and writes ``num_bytes`` in all."""
+    source = torch.randn(num_bytes // 8, device=device)
+    target = torch.empty_like(source)
+    return interleaved({'copy': lambda: target.copy_(source)}, device, 15)['copy']
+
+
+def rows_of(case: Case, device: str, rounds: int) -> Iterator[dict]:
+    """One row for every pass and peer."""
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    dtype = DTYPES[case.dtype]
+    *inputs, grad = (torch.randn(case.size, device=device, dtype=dtype) for _ in range(4))
+    for x in inputs:
+        x.requires_grad_()
+    calls: dict[str, dict[str, Callable[[], object]]] = {}
+    for name, run in contenders(case):
+        for kind, call in passes(run, inputs, grad).items():
+            try:
+                call()
+                calls.setdefault(kind, {})[name] = call
+            except Exception as error:
+                print(f'  {name}, {kind}: left out, {_first_line(error)}')
+    tensors = {'forward': 4, 'forward+backward': 12}
+    for kind, by_name in calls.items():
+        times = interleaved(by_name, device, rounds)
+        peaks = {name: peak_mb(call, device) for name, call in by_name.items()}
+        for peer in (name for name in by_name if name != 'ours'):
+            yield dict(
+                op=case.op,
+                shape=case.shape,
+                dtype=case.dtype,
+                device=device,
+                **{'pass': kind},
+                ours_ms=times['ours'],
+                peer=peer,
+                peer_ms=times[peer],
+                ratio=times[peer] / times['ours'],
+                peak_mb=peaks['ours'],
+                peer_peak_mb=peaks[peer],
+                copy_ms=copy_ms(tensors[kind] * grad.numel() * grad.element_size(), device),
+            )
+
+
+def describe_machine(device: str) -> dict:
+    """What the numbers were measured on."""
+    if device == 'cuda':
+        processor = torch.cuda.get_device_name()
+    else:
+        lines = Path('/proc/cpuinfo').read_text().splitlines() if sys.platform == 'linux' else []
+        names = [x.partition(':')[2].strip() for x in lines if x.startswith('model name')]
+        processor = names[0] if names else platform.processor()
+    capability = torch.backends.cpu.get_cpu_capability()
+    return dict(
+        processor=processor,
+        threads=torch.get_num_threads(),
+        capability=capability,
+        torch=torch.__version__,
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--json', type=Path, required=True, help='where the rows go')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--rounds', type=int, default=15)
+    parser.add_argument(
+        '--ops', nargs='+', default=['attention', 'fusion', 'nms'],
+        choices=['attention', 'fusion', 'nms'],
+    )  # fmt: skip
+    parser.add_argument('--only', default='', help='run the shapes that contain this text')
+    args = parser.parse_args(argv)
+    if args.device not in DEVICES:
+        raise SystemExit(f'the operators are not built for {args.device}')
+    torch.set_num_threads(args.threads)
+    machine = describe_machine(args.device)
+    print(machine)
+    cases = attention_cases() if 'attention' in args.ops else []
+    cases += fusion_cases() if 'fusion' in args.ops else []
+    rows = []
+    for case in cases:
+        if args.only not in case.shape:
+            continue
+        print(f'{case.op} {case.shape} {case.dtype}', flush=True)
+        for row in rows_of(case, args.device, args.rounds):
+            rows.append(row)
+            print_row(row)
+    if 'nms' in args.ops and args.device == 'cpu':
+        for row in nms_rows(rounds=args.rounds):
+            rows.append(row)
+            print(row['op'], row['shape'], end='')
+            print_row(row)
+    write_json(args.json, dict(machine=machine, rows=rows))
+
+
+def print_row(row: dict) -> None:
+    """One line: times, ratio and peaks."""
+    memory = ''
+    if row['peak_mb'] is not None:
+        memory = f', {row["peak_mb"]:.1f} against {row["peer_peak_mb"]:.1f} MiB'
+    print(
+        f'  {row["pass"]}: {row["ours_ms"]:.3f} ms, {row["peer"]} {row["peer_ms"]:.3f} ms, '
+        f'{row["ratio"]:.2f}x{memory}',
+        flush=True,
+    )
+
+
+if __name__ == '__main__':
+    main()
