@@ -1,0 +1,131 @@
+"""Models of configs at a size that tests can afford, and what one training step must show."""
+
+from pathlib import Path
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+import mmtad_decomp  # noqa: F401
+from mmtad_decomp.structures import TADDataSample, TimeGrid
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+STEPS, SIZE = 8, 32
+
+
+def load(path):
+    """A config by its path under ``configs/``."""
+    return Config.fromfile(CONFIGS / path)
+
+
+def base_detector(model):
+    """The config of the plain detector inside a student or a decomposed detector."""
+    student = model.get('student', model)
+    return student.get('detector', student)
+
+
+def without_pretrained(node):
+    """Switch pretrained weights off, in place."""
+    if isinstance(node, dict):
+        if node.get('type') == 'ResNetTSM':
+            node.update(pretrained=None, pretrained2d=False)
+        if node.get('type') == 'VideoEncoder':
+            node['init_cfg'] = None
+        for value in node.values():
+            without_pretrained(value)
+
+
+def build(model, device='cpu'):
+    """Build a config's model, without pretrained weights and without padding to full length."""
+    init_default_scope('mmaction')
+    without_pretrained(model)
+    base_detector(model)['data_preprocessor']['pad_to'] = None
+    torch.manual_seed(0)
+    with torch.device(device):
+        return MODELS.build(model)
+
+
+def shapes(model):
+    """Names and shapes of all weights and buffers."""
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def batch(num_classes, window):
+    """Two windows of so many frames and optical flow, the second one two frames shorter."""
+    frames, flow, samples = [], [], []
+    for index, steps in enumerate((window, window - 2)):
+        frames.append(torch.randint(0, 256, (steps, 3, SIZE, SIZE), dtype=torch.uint8))
+        flow.append(torch.randn(steps, 2, SIZE, SIZE))
+        grid = TimeGrid(fps=10, start=100)
+        meta = dict(video_id=str(index), window=(100, 100 + steps), num_steps=steps)
+        sample = TADDataSample(metainfo=dict(meta, time_grid=grid, duration=60.0))
+        segments = 10 + torch.tensor([[0.0125, 0.05625]]) * window
+        labels = torch.tensor([index % num_classes])
+        sample.gt_instances = InstanceData(segments=segments, labels=labels)
+        samples.append(sample)
+    return dict(inputs=dict(frames=frames, flow=flow), data_samples=samples)
+
+
+def batch_for(model, num_classes):
+    """A batch of as many feature steps as are tested with."""
+    return batch(num_classes, STEPS * getattr(model, 'student', model).feature_stride)
+
+
+def assert_untouched(losses, *modules):
+    """No gradient flows from the sum of these losses into these modules."""
+    weights = [p for module in modules for p in module.parameters() if p.requires_grad]
+    grads = torch.autograd.grad(
+        sum(losses), weights, retain_graph=True, allow_unused=True, materialize_grads=False
+    )
+    assert weights and all(grad is None for grad in grads)
+
+
+def check_decomposition(student, losses):
+    """Which losses reach which parts of a decomposed student."""
+    app = [loss for name, loss in losses.items() if name.startswith('app_')]
+    joint = [loss for name, loss in losses.items() if name.startswith('joint_')]
+    mimics = [losses['loss_feature'], losses['loss_prediction']]
+    assert len(app) == len(joint) > 0 and len(losses) == 2 * len(app) + len(mimics)
+    assert_untouched(app, student.head, student.fusion, student.neck.motion)
+    assert_untouched(joint, student.shared_head)
+    assert_untouched(mimics, student.head, student.fusion, student.neck.appearance)
+    assert_untouched(mimics[:1], student.shared_head)
+
+
+def take_step(model, num_classes):
+    """Forward and backward pass: finite losses, gradients where they belong and nowhere else."""
+    model.train()
+    inputs = model.data_preprocessor(batch_for(model, num_classes), training=True)
+    losses = model(**inputs, mode='loss')
+    assert all(torch.isfinite(loss) for loss in losses.values()), losses
+    distilled = hasattr(model, 'student')
+    assert ('loss_feature' in losses and 'loss_prediction' in losses) == distilled
+    student = model.student if distilled else model
+    if hasattr(student, 'fusion'):
+        check_decomposition(student, losses)
+    model.parse_losses(losses)[0].backward()
+    for name, part in student.named_children():
+        grads = {n: p.grad for n, p in part.named_parameters() if p.requires_grad}
+        assert all(g is not None and torch.isfinite(g).all() for g in grads.values()), name
+        assert not grads or any(g.any() for g in grads.values()), name
+    assert all(p.grad is None for p in student.parameters() if not p.requires_grad)
+    if distilled:
+        assert all(p.grad is None for p in model.teacher.parameters())
+        assert not any(module.training for module in model.teacher.modules())
+
+
+def check_predictions(model, num_classes):
+    """Candidates lie in the window, which begins at 10.0 s, and have known labels."""
+    model.eval()
+    data = batch_for(model, num_classes)
+    seconds = max(map(len, data['inputs']['frames'])) / 10
+    with torch.no_grad():
+        samples = model.val_step(data)
+    for sample in samples:
+        instances = sample.pred_instances
+        assert len(instances.scores) == len(instances.labels) == len(instances.segments) > 0
+        assert torch.isfinite(instances.segments).all() and torch.isfinite(instances.scores).all()
+        assert instances.labels.min() >= 0 and instances.labels.max() < num_classes
+        assert 9 < instances.segments.mean(dim=1).median() < 11.2 + seconds
