@@ -186,11 +186,10 @@ def source(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def wheel(source) -> Path:
-    """A wheel of the package."""
-    options = ('--no-build-isolation', '--no-deps', '--no-index')
-    result = run(
-        sys.executable, '-m', 'pip', 'wheel', '.', *options, '-w', '../wheels', cwd=source
-    )
+    """A wheel of the package, without the compiled operators."""
+    options = ('--no-build-isolation', '--no-deps', '--no-index', '-w', '../wheels')
+    command = (sys.executable, '-m', 'pip', 'wheel', '.', *options)
+    result = run(*command, cwd=source, MMTAD_WITH_OPS='0')
     assert result.returncode == 0, result.stdout
     (built,) = (source.parent / 'wheels').glob('mmtad_decomp-*.whl')
     return built
@@ -241,6 +240,8 @@ def test_sdist_contains_what_a_build_needs(source):
         names = {name.partition('/')[2] for name in archive.getnames()}
     wanted = config_names(ROOT) | {'model-index.yml', 'LICENSE', 'README.md', 'tools/env.sh'}
     wanted |= {f'requirements/{file.name}' for file in (ROOT / 'requirements').glob('*.txt')}
+    csrc = ROOT / 'mmtad_decomp' / 'ops' / 'csrc'
+    wanted |= {file.relative_to(ROOT).as_posix() for file in csrc.rglob('*.*')}
     assert wanted <= names
 
 
@@ -281,6 +282,31 @@ def test_pre_commit_and_tests_use_one_ruff():
     config = mmengine.load(ROOT / '.pre-commit-config.yaml')
     for hook in config['repos'][0]['hooks']:
         assert hook['additional_dependencies'] == [pin]
+
+
+def ops_warning(file: str | None, tmp_path: Path) -> str:
+    """What importing the operators prints where their library is ``file``, or missing."""
+    package = tmp_path / 'mmtad_decomp'
+    shutil.copytree(ROOT / 'mmtad_decomp', package, ignore=shutil.ignore_patterns('*.so'))
+    if file is not None:
+        (package / '_ext.so').write_bytes(file.encode())
+    code = (
+        'import torch; from mmtad_decomp.ops import DEVICES, local_attention; '
+        'x = torch.randn(1, 2, 50, 4); '
+        'print(set(DEVICES), local_attention(x, x, x, None, 5).shape)'
+    )
+    result = run(sys.executable, '-c', code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0, result.stdout
+    assert 'set() torch.Size([1, 2, 50, 4])' in result.stdout
+    return result.stdout
+
+
+def test_operators_that_are_not_built_give_one_warning(tmp_path):
+    assert ops_warning(None, tmp_path).count('are not built. Plain PyTorch takes their place') == 1
+
+
+def test_operators_that_do_not_load_give_one_warning(tmp_path):
+    assert ops_warning('of another torch', tmp_path).count('_ext.so) do not load') == 1
 
 
 def test_readme_and_ci_name_the_two_commands():

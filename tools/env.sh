@@ -85,7 +85,7 @@ install_lite() {
     else
         pip_install -r requirements/mminstall.txt -r requirements/runtime.txt
     fi
-    say "lite tier 3/3: this project, editable"
+    say "lite tier 3/3: this project, editable, and its compiled operators"
     pip_install -e . --no-build-isolation --no-deps
 }
 
@@ -118,6 +118,7 @@ setup_env() {
     choose_constraints
     local lite=(setup.py pyproject.toml "$CONSTRAINTS"
         requirements/build.txt requirements/mminstall.txt requirements/runtime.txt)
+    mapfile -t -O "${#lite[@]}" lite < <(find mmtad_decomp/ops/csrc -type f | LC_ALL=C sort)
     install_tier lite "${lite[@]}"
     if [ "$1" = tests ]; then
         install_tier tests "${lite[@]}" requirements/tests.txt requirements/tests-nodeps.txt
