@@ -26,6 +26,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--dump-json', help='write the detections to this file, in ActivityNet submission format'
     )
+    parser.add_argument(
+        '--dump-raw',
+        help='write the candidates before post-processing to this .npz file, for '
+        'tools/analysis_tools/fuse_predictions.py',
+    )
     parser.add_argument('--classwise', action='store_true', help='report the AP of every class')
     add_common_arguments(parser)
     return parser.parse_args(argv)
@@ -39,6 +44,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         if evaluator['type'] == 'TADMetric':
             if args.dump_json is not None:
                 evaluator['dump_path'] = args.dump_json
+            if args.dump_raw is not None:
+                evaluator['raw_path'] = args.dump_raw
             if args.classwise:
                 evaluator['classwise'] = True
     if args.dump is not None:

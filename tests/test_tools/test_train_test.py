@@ -16,6 +16,7 @@ import torch
 from mmengine.config import Config
 from tiny_training import ROOT, config, options, write_videos
 
+from mmtad_decomp.postprocessing import RawPredictions
 from mmtad_decomp.utils import CheckpointError, ConfigError
 from tools import test as test_tool
 from tools import train as train_tool
@@ -65,7 +66,9 @@ def test_resume_goes_on_from_the_last_epoch(trained, data, monkeypatch):
 
 def test_testing_dumps_and_reports(trained, data, tmp_path):
     raw, submission = tmp_path / 'raw.pkl', tmp_path / 'submission.json'
+    candidates = tmp_path / 'candidates.npz'
     flags = ['--dump', str(raw), '--dump-json', str(submission), '--classwise']
+    flags += ['--dump-raw', str(candidates)]
     flags += ['--work-dir', str(tmp_path / 'test')]
     metrics = test_tool.main([config('baseline'), str(work_dir(trained)), *flags, *options(data)])
     assert {'tad/mAP', 'tad/mAP@0.5', 'tad/AP_shake'} <= set(metrics)
@@ -74,6 +77,8 @@ def test_testing_dumps_and_reports(trained, data, tmp_path):
     windows = pickle.loads(raw.read_bytes())
     assert len(windows) == 2
     assert all(len(window['pred_instances']['scores']) for window in windows)
+    with RawPredictions(candidates) as saved:
+        assert 'v2' in saved and 'v1' not in saved
 
 
 @pytest.mark.parametrize(

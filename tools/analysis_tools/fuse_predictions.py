@@ -120,8 +120,9 @@ def open_file(
         return ProposalFile(path, load_annotations(args.ann_file, args.subset))
     if metric is None:
         raise ValueError(f'{path} does not say how long videos are; set --config or --ann-file')
-    names = ('ann_file', 'subset', 'classes', 'ignore_labels', 'exclude_videos')
-    return ProposalFile(path, load_annotations(**{n: metric[n] for n in names if n in metric}))
+    names = ('ann_file', 'subset', 'classes', 'ignore_labels', 'label_fields', 'exclude_videos')
+    chosen = {name: metric[name] for name in names if name in metric}
+    return ProposalFile(path, load_annotations(**chosen))
 
 
 def main(argv: list[str] | None = None) -> None:
