@@ -99,7 +99,7 @@ class TAGSHead(TemporalHead):
                 (dict(type='SigmoidFocalLoss', alpha=alpha), loss_cls),
                 (dict(type='BalancedBCELoss', loss_weight=0.4), loss_mask),
                 (dict(type='MaskDiceLoss', loss_weight=0.6), loss_dice),
-                (dict(type='MaskBoundaryLoss'), loss_boundary),
+                (dict(type='MaskBoundaryLoss', loss_weight=0.2), loss_boundary),
             )
         )
         self.loss_consistency = MODELS.build(
