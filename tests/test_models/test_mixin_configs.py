@@ -57,6 +57,16 @@ def test_of_mmaction2s_config_everything_stays_but_what_is_named(file, tmp_path)
         assert own.model.teacher_checkpoint == f'work_dirs/mixin/{name}_teacher'
 
 
+def test_the_guides_ten_lines_are_the_config(tmp_path):
+    guide = CONFIGS.parents[1] / 'docs' / 'en' / 'user_guides' / 'mix_into_existing_configs.md'
+    block = guide.read_text().split('```python\n')[1].split('```')[0]
+    assert len(block.splitlines()) <= 10
+    (tmp_path / 'ten.py').write_text(block.replace('../_base_', str(CONFIGS.parent / '_base_')))
+    ten = Config.fromfile(tmp_path / 'ten.py')
+    check_config(ten)
+    assert ten.model == Config.fromfile(CONFIGS / 'bmn_activitynet_decomp.py').model
+
+
 @pytest.fixture(scope='module')
 def teachers(tmp_path_factory):
     folder = tmp_path_factory.mktemp('teachers')
