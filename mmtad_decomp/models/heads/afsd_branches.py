@@ -70,6 +70,8 @@ class Tower(nn.Module):
 class Predictor(MaskedConv1d):
     """The convolution that predicts; always in the precision of its weights.
 
+    Its weights start near 0: coarse segments one stride to both sides, and no correction of them.
+
     Args:
         in_channels: Channels of the input.
         out_channels: Predictions per step.
@@ -88,7 +90,7 @@ class Predictor(MaskedConv1d):
         prior_prob: float | None = None,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size)
-        nn.init.xavier_uniform_(self.conv.weight)
+        nn.init.normal_(self.conv.weight, std=0.01)
         if prior_prob is not None:
             if not 0 < prior_prob < 1:
                 raise ValueError(f'prior_prob must be within (0, 1), got {prior_prob}')
