@@ -81,18 +81,25 @@ def flex(window: int) -> Attention:
 
 
 def chunks(window: int) -> Attention:
-    """The overlapping chunks of the ``actionformer`` package: its attention without the masks."""
+    """The overlapping chunks of the ``actionformer`` package: its attention without the masks.
+
+    Steps are padded to a multiple of two half-windows, as its models pad their inputs.
+    """
     from actionformer.modeling.blocks import LocalMaskedMHCA
 
     def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         batch, heads, steps, dims = query.shape
         core = LocalMaskedMHCA(heads * 2, heads, window_size=window)
-        query, key, value = (x.reshape(batch * heads, steps, dims) for x in (query, key, value))
-        query = query / math.sqrt(dims)
-        logits = core._sliding_chunks_query_key_matmul(query, key, heads, window // 2)
-        return core._sliding_chunks_matmul_attn_probs_value(
-            logits.softmax(-1), value, heads, window // 2
+        half = window // 2
+        tail = -steps % (2 * half)
+        query, key, value = (
+            F.pad(x, (0, 0, 0, tail)).reshape(batch * heads, steps + tail, dims)
+            for x in (query, key, value)
         )
+        query = query / math.sqrt(dims)
+        logits = core._sliding_chunks_query_key_matmul(query, key, heads, half)
+        out = core._sliding_chunks_matmul_attn_probs_value(logits.softmax(-1), value, heads, half)
+        return out[:, :, :steps]
 
     return attend
 

@@ -101,9 +101,11 @@ def contenders(case: Case) -> Iterator[tuple[str, Contender]]:
 def passes(run: Contender, inputs: list[Tensor], grad: Tensor) -> dict[str, Callable[[], object]]:
     """A forward call without gradients, and one forward and backward."""
 
+    frozen = [x.detach() for x in inputs]
+
     def forward() -> None:
         with torch.no_grad():
-            run(*inputs)
+            run(*frozen)
 
     def both() -> None:
         torch.autograd.grad(run(*inputs), inputs, grad)

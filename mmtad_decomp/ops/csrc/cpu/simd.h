@@ -42,18 +42,21 @@ struct Shifts {
 };
 
 #if defined(__AVX512F__) && MMTAD_BYTES == 64
-// A load across two cache lines costs four times a load within one, and most of these are such:
-// the lines are loaded once and shifted in registers.
+// Most of these loads cross two cache lines, which costs four times a load within one. So lines
+// are loaded once and shifted in registers; a third are loads after all, since the unit that
+// shifts also multiplies.
 template <int count>
 struct Shifts<float, count> {
   static constexpr int lanes = 16;
+  const float* p;
   __m512i part[(count + lanes - 2) / lanes + 1];
-  explicit Shifts(const float* p) {
+  explicit Shifts(const float* p) : p(p) {
     for (auto& x : part) x = _mm512_loadu_si512(p), p += lanes;
   }
   template <int c>
   Vec<float> by() const {
     if constexpr (c % lanes == 0) return (Vec<float>)part[c / lanes];
+    else if constexpr (c % 3 == 2) return load(p + c);
     else return (Vec<float>)_mm512_alignr_epi32(part[c / lanes + 1], part[c / lanes], c % lanes);
   }
 };
