@@ -66,7 +66,7 @@ class PointPredictionMimicLoss(BaseModule):
                     f'prediction mimic: the {name} gives {type(outputs).__name__}, not the '
                     'PointOutputs of a head with points (ActionFormerHead); for heads with '
                     'queries (TadTRHead) take QueryPredictionMimicLoss, for score maps (GTADHead) '
-                    'GTADPredictionMimicLoss'
+                    'GTADPredictionMimicLoss, for AFSDHead AFSDPredictionMimicLoss'
                 )
         own, other = _flatten(student), [part.detach() for part in _flatten(teacher)]
         if own[0].shape != other[0].shape:
