@@ -26,7 +26,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmtad_decomp.ops import DEVICES, local_attention, local_attentive_fusion
-from mmtad_decomp.utils import write_json
+from mmtad_decomp.utils import atomic_write, write_json
 from tools.benchmarks.attention_peers import PEERS
 from tools.benchmarks.nms_cases import nms_rows
 
@@ -257,10 +257,44 @@ def describe_machine(device: str) -> dict:
     )
 
 
+def table(rows: list[dict]) -> str:
+    """Markdown: a line for every op, shape and pass, against the fastest of its peers."""
+    lines = [
+        '| op | shape | pass | ours, ms | fastest peer | its ms | ratio | MiB, ours / peer | x copy |',
+        '| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: |',
+    ]
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        key = (row['op'], row['shape'], row['dtype'], row['pass'], row.get('case'))
+        groups.setdefault(key, []).append(row)
+    for (op, shape, dtype, kind, case), group in groups.items():
+        best = min(group, key=lambda row: row['peer_ms'])
+        size = f'{shape} {dtype}' if dtype != 'float32' else shape
+        memory = copy = ''
+        if best['peak_mb'] is not None:
+            memory = f'{best["peak_mb"]:.1f} / {best["peer_peak_mb"]:.1f}'
+        if 'copy_ms' in best:
+            copy = f'{best["ours_ms"] / best["copy_ms"]:.1f}'
+        cells = (
+            op,
+            f'{size}, {case}' if case else size,
+            kind,
+            f'{best["ours_ms"]:.3f}',
+            best['peer'],
+            f'{best["peer_ms"]:.3f}',
+            f'{best["ratio"]:.1f}x',
+            memory,
+            copy,
+        )
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--json', type=Path, required=True, help='where the rows go')
+    parser.add_argument('--table', type=Path, help='where a Markdown table of them goes')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=15)
@@ -291,6 +325,9 @@ def main(argv: list[str] | None = None) -> None:
             print(row['op'], row['shape'], end='')
             print_row(row)
     write_json(args.json, dict(machine=machine, rows=rows))
+    if args.table:
+        with atomic_write(args.table, 'w') as file:
+            file.write(table(rows))
 
 
 def print_row(row: dict) -> None:
