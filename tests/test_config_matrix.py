@@ -12,6 +12,7 @@ HEADS = {
     'actionformer': dict(
         num_levels=3, encoder=dict(embed_dims=WIDTH, window_size=5, num_stem_layers=1)
     ),
+    'afsd': dict(channels=WIDTH, num_groups=8, num_levels=3),
     'gtad': dict(
         channels=128, max_duration=8, map_branch=dict(align_channels=32, map_channels=32)
     ),
