@@ -1,0 +1,110 @@
+"""configs/README.md and the metafiles are what the configs say."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools.analysis_tools import list_configs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def contents():
+    return list_configs.generate(ROOT)
+
+
+def test_committed_files_are_up_to_date(contents):
+    stale = [
+        str(path.relative_to(ROOT)) for path, text in contents.items() if path.read_text() != text
+    ]
+    assert not stale, f'{stale}: run python tools/analysis_tools/list_configs.py'
+
+
+def test_every_config_has_a_row_and_a_model(contents):
+    readme = contents[ROOT / 'configs' / 'README.md']
+    models = []
+    for path, text in contents.items():
+        if path.suffix == '.yml':
+            models += [model['Config'] for model in yaml.safe_load(text)['Models']]
+    folders = (*list_configs.KINDS, 'mixin')
+    files = [p for folder in folders for p in (ROOT / 'configs' / folder).rglob('*.py')]
+    for name in (file.relative_to(ROOT).as_posix() for file in files):
+        assert f'`python tools/train.py {name}`' in readme
+        assert f'({name.removeprefix("configs/")})' in readme
+        assert models.count(name) == ('mixin' not in name)
+
+
+def test_a_row_says_what_the_config_is(contents):
+    rows = contents[ROOT / 'configs' / 'README.md'].splitlines()
+
+    def cells(name):
+        (row,) = (row for row in rows if f'({name}.py)' in row)
+        return row.strip('| ').split(' | ')[1:7]
+
+    of = cells('decomp/actionformer_slowfast50_thumos_of')
+    assert of == ['ActionFormer', 'SlowFast50', 'OF', 'decomposed, local attention', '56.8', '–']
+    assert cells('teacher/gtad_tsm18_thumos_tg') == [
+        'G-TAD',
+        'TSM18',
+        'TG',
+        'is a teacher',
+        '–',
+        '–',
+    ]
+    assert cells('baseline/actionformer_i3d_thumos')[:4] == ['ActionFormer', 'I3D', '–', 'none']
+    run = cells('conventional/actionformer_tsm18_fir')
+    assert run[2:5] == ['TG', 'conventional', '–']
+    assert run[5].endswith('(../docs/en/benchmarks/fir.md)')
+
+
+def test_links_lead_somewhere(contents):
+    readme = contents[ROOT / 'configs' / 'README.md']
+    links = {part.partition(')')[0] for part in readme.split('](')[1:]}
+    assert links and all((ROOT / 'configs' / link).resolve().is_file() for link in links)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project with one config."""
+    for folder in ('_base_', 'baseline'):
+        shutil.copytree(ROOT / 'configs' / folder, tmp_path / 'configs' / folder)
+    for file in (tmp_path / 'configs' / 'baseline').glob('*.py'):
+        if file.stem != 'actionformer_tsm18_fir':
+            file.unlink()
+    (tmp_path / 'docs/en/benchmarks').mkdir(parents=True)
+    (tmp_path / 'docs/en/benchmarks/fir.json').write_text('{"RGB": {"metrics": {"mAP": 0.5}}}')
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ('results', 'message'),
+    [
+        ('reported: {baseline/none: 1.0}\nruns: {}\n', 'no such configs: .*baseline/none'),
+        ('reported: {}\nruns: {fir: {baseline/none: RGB}}\n', 'no such configs: .*baseline/none'),
+        ('reported: {}\nruns: {fir: {baseline/actionformer_tsm18_fir: OF}}\n', "no row 'OF'"),
+    ],
+)
+def test_numbers_of_nothing_are_refused(project, results, message):
+    (project / 'configs' / 'results.yml').write_text(results)
+    with pytest.raises(ValueError, match=message):
+        list_configs.readme(project, list_configs.read_entries(project))
+
+
+def test_a_config_with_an_unknown_head_is_refused(project):
+    file = project / 'configs' / 'baseline' / 'new.py'
+    text = "_base_ = './actionformer_tsm18_fir.py'\nmodel = dict(head=dict(type='NewHead'))\n"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"new\.py: 'NewHead' has no name in .*list_configs"):
+        list_configs.read_entries(project)
+
+
+def test_check_reports_and_writes_nothing(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(list_configs, 'ROOT', tmp_path)
+    monkeypatch.setattr(list_configs, 'generate', lambda: {tmp_path / 'a': 'text'})
+    assert list_configs.main(['--check']) == 1
+    assert 'a is out of date' in capsys.readouterr().out and not (tmp_path / 'a').exists()
+    assert list_configs.main([]) == 0 and (tmp_path / 'a').read_text() == 'text'
+    assert list_configs.main(['--check']) == 0

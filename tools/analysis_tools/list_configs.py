@@ -1,0 +1,288 @@
+"""Write configs/README.md and the models of the metafiles from the configs themselves.
+
+What the paper reports, and which config a benchmark's row was trained with, stand in
+configs/results.yml; the numbers of the runs are those of docs/en/benchmarks.
+
+    python tools/analysis_tools/list_configs.py           # after adding or changing a config
+    python tools/analysis_tools/list_configs.py --check   # says what is out of date
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmengine.config import Config
+
+import mmtad_decomp  # noqa: F401
+from mmtad_decomp.utils import atomic_write
+
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = ('baseline', 'teacher', 'conventional', 'decomp')
+DATA_SETS = {
+    'data/thumos14/': "THUMOS'14",
+    'data/activitynet/': 'ActivityNet-1.3',
+    'data/fir/': 'FIR',
+    'data/weizmann/': 'Weizmann (composed)',
+    'data/synthetic/': 'Synthetic',
+}
+HEADS = {
+    'ActionFormerHead': 'ActionFormer',
+    'AFSDHead': 'AFSD',
+    'GTADHead': 'G-TAD',
+    'TadTRHead': 'TadTR',
+    'TAGSHead': 'TAGS',
+}
+BACKBONES = {
+    'ResNetTSM': ('TSM', 'TSM-ResNet'),
+    'InceptionI3D': ('I3D', 'Inception-I3D'),
+    'FusedSlowFast': ('SlowFast', 'SlowFast-ResNet'),
+}
+MODALITIES = {
+    'RGBInput': ('', 'RGB'),
+    'TemporalGradientInput': ('TG', 'Temporal gradient'),
+    'OpticalFlowInput': ('OF', 'Optical flow'),
+}
+COLLECTIONS = {
+    'teacher': 'Motion teacher',
+    'conventional': 'Conventional cross-modal distillation',
+    'decomp': 'Decomposed cross-modal distillation',
+}
+FUSIONS = {
+    'ConcatFusion': 'concatenation',
+    'SumFusion': 'sum',
+    'SelfAttentionFusion': 'self-attention',
+    'CrossAttentionFusion': 'cross-attention',
+    'DiffAttentionFusion': 'differential attention',
+    'LocalAttentiveFusion': 'local attention',
+}
+INTRODUCTION = """# Configs
+
+Made by `python tools/analysis_tools/list_configs.py`; do not edit.
+
+`{head}_{backbone}_{data set}.py`, in the folder of what it is: `baseline` (RGB alone),
+`teacher` (on motion, for the other two), `conventional` and `decomp` (distilled from that
+teacher: with `_of` from one on optical flow, else from one on the temporal gradient). A
+distilled config looks for its teacher under `work_dirs/teacher/`, where training puts it: train
+that one first. A teacher on flow and its students need the flow, `python
+tools/data/extract_flow.py CONFIG`. How to prepare the data is in [the data
+guide](../docs/en/user_guides/datasets.md), what the parts do in the guides to [the
+method](../docs/en/user_guides/method.md), [backbones](../docs/en/user_guides/backbones.md) and
+[post-processing](../docs/en/user_guides/postprocessing.md).
+
+Reported: average mAP in percent from the paper (Lee et al., CVPR 2023), not ours. Here: average
+mAP of our own run, in percent; the linked page says how it was made and over which tIoU. A dash
+means that the config has not been trained here, only built, stepped and tested on generated
+input.
+"""
+MIXIN = """MMAction2's own detectors and configs, distilled; see
+[the guide](../docs/en/user_guides/mix_into_existing_configs.md)."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One config, as the table and the metafiles show it.
+
+    Attributes:
+        name: Path under ``configs/`` without ``.py``.
+        kind: One of :data:`KINDS`.
+        data: Data set.
+        head: Head.
+        backbone: Backbone, short.
+        architecture: Backbone, as the metafiles name it.
+        teacher: ``'TG'``, ``'OF'`` or ``''``; of a teacher its own input.
+        modality: What the model reads at test time.
+        fusion: Name of the fusion; ``''`` without.
+        batch_size: Windows of a training batch.
+        epochs: Epochs of training.
+    """
+
+    name: str
+    kind: str
+    data: str
+    head: str
+    backbone: str
+    architecture: str
+    teacher: str
+    modality: str
+    fusion: str
+    batch_size: int
+    epochs: int
+
+    @property
+    def distillation(self) -> str:
+        """What the table says of the distillation."""
+        if self.kind == 'decomp':
+            return f'decomposed, {self.fusion}'
+        return {'baseline': 'none', 'teacher': 'is a teacher'}.get(self.kind, self.kind)
+
+
+def read_entry(root: Path, path: Path) -> Entry:
+    """Read a config.
+
+    Args:
+        root: The project.
+        path: The config, under ``root / 'configs'``.
+
+    Raises:
+        ValueError: If it has a head, backbone, input or data set that this script has no name for.
+    """
+    config = Config.fromfile(path, import_custom_modules=False)
+    model = config.model
+    student = model.get('student', model)
+    detector = student.get('detector', student)
+    network = detector.backbone.backbone
+    own = detector.data_preprocessor.modality.type
+    taught = model.distill.teacher.modality.type if 'distill' in model else own
+    try:
+        short, architecture = BACKBONES[network.type]
+        depth = '' if network.type == 'InceptionI3D' else network.get('depth', 50)
+        return Entry(
+            name=path.relative_to(root / 'configs').with_suffix('').as_posix(),
+            kind=path.relative_to(root / 'configs').parts[0],
+            data=DATA_SETS[config.data_root],
+            head=HEADS[detector.head.type],
+            backbone=f'{short}{depth}',
+            architecture=f'{architecture}{depth}',
+            teacher=MODALITIES[taught][0],
+            modality=MODALITIES[own][1],
+            fusion=FUSIONS[student.fusion.type] if 'fusion' in student else '',
+            batch_size=config.train_dataloader.batch_size,
+            epochs=config.train_cfg.max_epochs,
+        )
+    except KeyError as error:
+        raise ValueError(
+            f'{path}: {error} has no name in tools/analysis_tools/list_configs.py; add it'
+        ) from error
+
+
+def read_entries(root: Path) -> list[Entry]:
+    """All configs of the project's own detectors."""
+    paths = [path for kind in KINDS for path in sorted((root / 'configs' / kind).rglob('*.py'))]
+    return [read_entry(root, path) for path in paths]
+
+
+def read_numbers(root: Path, names: set[str]) -> tuple[dict[str, float], dict[str, str]]:
+    """Reported numbers, and cells for our own runs, by config.
+
+    Raises:
+        ValueError: If ``configs/results.yml`` names a config or a row that does not exist.
+    """
+    file = root / 'configs' / 'results.yml'
+    content = yaml.safe_load(file.read_text(encoding='utf-8'))
+    here = {}
+    for page, rows in content['runs'].items():
+        table = json.loads((root / f'docs/en/benchmarks/{page}.json').read_text())
+        for name, row in rows.items():
+            if row not in table:
+                raise ValueError(f'{file}: {page}.json has no row {row!r}, only {sorted(table)}')
+            value = table[row].get('metrics', table[row])['mAP']
+            here[name] = f'[{100 * value:.1f}](../docs/en/benchmarks/{page}.md)'
+    unknown = sorted({*content['reported'], *here} - names)
+    if unknown:
+        raise ValueError(f'{file}: no such configs: {unknown}')
+    return content['reported'], here
+
+
+def table(rows: list[list[str]]) -> str:
+    """Markdown of a header and rows."""
+    lines = [f'| {" | ".join(row)} |' for row in rows]
+    return '\n'.join([lines[0], '|' + ' --- |' * len(rows[0]), *lines[1:]])
+
+
+def mixin_section(root: Path) -> str:
+    """The configs laid over MMAction2's own."""
+    rows = [['config', 'command']]
+    for path in sorted((root / 'configs' / 'mixin').glob('*.py')):
+        command = f'`python tools/train.py configs/mixin/{path.name}`'
+        rows.append([f'[{path.stem}](mixin/{path.name})', command])
+    return f"## Laid over MMAction2's configs\n\n{MIXIN}\n\n{table(rows)}\n"
+
+
+def readme(root: Path, entries: list[Entry]) -> str:
+    """``configs/README.md``."""
+    reported, here = read_numbers(root, {entry.name for entry in entries})
+    header = ['config', 'head', 'backbone', 'teacher', 'distillation', 'reported', 'here']
+    sections = [INTRODUCTION]
+    for data in DATA_SETS.values():
+        rows = [[*header, 'command']]
+        for entry in entries:
+            if entry.data == data:
+                number = reported.get(entry.name)
+                rows.append(
+                    [
+                        f'[{entry.name.split("/")[-1]}]({entry.name}.py)',
+                        entry.head,
+                        entry.backbone,
+                        entry.teacher or '–',
+                        entry.distillation,
+                        '–' if number is None else str(number),
+                        here.get(entry.name, '–'),
+                        f'`python tools/train.py configs/{entry.name}.py`',
+                    ]
+                )
+        sections.append(f'## {data}\n\n{table(rows)}\n')
+    return '\n'.join([*sections, mixin_section(root)])
+
+
+def metafile(root: Path, kind: str, entries: list[Entry]) -> str:
+    """A folder's ``metafile.yml``: its collections as they are, and its models."""
+    content = yaml.safe_load((root / 'configs' / kind / 'metafile.yml').read_text())
+    models = [
+        {
+            'Name': '_'.join([*reversed(entry.name.split('/')[:-1]), entry.name.split('/')[-1]]),
+            'Config': f'configs/{entry.name}.py',
+            'In Collection': COLLECTIONS.get(kind, entry.head),
+            'Metadata': {
+                'Architecture': entry.architecture,
+                'Batch Size': entry.batch_size,
+                'Epochs': entry.epochs,
+                'Training Data': entry.data,
+            },
+            'Modality': entry.modality,
+        }
+        for entry in entries
+        if entry.kind == kind
+    ]
+    content = {'Collections': content['Collections'], 'Models': models}
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=99)
+
+
+def generate(root: Path = ROOT) -> dict[Path, str]:
+    """Contents of all files that are made from the configs."""
+    entries = read_entries(root)
+    files = {root / 'configs' / kind / 'metafile.yml': kind for kind in KINDS}
+    contents = {path: metafile(root, kind, entries) for path, kind in files.items()}
+    return {root / 'configs' / 'README.md': readme(root, entries), **contents}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--check', action='store_true', help='write nothing; exit 1 if outdated')
+    args = parser.parse_args(argv)
+    try:
+        contents = generate()
+    except ValueError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    stale = [p for p, text in contents.items() if not p.exists() or p.read_text() != text]
+    for path in stale:
+        print(f'{path.relative_to(ROOT)} {"is out of date" if args.check else "written"}')
+        if not args.check:
+            with atomic_write(path, 'w', encoding='utf-8') as file:
+                file.write(contents[path])
+    return int(args.check and bool(stale))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
