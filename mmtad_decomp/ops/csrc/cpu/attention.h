@@ -114,6 +114,10 @@ void pack(const Sequence<const E>& x, int64_t first, int64_t span, const Int* ke
     for (int64_t i = 0; i < span; i += lanes) store(out.data + d * out.stride + i, Vec<T>{});
   for (int64_t i = 0; i < span; i += lanes) {
     const int64_t t = first + i;
+    if (t + lanes <= 0 || t >= x.steps) {
+      for (int64_t d = 0; d < x.dims; ++d) store(out.data + d * out.stride + i, Vec<T>{});
+      continue;
+    }
     if (x.dim == 1) {
       for (int64_t d = 0; d < x.dims; d += lanes) {
         Vec<T> square[lanes];
@@ -214,8 +218,9 @@ struct ForwardTile {
 template <typename T>
 struct BackwardTile {
   static constexpr int64_t lanes = Simd<T>::lanes;
-  // Queries: those of the tile's windows. Keys: those of the queries' windows.
-  int64_t width, dims, columns, queries, span;
+  // Queries: those of the tile's windows, `halo` before and behind it. Keys: those of the queries'
+  // windows. With a halo of whole vectors, no vector of queries lies across the sequence's start.
+  int64_t width, dims, columns, halo, queries, span;
   Workspace<T> space;
   Rows<T> query, grad, key, value, out;
   typename Simd<T>::Int* keep;
@@ -225,7 +230,8 @@ struct BackwardTile {
       : width(2 * args.radius + 1),
         dims(round_up(args.dims, at_least(lanes, 4))),
         columns(tile),
-        queries(round_up(tile + 2 * args.radius, lanes)),
+        halo(round_up(args.radius, lanes)),
+        queries(tile + 2 * halo),
         span(round_up(queries + 2 * args.radius, lanes)),
         space{static_cast<char*>(scratch)},
         query(space.rows(dims, queries)),
@@ -292,14 +298,14 @@ void attention_backward_of(const AttentionArgs& args, int64_t columns, Tile tile
   using IntVec = typename Simd<T>::IntVec;
   constexpr int64_t lanes = Simd<T>::lanes;
   const BackwardTile<T> w(args, columns, scratch);
-  const int64_t first = tile.first, radius = args.radius, first_query = first - radius;
+  const int64_t first = tile.first, radius = args.radius, first_query = first - w.halo;
   const bool* mask = args.mask ? args.mask + tile.n * args.steps : nullptr;
   const T scale = T(1) / __builtin_sqrt(T(args.dims));
   const T* lse = static_cast<const T*>(args.lse) + (tile.n * args.heads + tile.h) * args.steps;
 
   pack_mask(mask, args.steps, first_query - radius, w.span, w.keep);
   const auto* query_keep = w.keep + radius;
-  const auto* keep = query_keep + radius;
+  const auto* keep = query_keep + w.halo;
   pack(select<const E>(args.query, args, tile), first_query, w.queries, query_keep, scale, w.query);
   pack(select<const E>(args.grad, args, tile), first_query, w.queries, query_keep, T(1), w.grad);
   pack(select<const E>(args.key, args, tile), first_query - radius, w.span, w.keep, T(1), w.key);
@@ -309,6 +315,13 @@ void attention_backward_of(const AttentionArgs& args, int64_t columns, Tile tile
 
   for (int64_t i = 0; i < w.queries; i += lanes) {
     T *weights = w.weights + i, *grads = w.grads + i;
+    if (first_query + i + lanes <= 0 || first_query + i >= args.steps) {
+      for (int64_t c = 0; c < w.width; ++c) {
+        store(weights + c * w.queries, Vec<T>{});
+        store(grads + c * w.queries, Vec<T>{});
+      }
+      continue;
+    }
     band_dot(w.width, w.query.from(i), w.key.from(i), weights, w.queries);
     band_dot(w.width, w.grad.from(i), w.value.from(i), grads, w.queries);
     const Vec<T> log_total = load(w.lse + i);
@@ -329,15 +342,16 @@ void attention_backward_of(const AttentionArgs& args, int64_t columns, Tile tile
     unpack(w.out, first, columns, keep, factor, select<E>(target, args, tile));
   };
   write([&](int64_t i, Rows<T> out) {
-    band_apply(w.width, w.grads + radius + i, w.queries, w.key.from(radius + i), out);
+    band_apply(w.width, w.grads + w.halo + i, w.queries, w.key.from(w.halo + i), out);
   }, args.grad_query, scale);
   // Key j is offset -r of query j + r: along the band's other diagonal.
-  const int64_t corner = (w.width - 1) * w.queries, diagonal = 1 - w.queries;
+  const int64_t diagonal = 1 - w.queries, start = w.halo - radius;
+  const int64_t corner = (w.width - 1) * w.queries + start;
   write([&](int64_t i, Rows<T> out) {
-    band_apply(w.width, w.grads + corner + i, diagonal, w.query.from(i), out);
+    band_apply(w.width, w.grads + corner + i, diagonal, w.query.from(start + i), out);
   }, args.grad_key, T(1));
   write([&](int64_t i, Rows<T> out) {
-    band_apply(w.width, w.weights + corner + i, diagonal, w.grad.from(i), out);
+    band_apply(w.width, w.weights + corner + i, diagonal, w.grad.from(start + i), out);
   }, args.grad_value, T(1));
 }
 
