@@ -13,7 +13,9 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 def test_frames_have_the_size_that_the_config_crops():
     config = Config.fromfile(CONFIGS / 'baseline' / 'actionformer_i3d_thumos.py')
-    assert training_step.frame_size(config) == 96
+    assert training_step.frame_size(config) == (96, 96)
+    wide = Config.fromfile(CONFIGS / 'baseline' / 'actionformer_tsm18_fir.py')
+    assert training_step.frame_size(wide) == (48, 64)
     config.train_dataloader.dataset.pipeline = []
     with pytest.raises(SystemExit, match='give --size'):
         training_step.frame_size(config)
@@ -26,3 +28,10 @@ def test_measures_detectors_and_distillers(kind, capsys):
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert row['shape'] == [2, Config.fromfile(path).window, 16, 16]
     assert row['seconds'] > 0 and row['gib'] > 0.05 and row['parameters'] > 11
+
+
+def test_frames_that_are_not_square_and_flow(capsys):
+    path = str(CONFIGS / 'teacher' / 'actionformer_tsm18_fir_of.py')
+    training_step.main([path, '--child', '--windows=1', '--device=cpu'])
+    row = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert row['shape'] == [1, Config.fromfile(path).window, 48, 64]

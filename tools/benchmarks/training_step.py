@@ -33,8 +33,8 @@ from mmtad_decomp.structures import TADDataSample, TimeGrid
 from mmtad_decomp.utils import write_json
 
 
-def frame_size(config: Config) -> int:
-    """Side of the frames that the training pipeline crops.
+def frame_size(config: Config) -> tuple[int, int]:
+    """Height and width of the frames that the training pipeline crops.
 
     Raises:
         SystemExit: If it crops none.
@@ -42,7 +42,8 @@ def frame_size(config: Config) -> int:
     sizes = [t.size for t in config.train_dataloader.dataset.pipeline if 'Crop' in t.type]
     if not sizes:
         raise SystemExit(f'error: {config.filename} crops no frames; give --size')
-    return sizes[-1]
+    size = sizes[-1]
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def without_pretrained(node: object) -> None:
@@ -56,8 +57,10 @@ def without_pretrained(node: object) -> None:
         without_pretrained(value)
 
 
-def generated_batch(windows: int, frames: int, size: int, num_classes: int) -> dict:
-    """Windows of noise with three actions each, as a data loader delivers them."""
+def generated_batch(
+    windows: int, frames: int, size: tuple[int, int], num_classes: int
+) -> dict[str, dict | list]:
+    """Windows of noise and flow with three actions each, as a data loader delivers them."""
     samples = []
     for index in range(windows):
         grid = TimeGrid(fps=10)
@@ -69,10 +72,9 @@ def generated_batch(windows: int, frames: int, size: int, num_classes: int) -> d
             labels=torch.arange(3) % num_classes,
         )
         samples.append(sample)
-    clips = [
-        torch.randint(0, 256, (frames, 3, size, size), dtype=torch.uint8) for _ in range(windows)
-    ]
-    return dict(inputs=dict(frames=clips), data_samples=samples)
+    clips = [torch.randint(0, 256, (frames, 3, *size), dtype=torch.uint8) for _ in range(windows)]
+    flow = [torch.randn(frames, 2, *size) for _ in range(windows)]
+    return dict(inputs=dict(frames=clips, flow=flow), data_samples=samples)
 
 
 def measure(path: str, windows: int, device: str, size: int | None = None) -> dict:
@@ -93,7 +95,7 @@ def measure(path: str, windows: int, device: str, size: int | None = None) -> di
     without_pretrained(config.model)
     model = MODELS.build(config.model).to(device).train()
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
-    size = size or frame_size(config)
+    size = (size, size) if size else frame_size(config)
     for _ in range(2):
         data = generated_batch(windows, config.window, size, config.num_classes)
         start = time.perf_counter()
@@ -105,7 +107,7 @@ def measure(path: str, windows: int, device: str, size: int | None = None) -> di
     if device == 'cuda':
         peak = torch.cuda.max_memory_allocated() / 2**30
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    shape = [windows, config.window, size, size]
+    shape = [windows, config.window, *size]
     return dict(
         seconds=round(seconds, 2), gib=round(peak, 2), parameters=round(parameters, 1), shape=shape
     )
@@ -128,15 +130,21 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps(measure(args.configs[0], args.windows, args.device, args.size)))
         return
     rows = {}
-    print('| config | windows x frames x pixels | parameters, M | peak GiB | seconds |')
+    print('| config | windows x frames x height x width | parameters, M | peak GiB | seconds |')
     print('| --- | --- | ---: | ---: | ---: |')
     for path in args.configs:
         command = [sys.executable, __file__, path, '--child', f'--device={args.device}']
         command += [f'--windows={args.windows}'] + ([f'--size={args.size}'] if args.size else [])
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         row = rows[path] = json.loads(output.splitlines()[-1])
-        shape = ' x '.join(map(str, row['shape'][:3]))
-        cells = (Path(path).stem, shape, row['parameters'], row['gib'], row['seconds'])
+        shape = ' x '.join(map(str, row['shape']))
+        cells = (
+            '/'.join(Path(path).with_suffix('').parts[-2:]),
+            shape,
+            row['parameters'],
+            row['gib'],
+            row['seconds'],
+        )
         print(f'| {" | ".join(map(str, cells))} |', flush=True)
     if args.json:
         write_json(args.json, dict(device=args.device, torch=torch.__version__, rows=rows))
