@@ -327,8 +327,10 @@ def main(argv: list[str] | None = None) -> None:
             print_row(row)
     if 'nms' in args.ops and args.device == 'cpu':
         for row in nms_rows(rounds=args.rounds):
+            candidates, classes = row['shape']
+            row['shape'] = f'{candidates} candidates, {classes} classes'
             rows.append(row)
-            print(row['op'], row['shape'], end='')
+            print(row['op'], row['shape'], row['case'], end='')
             print_row(row)
     write_json(args.json, dict(machine=machine, rows=rows))
     if args.table:

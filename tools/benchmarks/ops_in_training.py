@@ -25,14 +25,13 @@ from mmengine.registry import init_default_scope
 
 from mmtad_decomp.ops import DEVICES, plain_pytorch
 from mmtad_decomp.utils import write_json
-from tools.benchmarks.training_step import generated_batch, without_pretrained
+from tools.benchmarks.training_step import frame_size, generated_batch, without_pretrained
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config')
-    parser.add_argument('--size', type=int, default=48, help='side of a frame in pixels')
     parser.add_argument('--windows', type=int, default=2, help='windows in the batch')
     parser.add_argument('--rounds', type=int, default=7)
     parser.add_argument('--threads', type=int, default=1)
@@ -46,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     model = MODELS.build(config.model).to(args.device).train()
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     torch.manual_seed(0)
-    data = generated_batch(args.windows, config.window, args.size, config.num_classes)
+    data = generated_batch(args.windows, config.window, frame_size(config), config.num_classes)
     implementations = {'compiled': contextlib.nullcontext, 'plain': plain_pytorch}
 
     times: dict[str, list[float]] = {name: [] for name in implementations}
