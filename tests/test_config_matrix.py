@@ -24,6 +24,12 @@ HEADS = {
         num_encoder_layers=1,
         num_decoder_layers=2,
     ),
+    'tags': dict(
+        channels=WIDTH,
+        max_steps=16,
+        block=dict(num_heads=4, dropout=0.0),
+        mask_branch=dict(channels=(WIDTH,)),
+    ),
 }
 
 
