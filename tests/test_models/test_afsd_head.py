@@ -12,12 +12,11 @@ from mmengine.structures import InstanceData
 from tiny_detectors import (
     NUM_CLASSES,
     build,
+    check_distillation,
     detector_config,
-    gradients,
     losses_of,
     raw_batch,
     reaches,
-    write_teacher,
 )
 
 from mmtad_decomp.models.heads import AFSDOutputs
@@ -350,32 +349,6 @@ def afsd_detector(**kwargs):
     return dict(detector_config(**kwargs), head=copy.deepcopy(HEAD))
 
 
-def distiller(checkpoint, decomposed):
-    student = afsd_detector()
-    if decomposed:
-        student = dict(
-            type='DecomposedDetector', detector=student, fusion=dict(type='LocalAttentiveFusion')
-        )
-    head = dict(source='shared_head', call=1) if decomposed else dict(source='head')
-    point = dict(loss=dict(type='PointPredictionMimicLoss'), student=dict(head, item='coarse'))
-    return dict(
-        type='CrossModalDistiller',
-        student=student,
-        distill=dict(
-            teacher=dict(modality=dict(type='TemporalGradientInput')),
-            mimics=dict(
-                prediction=dict(
-                    loss=dict(type='AFSDPredictionMimicLoss'),
-                    student=head,
-                    teacher=dict(source='head'),
-                ),
-                coarse=dict(point, teacher=dict(source='head', item='coarse')),
-            ),
-        ),
-        teacher_checkpoint=str(checkpoint),
-    )
-
-
 def test_end_to_end():
     model = build(afsd_detector())
     losses = losses_of(model, raw_batch())
@@ -399,26 +372,13 @@ def test_from_features():
 
 @pytest.mark.parametrize('decomposed', [False, True])
 def test_distilled(tmp_path, decomposed):
-    config = afsd_detector(modality='TemporalGradientInput')
-    path = write_teacher(tmp_path / 'teacher.pth', config)
-    model = build(distiller(path, decomposed))
-    model.teacher.load()
-    losses = losses_of(model, raw_batch())
-    student = model.student
-    for name in ('loss_prediction', 'loss_coarse'):
-        assert torch.isfinite(losses[name]) and losses[name] > 0
-        assert reaches(losses[name], student.backbone)
-        if decomposed:
-            assert reaches(losses[name], student.shared_head)
-            assert reaches(losses[name], student.neck.motion)
-            assert not reaches(losses[name], student.neck.appearance)
-            assert not reaches(losses[name], student.head)
-        else:
-            assert reaches(losses[name], student.head)
-    assert all(p.grad is None for p in model.teacher.parameters())
-    if decomposed:
-        joint = sum(value for name, value in losses.items() if name.startswith('joint_'))
-        assert not any(g.any() for g in gradients(joint, student.shared_head))
+    check_distillation(
+        tmp_path,
+        afsd_detector,
+        decomposed,
+        prediction='AFSDPredictionMimicLoss',
+        coarse=('PointPredictionMimicLoss', 'coarse'),
+    )
 
 
 def test_it_learns_to_detect():

@@ -132,3 +132,60 @@ def reaches(loss, module):
     grads = gradients(loss, module)
     assert all(torch.isfinite(g).all() for g in grads)
     return any(g.abs().sum() > 0 for g in grads)
+
+
+def head_distiller(detector, checkpoint, decomposed, **losses):
+    """A distiller of any head on its whole outputs, or on one item of them.
+
+    Args:
+        detector: Config of the student, before it is decomposed.
+        checkpoint: Of the teacher.
+        decomposed: Whether the student is a DecomposedDetector.
+        losses: Type of the mimic loss, or a pair of it and the outputs' item, by mimic.
+    """
+    student, source = detector, dict(source='head')
+    if decomposed:
+        fusion = dict(type='LocalAttentiveFusion')
+        student = dict(type='DecomposedDetector', detector=detector, fusion=fusion)
+        source = dict(source='shared_head', call=1)
+    mimics = {}
+    for name, loss in losses.items():
+        loss, item = (loss, {}) if isinstance(loss, str) else (loss[0], dict(item=loss[1]))
+        mimics[name] = dict(
+            loss=dict(type=loss),
+            student=dict(source, **item),
+            teacher=dict(source='head', **item),
+        )
+    return dict(
+        type='CrossModalDistiller',
+        student=student,
+        distill=dict(teacher=dict(modality=dict(type='TemporalGradientInput')), mimics=mimics),
+        teacher_checkpoint=str(checkpoint),
+    )
+
+
+def check_distillation(tmp_path, detector, decomposed, **losses):
+    """Distil ``detector(modality=...)``; check which parts each mimic's gradient reaches.
+
+    The arguments that are not named here are those of :func:`head_distiller`.
+    """
+    path = write_teacher(tmp_path / 'teacher.pth', detector(modality='TemporalGradientInput'))
+    model = build(head_distiller(detector(), path, decomposed, **losses))
+    model.teacher.load()
+    found = losses_of(model, raw_batch())
+    student = model.student
+    for name in losses:
+        loss = found[f'loss_{name}']
+        assert torch.isfinite(loss) and loss > 0
+        assert reaches(loss, student.backbone)
+        if decomposed:
+            assert reaches(loss, student.shared_head)
+            assert reaches(loss, student.neck.motion)
+            assert not reaches(loss, student.neck.appearance)
+            assert not reaches(loss, student.head)
+        else:
+            assert reaches(loss, student.head)
+    assert all(p.grad is None for p in model.teacher.parameters())
+    if decomposed:
+        joint = sum(value for name, value in found.items() if name.startswith('joint_'))
+        assert not any(g.any() for g in gradients(joint, student.shared_head))
