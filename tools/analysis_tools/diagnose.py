@@ -44,6 +44,7 @@ from mmtad_decomp.visualization.diagnosis_plots import (
     plot_sensitivity,
 )
 from tools.analysis_tools.evaluate import (
+    add_input_arguments,
     count_oddities,
     demand_overlap,
     list_excluded,
@@ -52,24 +53,12 @@ from tools.analysis_tools.evaluate import (
 )
 
 
-def _add_files(parser: argparse.ArgumentParser) -> None:
-    """What is read, and what of it counts: as of evaluate.py."""
-    parser.add_argument('submission', help='detections in ActivityNet submission format')
-    parser.add_argument('annotations', help='ActivityNet-style JSON with the ground truth')
-    parser.add_argument('--subset', nargs='+', help='subsets to look at (default: all)')
-    parser.add_argument('--classes', nargs='+', help='class names (default: those of the file)')
-    parser.add_argument('--ignore-labels', nargs='+', default=[], help='labels to leave out')
-    parser.add_argument(
-        '--exclude-videos',
-        nargs='+',
-        default=[],
-        help="videos to leave out on both sides: ids, or a file of them (ActivityNet's blocked)",
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        '--drop-unknown-labels',
-        action='store_true',
-        help='leave out detections whose label is not a class, counted, in place of an error',
-    )
+    add_input_arguments(parser)
     parser.add_argument(
         '--labels',
         type=parse_labels,
@@ -77,14 +66,6 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         metavar='FIELD',
         help='fields that name the classes, such as verb,noun (see evaluate.py)',
     )
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    _add_files(parser)
     parser.add_argument('--out-dir', required=True, help='where the results go')
     parser.add_argument(
         '--preset',

@@ -81,14 +81,11 @@ def parse_labels(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     return ours, fields, found
 
 
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what says which files are read, and what of them counts."""
     parser.add_argument('submission', help='detections in ActivityNet submission format')
     parser.add_argument('annotations', help='ActivityNet-style JSON with the ground truth')
-    parser.add_argument('--subset', nargs='+', help='subsets to evaluate (default: all)')
+    parser.add_argument('--subset', nargs='+', help='subsets that count (default: all)')
     parser.add_argument('--classes', nargs='+', help='class names (default: those of the file)')
     parser.add_argument(
         '--ignore-labels', nargs='+', default=[], help='labels to leave out on both sides'
@@ -104,6 +101,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='leave out detections whose label is not a class, counted, in place of an error',
     )
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_input_arguments(parser)
     parser.add_argument(
         '--labels',
         nargs='+',

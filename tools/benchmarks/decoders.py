@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -29,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmtad_decomp.datasets.resizing import resize, scaled_size
 from mmtad_decomp.utils import write_json
+from tools.benchmarks._machine import processor_name
 from tools.data.common import probe_video, write_video
 
 WINDOW = 128
@@ -176,14 +176,7 @@ def measure(
 
 def hardware() -> str:
     """Processor and number of cores."""
-    name = platform.processor() or platform.machine()
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        models = [
-            x.split(':')[1].strip() for x in info.read_text().splitlines() if 'model name' in x
-        ]
-        name = models[0] if models else name
-    return f'{name}, {os.cpu_count()} cores'
+    return f'{processor_name()}, {os.cpu_count()} cores'
 
 
 def print_table(title: str, rates: dict[str, dict[str, float]]) -> None:

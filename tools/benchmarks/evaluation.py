@@ -35,6 +35,7 @@ from mmtad_decomp.structures import load_annotations
 from mmtad_decomp.utils import atomic_write, write_json
 from tools.benchmarks._evaluation_peers import ActionFormer, MMAction2
 from tools.benchmarks._evaluation_problem import Problem, make_problem, write_files
+from tools.benchmarks._machine import processor_name
 
 ROOT = Path(__file__).resolve().parents[2]
 ANNOTATIONS = ROOT.parent / 'shared/data/annotations/thumos14/thumos14_413_derived.json'
@@ -269,18 +270,8 @@ def hardware() -> dict:
     """What the numbers depend on."""
     import pandas
 
-    info = Path('/proc/cpuinfo')
-    models = (
-        [
-            line.split(':')[1].strip()
-            for line in info.read_text().splitlines()
-            if 'model name' in line
-        ]
-        if info.exists()
-        else []
-    )
     return dict(
-        cpu=models[0] if models else 'unknown',
+        cpu=processor_name(),
         cores=len(os.sched_getaffinity(0)),
         omp_num_threads=os.environ.get('OMP_NUM_THREADS'),
         python=sys.version.split()[0],

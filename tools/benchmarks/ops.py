@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import platform
 import statistics
 import sys
 import time
@@ -27,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmtad_decomp.ops import DEVICES, local_attention, local_attentive_fusion
 from mmtad_decomp.utils import atomic_write, write_json
+from tools.benchmarks._machine import processor_name
 from tools.benchmarks.attention_peers import PEERS
 from tools.benchmarks.nms_cases import nms_rows
 
@@ -247,17 +247,10 @@ def rows_of(case: Case, device: str, rounds: int) -> Iterator[dict]:
 
 def describe_machine(device: str) -> dict:
     """What the numbers were measured on."""
-    if device == 'cuda':
-        processor = torch.cuda.get_device_name()
-    else:
-        lines = Path('/proc/cpuinfo').read_text().splitlines() if sys.platform == 'linux' else []
-        names = [x.partition(':')[2].strip() for x in lines if x.startswith('model name')]
-        processor = names[0] if names else platform.processor()
-    capability = torch.backends.cpu.get_cpu_capability()
     return dict(
-        processor=processor,
+        processor=torch.cuda.get_device_name() if device == 'cuda' else processor_name(),
         threads=torch.get_num_threads(),
-        capability=capability,
+        capability=torch.backends.cpu.get_cpu_capability(),
         torch=torch.__version__,
     )
 
