@@ -134,11 +134,7 @@ class ActionFormerHead(PointHead):
         Raises:
             ValueError: If the features have not D channels.
         """
-        if feats.ndim != 3 or feats.shape[1] != self.in_channels:
-            raise ValueError(
-                f'expected features (N, {self.in_channels}, T), got {tuple(feats.shape)}; set '
-                "the head's in_channels to the width of what it reads"
-            )
+        self.check_channels(feats)
         steps = feats.shape[2]
         padding = (0, self._padded_length(steps) - steps)
         feats = F.pad(feats.masked_fill(~masks[:, None], 0), padding)

@@ -144,11 +144,7 @@ class AFSDHead(PointHead):
         Raises:
             ValueError: If the features have not D channels.
         """
-        if feats.ndim != 3 or feats.shape[1] != self.in_channels:
-            raise ValueError(
-                f'expected features (N, {self.in_channels}, T), got {tuple(feats.shape)}; set '
-                "the head's in_channels to the width of what it reads"
-            )
+        self.check_channels(feats)
         pyramid = self.pyramid(feats.masked_fill(~masks[:, None], 0), masks)
         level_masks = pyramid.level_masks
         points = self.point_generator([mask.shape[1] for mask in level_masks], feats.device)

@@ -29,7 +29,24 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
     """A head reads features over time and knows nothing of seconds, videos or NMS.
 
     Segments go in and come out in feature steps: step g is where ``feats[:, :, g]`` lies.
+
+    Attributes:
+        in_channels: D, the width of the features that it reads.
     """
+
+    in_channels: int
+
+    def check_channels(self, feats: Tensor) -> None:
+        """Require ``(N, D, T)`` features.
+
+        Raises:
+            ValueError: If they have another width; names the option to change.
+        """
+        if feats.ndim != 3 or feats.shape[1] != self.in_channels:
+            raise ValueError(
+                f'expected features (N, {self.in_channels}, T), got {tuple(feats.shape)}; set '
+                "the head's in_channels to the width of what it reads"
+            )
 
     @abstractmethod
     def forward(self, feats: Tensor, masks: Tensor) -> Any:

@@ -120,11 +120,7 @@ class GTADHead(TemporalHead):
         Raises:
             ValueError: If the features have not ``in_channels`` channels.
         """
-        if feats.ndim != 3 or feats.shape[1] != self.in_channels:
-            raise ValueError(
-                f'expected features (N, {self.in_channels}, T), got {tuple(feats.shape)}; set '
-                "the head's in_channels to the width of what it reads"
-            )
+        self.check_channels(feats)
         feats = F.relu(self.embed(feats.masked_fill(~masks[:, None], 0)))
         base = self.base_block(feats * masks[:, None], masks)
         maps = self.map_branch(self.map_block(base, masks), masks)

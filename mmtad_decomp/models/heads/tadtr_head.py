@@ -132,11 +132,7 @@ class TadTRHead(TemporalHead):
         Raises:
             ValueError: If the features have another number of channels.
         """
-        if feats.ndim != 3 or feats.shape[1] != self.in_channels:
-            raise ValueError(
-                f'expected features (N, {self.in_channels}, T), got {tuple(feats.shape)}; set '
-                "the head's in_channels to the width of what it reads"
-            )
+        self.check_channels(feats)
         memory = self.encoder(feats.masked_fill(~masks[:, None], 0), masks)
         cls_logits, segments = self.decoder(memory)
         actionness = None

@@ -117,11 +117,7 @@ class TAGSHead(TemporalHead):
             ValueError: If the features have not ``in_channels`` channels, or T is above
                 ``max_steps``.
         """
-        if feats.ndim != 3 or feats.shape[1] != self.in_channels:
-            raise ValueError(
-                f'expected features (N, {self.in_channels}, T), got {tuple(feats.shape)}; set '
-                "the head's in_channels to the width of what it reads"
-            )
+        self.check_channels(feats)
         feats = F.relu(self.embed(feats.masked_fill(~masks[:, None], 0), masks))
         for block in self.blocks:
             feats, _ = block(feats, masks)
