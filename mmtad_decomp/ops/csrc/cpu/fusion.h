@@ -24,16 +24,10 @@ struct WindowSums {
   // Where the row's steps go before compute().
   T* row() { return padded + (whole ? 0 : radius); }
 
-  // Zeros around the row.
-  void clear_margins() {
-    const int64_t left = whole ? 0 : radius;
-    for (int64_t i = 0; i < left; ++i) padded[i] = 0;
-    for (int64_t i = left + steps; i < steps + 2 * left + lanes; ++i) padded[i] = 0;
-  }
-
   // sums[t] = the sum over the window around t. A sum of 2^k steps is one of two halves, so a
   // window costs the logarithm of its width, and no running sum loses digits. Overwrites the row.
   void compute() {
+    clear_margins();
     if (whole) {
       Vec<T> total = {};
       for (int64_t t = 0; t < steps; t += lanes) total += load(padded + t);
@@ -51,6 +45,24 @@ struct WindowSums {
       done += 2 * half;
     }
   }
+
+  // compute() of a row, without the steps where `inverse` is 0.
+  template <typename E>
+  void sum_valid(const E* x, const T* inverse) {
+    for (int64_t t = 0; t < steps; t += lanes) {
+      const Vec<T> scale = load_first(inverse + t, steps - t);
+      store(row() + t, scale > Vec<T>{} ? load_first(x + t, steps - t) : Vec<T>{});
+    }
+    compute();
+  }
+
+ private:
+  // Zeros around the row.
+  void clear_margins() {
+    const int64_t left = whole ? 0 : radius;
+    for (int64_t i = 0; i < left; ++i) padded[i] = 0;
+    for (int64_t i = left + steps; i < steps + 2 * left + lanes; ++i) padded[i] = 0;
+  }
 };
 
 template <typename E>
@@ -65,13 +77,7 @@ void fusion_forward_of(const FusionArgs& args, int64_t begin, int64_t end, void*
     const auto *value = static_cast<const E*>(args.value) + at, *query = static_cast<const E*>(args.query) + at,
                *key = static_cast<const E*>(args.key) + at;
     E* out = static_cast<E*>(args.out) + at;
-    for (int64_t t = 0; t < args.steps; t += lanes) {
-      const int64_t count = args.steps - t;
-      const Vec<T> scale = load_first(inverse + t, count);
-      store(window.row() + t, scale > Vec<T>{} ? load_first(query + t, count) : Vec<T>{});
-    }
-    window.clear_margins();
-    window.compute();
+    window.sum_valid(query, inverse);
     for (int64_t t = 0; t < args.steps; t += lanes) {
       const int64_t count = args.steps - t;
       const Vec<T> scale = load_first(inverse + t, count);
@@ -95,13 +101,7 @@ void fusion_backward_of(const FusionArgs& args, int64_t begin, int64_t end, void
                *key = static_cast<const E*>(args.key) + at, *grad = static_cast<const E*>(args.grad) + at;
     E *grad_value = static_cast<E*>(args.grad_value) + at, *grad_query = static_cast<E*>(args.grad_query) + at,
       *grad_key = static_cast<E*>(args.grad_key) + at;
-    for (int64_t t = 0; t < args.steps; t += lanes) {
-      const int64_t count = args.steps - t;
-      const Vec<T> scale = load_first(inverse + t, count);
-      store(window.row() + t, scale > zero ? load_first(query + t, count) : zero);
-    }
-    window.clear_margins();
-    window.compute();
+    window.sum_valid(query, inverse);
     for (int64_t t = 0; t < args.steps; t += lanes) {
       const int64_t count = args.steps - t;
       const Vec<T> scale = load_first(inverse + t, count), mean = load(window.sums + t) * scale;
@@ -112,7 +112,6 @@ void fusion_backward_of(const FusionArgs& args, int64_t begin, int64_t end, void
       store_first(grad_key + t, scale > zero ? slope * mean : zero, count);
       store(window.row() + t, scale > zero ? slope * k * scale : zero);
     }
-    window.clear_margins();
     window.compute();
     for (int64_t t = 0; t < args.steps; t += lanes) {
       const int64_t count = args.steps - t;
