@@ -73,7 +73,7 @@ def test_any_length(steps, sizes):
         assert [x.shape for x in part.offsets] == [(3, 2, n) for n in lengths]
     assert [x.shape for x in outputs.quality] == [(3, n) for n in lengths]
     fine = steps * head.fine_scale
-    shapes = [part.values.shape for part in outputs.activations]
+    shapes = [part.activations().shape for part in outputs.boundaries]
     assert shapes == [(3, 2, fine), (3, 2, lengths[0]), (3, 2, lengths[0])]
     losses = head.loss_by_feat(outputs, [instances((-3, 20)), instances(), instances()])
     assert set(losses) == LOSSES and all(torch.isfinite(v) for v in losses.values())
@@ -137,12 +137,12 @@ def focal(logit, target):
     return -0.75 * p**2 * math.log(1 - p)
 
 
-def activation_loss(activations, gt, min_width):
+def activation_loss(boundary, gt, min_width):
     """Cross entropy at every step of every sample, in plain Python."""
-    total, count = 0.0, 0
+    total, count, values = 0.0, 0, boundary.activations()
     for n, sample in enumerate(gt):
-        for t, position in enumerate(activations.positions.tolist()):
-            if not activations.masks[n, t]:
+        for t, position in enumerate(boundary.positions.tolist()):
+            if not boundary.masks[n, t]:
                 continue
             count += 1
             for side in (0, 1):
@@ -151,7 +151,7 @@ def activation_loss(activations, gt, min_width):
                     <= max((segment[1] - segment[0]) / 10, min_width) / 2
                     for segment in sample.segments.tolist()
                 )
-                p = min(max(activations.values[n, side, t].item(), 1e-6), 1 - 1e-6)
+                p = min(max(values[n, side, t].item(), 1e-6), 1 - 1e-6)
                 total -= math.log(p) if near else math.log(1 - p)
     return total / count
 
@@ -194,7 +194,7 @@ def loop_losses(outputs, gt, strides, fine_scale):
                     near += 1
                     gap = abs(refined[0] - wanted[1]) + abs(refined[1] - wanted[2])
                     sums['rr'] += 10 * gap / (0.5 * (e - s))
-    fine, *branches = (activation_loss(a, gt, 2 / fine_scale) for a in outputs.activations)
+    fine, *branches = (activation_loss(a, gt, 2 / fine_scale) for a in outputs.boundaries)
     return dict(
         loss_coarse_cls=sums['cc'] / max(positives, 1),
         loss_coarse_reg=sums['cr'] / max(positives, 1),

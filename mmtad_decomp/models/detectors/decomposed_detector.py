@@ -80,12 +80,14 @@ class DecomposedDetector(TADDetector):
                 'a published DecomposedDetector has no shared head and cannot be trained; set '
                 '`shared_head=True`'
             )
+        joint_losses = self.contrast(inputs, masks, data_samples)
         feats, masks = self.encode(inputs, masks)
         appearance, motion = self.neck(feats, masks)
         targets = self.targets(data_samples)
         app_losses = self.shared_head.loss_by_feat(self.shared_head(appearance, masks), targets)
         self.shared_head(motion, masks)
         joint = self.head(self.fusion(appearance, motion, masks), masks)
-        losses = {f'joint_{k}': v for k, v in self.head.loss_by_feat(joint, targets).items()}
+        joint_losses.update(self.head.loss_by_feat(joint, targets))
+        losses = {f'joint_{k}': v for k, v in joint_losses.items()}
         losses.update({f'app_{k}': v * self.appearance_weight for k, v in app_losses.items()})
         return losses

@@ -26,9 +26,14 @@ class TADDetector(BaseModel):
             steps lie; None where the input is features.
         neck: Config of a projection ``(N, C, T')`` to ``(N, D, T')``; None passes them on.
         data_preprocessor: Config of the data preprocessor.
+        boundary_contrast: Config of a
+            :class:`~mmtad_decomp.models.losses.BoundaryContrastiveLoss`, for a head that has
+            boundary features (AFSD's); None leaves it out. It runs the detector on a second, cut
+            copy of the training windows.
 
     Raises:
-        ValueError: If the backbone cannot read what the data preprocessor makes.
+        ValueError: If the backbone cannot read what the data preprocessor makes, or
+            ``boundary_contrast`` is given with a head without boundary features.
     """
 
     def __init__(
@@ -37,12 +42,21 @@ class TADDetector(BaseModel):
         backbone: dict | None = None,
         neck: dict | None = None,
         data_preprocessor: dict | None = None,
+        boundary_contrast: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = None if backbone is None else MODELS.build(backbone)
         self.neck = None if neck is None else MODELS.build(neck)
         self.head = MODELS.build(head)
+        self.boundary_contrast = None
+        if boundary_contrast is not None:
+            if not hasattr(self.head, 'pool_boundaries'):
+                raise ValueError(
+                    f'boundary_contrast: {type(self.head).__name__} has no boundary features to '
+                    'compare, AFSDHead has; remove the option'
+                )
+            self.boundary_contrast = MODELS.build(boundary_contrast)
         self.feature_stride = getattr(self.backbone, 'temporal_stride', 1)
         self.feature_offset = getattr(self.backbone, 'temporal_offset', None)
         self._check_input()
@@ -97,7 +111,21 @@ class TADDetector(BaseModel):
         self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
     ) -> dict[str, Tensor]:
         """Losses of the head against the ground truth."""
-        return self.head.loss_by_feat(self.detect(inputs, masks), self.targets(data_samples))
+        losses = self.contrast(inputs, masks, data_samples)
+        outputs = self.detect(inputs, masks)
+        return {**losses, **self.head.loss_by_feat(outputs, self.targets(data_samples))}
+
+    def contrast(
+        self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
+    ) -> dict[str, Tensor]:
+        """``loss_contrast`` of a cut copy of the windows, if ``boundary_contrast`` is set.
+
+        It comes before the pass over the windows themselves, so that a recorder of a distiller,
+        which reads the last call of a module, sees the latter.
+        """
+        if self.boundary_contrast is None:
+            return {}
+        return dict(loss_contrast=self.boundary_contrast(self, inputs, masks, data_samples))
 
     def predict(
         self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
@@ -105,7 +133,7 @@ class TADDetector(BaseModel):
         """Candidate segments of every window, in seconds of its video, before any NMS."""
         candidates = self.head.predict_by_feat(self.detect(inputs, masks))
         for sample, instances in zip(data_samples, candidates):
-            grid = self._grid(sample)
+            grid = self.grid(sample)
             sample.pred_instances = InstanceData(
                 segments=grid.to_seconds(instances.segments.double()),
                 scores=instances.scores,
@@ -119,10 +147,11 @@ class TADDetector(BaseModel):
         targets = []
         for sample in data_samples:
             instances = sample.gt_instances
-            steps = self._grid(sample).to_steps(instances.segments.double())
+            steps = self.grid(sample).to_steps(instances.segments.double())
             labels = torch.zeros_like(instances.labels) if agnostic else instances.labels
             targets.append(InstanceData(segments=steps.float(), labels=labels))
         return targets
 
-    def _grid(self, sample: TADDataSample) -> TimeGrid:
+    def grid(self, sample: TADDataSample) -> TimeGrid:
+        """Where the feature steps of a window lie in its video."""
         return sample.time_grid.coarsen(self.feature_stride, self.feature_offset)

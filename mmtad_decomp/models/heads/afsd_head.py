@@ -13,7 +13,7 @@ from torch import Tensor
 from ..layers import boundary_max_pool
 from ..task_modules import PointGenerator, Points, boundary_targets
 from .afsd_branches import OffsetPredictor, Predictor, Refined, RefinementBranch, Tower
-from .afsd_outputs import AFSDOutputs, BoundaryActivations
+from .afsd_outputs import AFSDOutputs, BoundaryFeatures
 from .afsd_pyramid import AFSDPyramid, Pyramid
 from .base_head import PointOutputs
 from .point_head import PointHead
@@ -165,18 +165,17 @@ class AFSDHead(PointHead):
             level_masks,
         )
         quality = tuple(self.quality(x.feats, m).squeeze(1) for x, m in zip(boxes, level_masks))
-        first = (points[0].positions, level_masks[0])
-        activations = (
-            _activations(pyramid.fine, self._fine_positions(pyramid.fine), pyramid.fine_masks),
-            _activations(boxes[0].boundary_feats, *first),
-            _activations(classes[0].boundary_feats, *first),
+        first = (level_masks[0], self.pyramid.strides[0], 0.0)
+        boundaries = (
+            self._fine_features(pyramid),
+            BoundaryFeatures(boxes[0].boundary_feats, *first),
+            BoundaryFeatures(classes[0].boundary_feats, *first),
         )
-        return AFSDOutputs(coarse, refined, quality, activations)
+        return AFSDOutputs(coarse, refined, quality, boundaries)
 
-    def _fine_positions(self, fine: Tensor) -> Tensor:
-        """Where the fine steps lie, in feature steps."""
-        steps = torch.arange(fine.shape[2], dtype=torch.float32, device=fine.device)
-        return (steps + 0.5) / self.fine_scale - 0.5
+    def _fine_features(self, pyramid: Pyramid) -> BoundaryFeatures:
+        stride = 1 / self.fine_scale
+        return BoundaryFeatures(pyramid.fine, pyramid.fine_masks, stride, (stride - 1) / 2)
 
     def _look_at_boundaries(
         self,
@@ -188,10 +187,8 @@ class AFSDHead(PointHead):
     ) -> tuple[list[Refined], list[Refined]]:
         """Features of both branches and all levels, merged with those around the boundaries."""
         segments = [_segments(offsets, level) for offsets, level in zip(coarse.offsets, points)]
-        fine_segments = (torch.cat(segments, dim=1) + 0.5) * self.fine_scale - 0.5
-        pooled = boundary_max_pool(
-            pyramid.fine, fine_segments, pyramid.fine_masks, *self.neighborhood
-        ).split([x.shape[2] for x in pyramid.levels], dim=2)
+        pooled = self._pool(self._fine_features(pyramid), torch.cat(segments, dim=1))
+        pooled = pooled.split([x.shape[2] for x in pyramid.levels], dim=2)
         inputs = [
             (mask, segment / level.strides[:, None], maxima)
             for mask, segment, level, maxima in zip(coarse.masks, segments, points, pooled)
@@ -200,6 +197,23 @@ class AFSDHead(PointHead):
             [self.box_refinement(x, *around) for x, around in zip(boxes, inputs)],
             [self.cls_refinement(x, *around) for x, around in zip(classes, inputs)],
         )
+
+    def _pool(self, boundary: BoundaryFeatures, segments: Tensor) -> Tensor:
+        segments = boundary.to_own_steps(segments)
+        return boundary_max_pool(boundary.feats, segments, boundary.masks, *self.neighborhood)
+
+    def pool_boundaries(self, outputs: AFSDOutputs, segments: Tensor) -> list[Tensor]:
+        """Boundary features around given segments, as the refinement pools them.
+
+        Args:
+            outputs: What :meth:`forward` returned.
+            segments: ``(N, P, 2)`` in feature steps.
+
+        Returns:
+            ``(N, C, P)`` for each of ``outputs.boundaries``, the first half of the channels
+            pooled around starts, the second around ends.
+        """
+        return [self._pool(boundary, segments) for boundary in outputs.boundaries]
 
     def loss_by_feat(self, outputs: AFSDOutputs, gt: Sequence[InstanceData]) -> dict[str, Tensor]:
         """Losses of coarse and refined predictions, of the quality and of the activations.
@@ -240,19 +254,21 @@ class AFSDHead(PointHead):
             * ((refined - offsets)[near] / half).abs().sum()
             / near_count,
             loss_quality=self.quality_weight * entropy / count,
-            loss_boundary=self._boundary_loss(outputs.activations, gt),
+            loss_boundary=self._boundary_loss(outputs.boundaries, gt),
         )
 
     def _boundary_loss(
-        self, activations: Sequence[BoundaryActivations], gt: Sequence[InstanceData]
+        self, boundaries: Sequence[BoundaryFeatures], gt: Sequence[InstanceData]
     ) -> Tensor:
-        """Loss of the fine activations and a share of that of the branches."""
+        """Loss of the activations of the finest features and a share of that of the branches."""
         width = 2 / self.fine_scale
         fine, *branches = (
             self.loss_boundary(
-                part.values, boundary_targets(part.positions, gt, min_width=width), part.masks
+                part.activations(),
+                boundary_targets(part.positions, gt, min_width=width),
+                part.masks,
             )
-            for part in activations
+            for part in boundaries
         )
         return fine + self.branch_boundary_weight * sum(branches)
 
@@ -276,7 +292,7 @@ class AFSDHead(PointHead):
             for coarse, refined, quality, mask in levels
         ]
         points = self.points(outputs)
-        fine_masks = outputs.activations[0].masks
+        fine_masks = outputs.boundaries[0].masks
         counts = torch.arange(1, 1 + fine_masks.shape[1], device=fine_masks.device) * fine_masks
         ends = counts.amax(dim=1) / self.fine_scale - 0.5
         levels = zip(outputs.refined.offsets, points)
@@ -305,9 +321,3 @@ def _within_window(offsets: Tensor, points: Points, ends: Tensor) -> Tensor:
 def _all_points(levels: Sequence[Tensor]) -> Tensor:
     """Levels ``(N, C, T_l)`` to ``(N, P, C)``."""
     return torch.cat(levels, dim=2).transpose(1, 2)
-
-
-def _activations(feats: Tensor, positions: Tensor, masks: Tensor) -> BoundaryActivations:
-    """Mean of ``tanh`` over the channels for starts, and over those for ends."""
-    values = feats.to(torch.promote_types(feats.dtype, torch.float32)).tanh()
-    return BoundaryActivations(values.unflatten(1, (2, -1)).mean(dim=2), positions, masks)

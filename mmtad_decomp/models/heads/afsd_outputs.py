@@ -4,23 +4,42 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from .base_head import PointOutputs
 
 
-class BoundaryActivations(NamedTuple):
-    """How much the boundary features of a sequence respond at each step.
+class BoundaryFeatures(NamedTuple):
+    """A sequence of features of which one half of the channels is for starts, one for ends.
 
     Attributes:
-        values: ``(N, 2, T)`` within [0, 1), of the channels for starts and of those for ends.
-        positions: ``(T,)`` where the steps lie, in feature steps.
+        feats: ``(N, C, T)``.
         masks: ``(N, T)`` bool, True = valid.
+        stride: Feature steps from one step of the sequence to the next.
+        offset: Where its first step lies, in feature steps.
     """
 
-    values: Tensor
-    positions: Tensor
+    feats: Tensor
     masks: Tensor
+    stride: float
+    offset: float
+
+    @property
+    def positions(self) -> Tensor:
+        """``(T,)`` where the steps lie, in feature steps."""
+        steps = torch.arange(self.feats.shape[2], device=self.feats.device)
+        return steps * float(self.stride) + self.offset
+
+    def to_own_steps(self, segments: Tensor) -> Tensor:
+        """Positions in feature steps to positions in steps of the sequence."""
+        return (segments - self.offset) / self.stride
+
+    def activations(self) -> Tensor:
+        """``(N, 2, T)``: how much it responds, the mean of ``tanh`` over starts' and over ends'
+        channels."""
+        feats = self.feats.to(torch.promote_types(self.feats.dtype, torch.float32))
+        return feats.tanh().unflatten(1, (2, -1)).mean(dim=2)
 
 
 class AFSDOutputs(NamedTuple):
@@ -31,14 +50,14 @@ class AFSDOutputs(NamedTuple):
         refined: Predictions from the features around the boundaries of the coarse segment too.
             Their offsets may be negative; no gradient flows from them into the coarse ones.
         quality: ``(N, T_l)`` logits of the refined segment's tIoU, per level.
-        activations: Of the features with the finest steps, and of the box and the class branch at
-            the first level.
+        boundaries: The features with the finest steps, and those of the box and of the class
+            branch at the first level.
     """
 
     coarse: PointOutputs
     refined: PointOutputs
     quality: tuple[Tensor, ...]
-    activations: tuple[BoundaryActivations, ...]
+    boundaries: tuple[BoundaryFeatures, ...]
 
     @property
     def masks(self) -> tuple[Tensor, ...]:

@@ -3,6 +3,7 @@
 from .afsd_prediction_mimic_loss import AFSDPredictionMimicLoss
 from .balanced_bce_loss import BalancedBCELoss, balanced_bce_loss
 from .boundary_activation_loss import BoundaryActivationLoss
+from .boundary_contrastive_loss import BoundaryContrastiveLoss
 from .feature_mimic_loss import FeatureMimicLoss
 from .mask_losses import BranchConsistencyLoss, MaskBoundaryLoss, MaskDiceLoss
 from .mask_prediction_mimic_loss import MaskPredictionMimicLoss
@@ -18,6 +19,7 @@ __all__ = [
     'AFSDPredictionMimicLoss',
     'BalancedBCELoss',
     'BoundaryActivationLoss',
+    'BoundaryContrastiveLoss',
     'BranchConsistencyLoss',
     'FeatureMimicLoss',
     'GTADPredictionMimicLoss',

@@ -1,5 +1,6 @@
 """Points of a temporal pyramid, and how targets are assigned to predictions."""
 
+from .background_insertion import Insertion, insert_background
 from .boundary_targets import boundary_targets
 from .center_sampling_assigner import CenterSamplingAssigner, PointTargets
 from .gtad_targets import ScoreMapTargetGenerator, ScoreMapTargets
@@ -10,6 +11,7 @@ from .point_generator import PointGenerator, Points, default_regress_ranges
 __all__ = [
     'CenterSamplingAssigner',
     'HungarianAssigner',
+    'Insertion',
     'MaskTargets',
     'Matches',
     'PointGenerator',
@@ -19,6 +21,7 @@ __all__ = [
     'ScoreMapTargets',
     'boundary_targets',
     'default_regress_ranges',
+    'insert_background',
     'mask_targets',
     'solve_assignments',
 ]

@@ -1,0 +1,221 @@
+"""Boundary contrastive learning: where background goes, the loss, and where it is used."""
+
+import copy
+import math
+
+import pytest
+import torch
+from boundary_reference import reference
+from tiny_detectors import (
+    build,
+    detector_config,
+    head_distiller,
+    losses_of,
+    mimics,
+    raw_batch,
+    reaches,
+    write_teacher,
+)
+
+from mmtad_decomp.models.losses import BoundaryContrastiveLoss
+from mmtad_decomp.models.task_modules import Insertion, insert_background
+
+HEAD = dict(
+    type='AFSDHead',
+    num_classes=3,
+    in_channels=16,
+    channels=16,
+    num_groups=4,
+    num_levels=3,
+    first_stride=2,
+)
+CONTRAST = dict(type='BoundaryContrastiveLoss', background=0.1)
+
+
+def afsd_detector(contrast=True, **kwargs):
+    config = dict(detector_config(**kwargs), head=copy.deepcopy(HEAD))
+    return dict(config, boundary_contrast=CONTRAST) if contrast else config
+
+
+def cuttable_batch():
+    """A batch whose first window has an instance of 4 of its 8 steps."""
+    batch = raw_batch()
+    batch['data_samples'][0].gt_instances.segments = torch.tensor([[0.12, 0.52]])
+    return batch
+
+
+def segments_of(pairs):
+    return torch.tensor(pairs, dtype=torch.float64).reshape(-1, 2)
+
+
+def touches(segment, step):
+    """Whether step ``[step - 0.5, step + 0.5]`` and a segment share more than a point."""
+    return min(segment[1], step + 0.5) > max(segment[0], step - 0.5)
+
+
+@pytest.mark.parametrize('seed', range(40))
+def test_insertion_moves_background_into_an_instance(seed):
+    generator = torch.Generator().manual_seed(seed)
+    length = int(torch.randint(12, 40, (), generator=generator))
+    middles = torch.rand(2, generator=generator).double() * length
+    widths = torch.rand(2, generator=generator).double() * 12 + 1
+    segments = torch.stack((middles - widths, middles + widths), dim=1)
+    width = int(torch.randint(1, 4, (), generator=generator))
+    torch.manual_seed(seed)
+    found = insert_background(length, segments, width)
+    inside = segments.clamp(-0.5, length - 0.5).tolist()
+    free = [t for t in range(length) if not any(touches(s, t) for s in inside)]
+    runs = [t for t in free if all(t + i in free for i in range(width))]
+    cuttable = [
+        (s, e)
+        for s, e in inside
+        if any(s + width <= cut - 0.5 <= e - width for cut in range(length)) and e - s > 2 * width
+    ]
+    if not runs or not cuttable:
+        assert found is None
+        return
+    order = found.order.tolist()
+    assert sorted(order) == list(range(length))
+    first, second, inserted = found.segments.tolist()
+    start, stop = round(inserted[0] + 0.5), round(inserted[1] + 0.5)
+    run = order[start:stop]
+    assert run == list(range(run[0], run[0] + width)) and run[0] in runs
+    rest = order[:start] + order[stop:]
+    assert rest == [t for t in range(length) if t not in run]
+    assert first[1] == inserted[0] and second[0] == inserted[1]
+    lengths = [e - s for s, e in (first, second)]
+    assert min(lengths) >= width - 1e-9
+    moved = width if run[0] < rest[start - 1] else 0
+    whole = (first[0] + moved, first[0] + moved + sum(lengths))
+    assert any(math.dist(whole, pair) < 1e-9 for pair in cuttable)
+
+
+def test_every_cut_and_run_is_drawn():
+    segments = segments_of([(3.5, 9.5)])
+    torch.manual_seed(0)
+    drawn = [insert_background(12, segments, 2) for _ in range(300)]
+    runs = {int(x.order[int(x.segments[2, 0] + 0.5)]) for x in drawn}
+    assert runs == {0, 1, 2, 10}
+    cuts = {
+        x.segments[2, 0].item() + (2 if x.order[int(x.segments[2, 0] + 0.5)] < 4 else 0)
+        for x in drawn
+    }
+    assert cuts == {5.5, 6.5, 7.5}
+
+
+def test_where_nothing_can_be_cut():
+    assert insert_background(10, segments_of([]), 1) is None
+    assert insert_background(10, segments_of([(1.5, 3.4)]), 1) is None
+    assert insert_background(10, segments_of([(-4, 20)]), 1) is None
+    assert insert_background(0, segments_of([(0, 3)]), 1) is None
+    assert insert_background(10, segments_of([(1.5, 8.5)]), 3) is None
+    assert insert_background(10, segments_of([(1.5, 8.5)]), 2) is not None
+
+
+@pytest.fixture
+def replace_insertion(monkeypatch):
+    """Replace the random insertion of the loss."""
+    name = 'mmtad_decomp.models.losses.boundary_contrastive_loss.insert_background'
+    return lambda function: monkeypatch.setattr(name, function)
+
+
+def test_loss_against_loops(replace_insertion):
+    parts = segments_of([(0.3, 2.2), (3.1, 5.0), (2.2, 3.1)])
+    replace_insertion(lambda length, *_: Insertion(torch.arange(length - 1, -1, -1), parts))
+    model = build(afsd_detector()).eval()
+    batch = model.data_preprocessor(raw_batch((8, 6)))
+    loss = model.boundary_contrast(model, **batch)
+    inputs = batch['inputs'].clone()
+    inputs[0, :8], inputs[1, :6] = inputs[0, :8].flip(0), inputs[1, :6].flip(0)
+    outputs = model.detect(inputs, batch['masks'])
+    segments = parts.expand(2, -1, -1).float()
+    expected = 0.0
+    for part, weight, stride in zip(outputs.boundaries, (1, 0.1, 0.1), (1, 2, 2)):
+        pooled = reference(part.feats.detach(), segments / stride, part.masks)
+        for anchor, positive, negative in zip(pooled[:, :, 0], pooled[:, :, 1], pooled[:, :, 2]):
+            half = len(anchor) // 2
+            near = math.dist(anchor[half:].tolist(), positive[:half].tolist())
+            far = math.dist(anchor[half:].tolist(), negative[:half].tolist())
+            expected += 0.1 * weight * max(near - far + 1, 0) / len(pooled)
+    assert expected > 0
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_seconds_of_features_with_a_stride(replace_insertion):
+    """A grid whose steps are 4 frames at 10 frames per second: 0.8 s are 2 steps."""
+    widths = []
+    replace_insertion(lambda length, steps, width: widths.append(width))
+    samples = raw_batch((8, 6))['data_samples']
+    for sample in samples:
+        sample.set_metainfo(dict(time_grid=sample.time_grid.coarsen(4)))
+    model = build(dict(type='TADDetector', head=HEAD, boundary_contrast=CONTRAST))
+    contrast = BoundaryContrastiveLoss(background=0.8)
+    assert contrast(model, torch.zeros(2, 16, 8), torch.ones(2, 8).bool(), samples) == 0
+    assert widths == [2, 2]
+
+
+def test_windows_that_cannot_be_cut_cost_nothing(monkeypatch):
+    model = build(afsd_detector())
+    batch = raw_batch((8, 6))
+    for sample in batch['data_samples']:
+        sample.gt_instances = sample.gt_instances[:0]
+    batch = model.data_preprocessor(batch)
+    monkeypatch.setattr(model, 'detect', None)
+    assert model.boundary_contrast(model, **batch) == 0
+
+
+@pytest.mark.parametrize('decomposed', [False, True])
+def test_in_detectors(decomposed):
+    config = afsd_detector()
+    if decomposed:
+        fusion = dict(type='LocalAttentiveFusion')
+        config = dict(type='DecomposedDetector', detector=config, fusion=fusion)
+    model = build(config)
+    losses = losses_of(model, cuttable_batch())
+    names = {name for name in losses if 'contrast' in name}
+    assert names == {'joint_loss_contrast' if decomposed else 'loss_contrast'}
+    loss = losses[names.pop()]
+    assert loss > 0 and reaches(loss, model.backbone) and reaches(loss, model.head)
+    assert not decomposed or not reaches(loss, model.shared_head)
+    model.eval()
+    with torch.no_grad():
+        assert len(model.val_step(raw_batch())[0].pred_instances)
+
+
+@pytest.mark.parametrize('decomposed', [False, True])
+def test_a_distiller_reads_the_windows_themselves(tmp_path, decomposed):
+    teacher = write_teacher(
+        tmp_path / 'teacher.pth', afsd_detector(False, modality='TemporalGradientInput')
+    )
+    losses = []
+    for contrast in (False, True):
+        config = head_distiller(
+            afsd_detector(contrast), teacher, decomposed, prediction='AFSDPredictionMimicLoss'
+        )
+        config['distill']['mimics']['feature'] = mimics(decomposed)['feature']
+        model = build(config)
+        model.teacher.load()
+        losses.append(losses_of(model, cuttable_batch()))
+    plain, with_contrast = losses
+    (added,) = set(with_contrast) - set(plain)
+    assert added == ('joint_loss_contrast' if decomposed else 'loss_contrast')
+    assert with_contrast[added] > 0
+    for name, value in plain.items():
+        torch.testing.assert_close(with_contrast[name], value)
+
+
+def test_errors_name_the_option():
+    with pytest.raises(ValueError, match='boundary_contrast: ActionFormerHead'):
+        build(dict(detector_config(), boundary_contrast=CONTRAST))
+    with pytest.raises(ValueError, match='background'):
+        BoundaryContrastiveLoss(background=0)
+
+
+def test_half_precision_and_seeds():
+    model = build(afsd_detector())
+    values = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        with torch.autocast('cpu', torch.bfloat16):
+            values.append(losses_of(model.train(), cuttable_batch())['loss_contrast'])
+    assert values[0].dtype == torch.float32 and values[0] == values[1] > 0
