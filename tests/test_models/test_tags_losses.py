@@ -207,7 +207,9 @@ def test_mimic_leaves_the_teacher_and_padding_alone():
 
 
 def test_errors_say_what_differs():
-    with pytest.raises(TypeError, match=r'teacher gives Tensor, not the MaskOutputs'):
+    with pytest.raises(
+        TypeError, match=r'teacher gives Tensor, MaskPrediction.* compares MaskOutputs'
+    ):
         MaskPredictionMimicLoss()(outputs(0), outputs(0).cls_logits)
     with pytest.raises(ValueError, match='same classes'):
         MaskPredictionMimicLoss()(outputs(0), outputs(0, classes=2))

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ..heads.afsd_outputs import AFSDOutputs
+from .outputs_check import check_outputs
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
 
 
@@ -53,13 +54,7 @@ class AFSDPredictionMimicLoss(BaseModule):
             TypeError: If one of the heads is not AFSD's.
             ValueError: If the shapes do not agree.
         """
-        for name, outputs in (('student', student), ('teacher', teacher)):
-            if not isinstance(outputs, AFSDOutputs):
-                raise TypeError(
-                    f'AFSD prediction mimic: the {name} gives {type(outputs).__name__}, not the '
-                    'AFSDOutputs of an AFSDHead; let the recorder read such a head, or take '
-                    'PointPredictionMimicLoss for heads with points (ActionFormerHead)'
-                )
+        check_outputs(AFSDOutputs, student, teacher)
         points = self.coarse_weight * self.point_loss(student.coarse, teacher.coarse)
         points = points + self.refined_weight * self.point_loss(student.refined, teacher.refined)
         valid = torch.cat(teacher.masks, dim=1)

@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ..heads.tags_outputs import MaskOutputs
+from .outputs_check import check_outputs
 from .score_map_mimic_loss import score_distance
 
 
@@ -48,12 +49,7 @@ class MaskPredictionMimicLoss(BaseModule):
             TypeError: If one of the heads gives no masks of snippets.
             ValueError: If the shapes do not agree.
         """
-        for name, outputs in (('student', student), ('teacher', teacher)):
-            if not isinstance(outputs, MaskOutputs):
-                raise TypeError(
-                    f'mask mimic: the {name} gives {type(outputs).__name__}, not the MaskOutputs '
-                    'of a TAGSHead; take the mimic loss of its own head'
-                )
+        check_outputs(MaskOutputs, student, teacher)
         valid = student.masks
         tau = self.temperature
         classes = score_distance(student.cls_logits, teacher.cls_logits, valid[:, None], 'kl', tau)

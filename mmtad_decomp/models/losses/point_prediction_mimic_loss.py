@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ..heads.base_head import PointOutputs
+from .outputs_check import check_outputs
 from .segment_iou_loss import segment_giou_loss
 
 
@@ -60,14 +61,7 @@ class PointPredictionMimicLoss(BaseModule):
             TypeError: If one of the heads does not predict at points.
             ValueError: If the shapes do not agree.
         """
-        for name, outputs in (('student', student), ('teacher', teacher)):
-            if not isinstance(outputs, PointOutputs):
-                raise TypeError(
-                    f'prediction mimic: the {name} gives {type(outputs).__name__}, not the '
-                    'PointOutputs of a head with points (ActionFormerHead); for heads with '
-                    'queries (TadTRHead) take QueryPredictionMimicLoss, for score maps (GTADHead) '
-                    'GTADPredictionMimicLoss, for AFSDHead AFSDPredictionMimicLoss'
-                )
+        check_outputs(PointOutputs, student, teacher)
         own, other = _flatten(student), [part.detach() for part in _flatten(teacher)]
         if own[0].shape != other[0].shape:
             raise ValueError(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..heads.tadtr_outputs import QueryOutputs, center_width_to_offsets
 from ..task_modules import solve_assignments
+from .outputs_check import check_outputs
 from .segment_iou_loss import segment_giou_loss
 
 
@@ -112,13 +113,7 @@ class QueryPredictionMimicLoss(BaseModule):
 
 
 def _check(student: QueryOutputs, teacher: QueryOutputs) -> None:
-    for name, outputs in (('student', student), ('teacher', teacher)):
-        if not isinstance(outputs, QueryOutputs):
-            raise TypeError(
-                f'query prediction mimic: the {name} gives {type(outputs).__name__}, not the '
-                'QueryOutputs of a head with queries (TadTRHead); let the recorder read such a '
-                'head, or take PointPredictionMimicLoss for heads with points (ActionFormerHead)'
-            )
+    check_outputs(QueryOutputs, student, teacher)
     (_, windows, _, classes), (_, others, _, names) = (
         student.cls_logits.shape,
         teacher.cls_logits.shape,

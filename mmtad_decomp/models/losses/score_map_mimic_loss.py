@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..heads.gtad_outputs import ScoreMapOutputs
 from ..layers import valid_pairs
+from .outputs_check import check_outputs
 
 
 def score_distance(
@@ -168,14 +169,7 @@ class GTADPredictionMimicLoss(BaseModule):
             TypeError: If one of the heads gives no score maps.
             ValueError: If the shapes do not agree.
         """
-        for name, outputs in (('student', student), ('teacher', teacher)):
-            if not isinstance(outputs, ScoreMapOutputs):
-                raise TypeError(
-                    f'score map mimic: the {name} gives {type(outputs).__name__}, not the '
-                    'ScoreMapOutputs of a GTADHead; take PointPredictionMimicLoss for heads with '
-                    'points (ActionFormerHead) and QueryPredictionMimicLoss for heads with '
-                    'queries (TadTRHead)'
-                )
+        check_outputs(ScoreMapOutputs, student, teacher)
         steps = student.masks
         pairs = valid_pairs(steps, student.reg_logits.shape[1])
         tau = self.temperature
