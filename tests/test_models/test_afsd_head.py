@@ -10,10 +10,11 @@ from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from tiny_detectors import (
+    AFSD_HEAD,
     NUM_CLASSES,
+    afsd_detector,
     build,
     check_distillation,
-    detector_config,
     losses_of,
     raw_batch,
     reaches,
@@ -23,15 +24,6 @@ from mmtad_decomp.models.heads import AFSDOutputs
 from mmtad_decomp.models.losses import BoundaryActivationLoss
 from mmtad_decomp.models.task_modules import boundary_targets
 
-HEAD = dict(
-    type='AFSDHead',
-    num_classes=NUM_CLASSES,
-    in_channels=16,
-    channels=16,
-    num_groups=4,
-    num_levels=3,
-    first_stride=2,
-)
 LOSSES = {
     'loss_coarse_cls',
     'loss_coarse_reg',
@@ -43,7 +35,7 @@ LOSSES = {
 
 
 def make(seed=0, **kwargs):
-    return build(dict(HEAD, **kwargs), seed)
+    return build(dict(AFSD_HEAD, **kwargs), seed)
 
 
 def prefix_masks(lengths, steps):
@@ -345,10 +337,6 @@ def test_under_bfloat16_autocast():
         torch.testing.assert_close(own, other, rtol=0.1, atol=0.1)
 
 
-def afsd_detector(**kwargs):
-    return dict(detector_config(**kwargs), head=copy.deepcopy(HEAD))
-
-
 def test_end_to_end():
     model = build(afsd_detector())
     losses = losses_of(model, raw_batch())
@@ -365,7 +353,7 @@ def test_end_to_end():
 
 def test_from_features():
     init_default_scope('mmaction')
-    model = MODELS.build(dict(type='TADDetector', head=copy.deepcopy(HEAD)))
+    model = MODELS.build(dict(type='TADDetector', head=copy.deepcopy(AFSD_HEAD)))
     outputs = model(features(2, 9), prefix_masks((9, 4), 9))
     assert isinstance(outputs, AFSDOutputs) and outputs.quality[0].shape == (2, 5)
 

@@ -1,12 +1,13 @@
 """Boundary contrastive learning: where background goes, the loss, and where it is used."""
 
-import copy
 import math
 
 import pytest
 import torch
 from boundary_reference import reference
 from tiny_detectors import (
+    AFSD_HEAD,
+    afsd_detector,
     build,
     detector_config,
     head_distiller,
@@ -20,21 +21,11 @@ from tiny_detectors import (
 from mmtad_decomp.models.losses import BoundaryContrastiveLoss
 from mmtad_decomp.models.task_modules import Insertion, insert_background
 
-HEAD = dict(
-    type='AFSDHead',
-    num_classes=3,
-    in_channels=16,
-    channels=16,
-    num_groups=4,
-    num_levels=3,
-    first_stride=2,
-)
 CONTRAST = dict(type='BoundaryContrastiveLoss', background=0.1)
 
 
-def afsd_detector(contrast=True, **kwargs):
-    config = dict(detector_config(**kwargs), head=copy.deepcopy(HEAD))
-    return dict(config, boundary_contrast=CONTRAST) if contrast else config
+def contrast_detector():
+    return dict(afsd_detector(), boundary_contrast=CONTRAST)
 
 
 def cuttable_batch():
@@ -122,7 +113,7 @@ def replace_insertion(monkeypatch):
 def test_loss_against_loops(replace_insertion):
     parts = segments_of([(0.3, 2.2), (3.1, 5.0), (2.2, 3.1)])
     replace_insertion(lambda length, *_: Insertion(torch.arange(length - 1, -1, -1), parts))
-    model = build(afsd_detector()).eval()
+    model = build(contrast_detector()).eval()
     batch = model.data_preprocessor(raw_batch((8, 6)))
     loss = model.boundary_contrast(model, **batch)
     inputs = batch['inputs'].clone()
@@ -148,14 +139,14 @@ def test_seconds_of_features_with_a_stride(replace_insertion):
     samples = raw_batch((8, 6))['data_samples']
     for sample in samples:
         sample.set_metainfo(dict(time_grid=sample.time_grid.coarsen(4)))
-    model = build(dict(type='TADDetector', head=HEAD, boundary_contrast=CONTRAST))
+    model = build(dict(type='TADDetector', head=AFSD_HEAD, boundary_contrast=CONTRAST))
     contrast = BoundaryContrastiveLoss(background=0.8)
     assert contrast(model, torch.zeros(2, 16, 8), torch.ones(2, 8).bool(), samples) == 0
     assert widths == [2, 2]
 
 
 def test_windows_that_cannot_be_cut_cost_nothing(monkeypatch):
-    model = build(afsd_detector())
+    model = build(contrast_detector())
     batch = raw_batch((8, 6))
     for sample in batch['data_samples']:
         sample.gt_instances = sample.gt_instances[:0]
@@ -166,7 +157,7 @@ def test_windows_that_cannot_be_cut_cost_nothing(monkeypatch):
 
 @pytest.mark.parametrize('decomposed', [False, True])
 def test_in_detectors(decomposed):
-    config = afsd_detector()
+    config = contrast_detector()
     if decomposed:
         fusion = dict(type='LocalAttentiveFusion')
         config = dict(type='DecomposedDetector', detector=config, fusion=fusion)
@@ -185,13 +176,11 @@ def test_in_detectors(decomposed):
 @pytest.mark.parametrize('decomposed', [False, True])
 def test_a_distiller_reads_the_windows_themselves(tmp_path, decomposed):
     teacher = write_teacher(
-        tmp_path / 'teacher.pth', afsd_detector(False, modality='TemporalGradientInput')
+        tmp_path / 'teacher.pth', afsd_detector(modality='TemporalGradientInput')
     )
     losses = []
-    for contrast in (False, True):
-        config = head_distiller(
-            afsd_detector(contrast), teacher, decomposed, prediction='AFSDPredictionMimicLoss'
-        )
+    for student in (afsd_detector(), contrast_detector()):
+        config = head_distiller(student, teacher, decomposed, prediction='AFSDPredictionMimicLoss')
         config['distill']['mimics']['feature'] = mimics(decomposed)['feature']
         model = build(config)
         model.teacher.load()
@@ -212,7 +201,7 @@ def test_errors_name_the_option():
 
 
 def test_half_precision_and_seeds():
-    model = build(afsd_detector())
+    model = build(contrast_detector())
     values = []
     for _ in range(2):
         torch.manual_seed(3)

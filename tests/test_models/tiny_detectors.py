@@ -13,6 +13,16 @@ from mmtad_decomp.structures import TADDataSample, TimeGrid
 
 NUM_CLASSES = 3
 
+AFSD_HEAD = dict(
+    type='AFSDHead',
+    num_classes=NUM_CLASSES,
+    in_channels=16,
+    channels=16,
+    num_groups=4,
+    num_levels=3,
+    first_stride=2,
+)
+
 
 @MODELS.register_module(force=True)
 class TinyFrameNet(BaseModule):
@@ -43,6 +53,11 @@ def detector_config(num_classes=NUM_CLASSES, width=16, modality='RGBInput'):
             encoder=dict(embed_dims=width, window_size=3, num_embed_layers=1, num_stem_layers=1),
         ),
     )
+
+
+def afsd_detector(**kwargs):
+    """The same with AFSD's head."""
+    return dict(detector_config(**kwargs), head=copy.deepcopy(AFSD_HEAD))
 
 
 def mimics(decomposed=True):

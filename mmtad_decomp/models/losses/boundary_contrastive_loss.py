@@ -86,11 +86,10 @@ class BoundaryContrastiveLoss(BaseModule):
             steps = grid.to_steps(sample.gt_instances.segments.double())
             insertion = insert_background(valid, steps, width)
             if insertion is not None:
-                order = insertion.order.to(inputs.device)
-                clip = inputs[row].index_select(time_dim - 1, order)
-                padding = inputs[row].narrow(time_dim - 1, valid, inputs.shape[time_dim] - valid)
+                padding = torch.arange(valid, inputs.shape[time_dim])
+                order = torch.cat((insertion.order, padding)).to(inputs.device)
                 rows.append(row)
-                cut.append(torch.cat((clip, padding), dim=time_dim - 1))
+                cut.append(inputs[row].index_select(time_dim - 1, order))
                 segments.append(
                     detector.grid(sample).to_steps(grid.to_seconds(insertion.segments))
                 )
