@@ -12,6 +12,7 @@ from .raw_predictions import (
     VideoCandidates,
     write_raw_predictions,
 )
+from .video_merger import VideoMerger, WindowResult
 from .window_joining import join_cut_segments
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     'RawPredictionError',
     'RawPredictions',
     'VideoCandidates',
+    'VideoMerger',
+    'WindowResult',
     'fuse_files',
     'join_cut_segments',
     'weighted_segment_fusion',

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions, average_recall
 from mmtad_decomp.evaluation.functional.proposals import POINTS
+from mmtad_decomp.postprocessing import WindowResult
 
 from .report import proposal_table
 from .tad_metric import parse_tious
@@ -63,8 +64,9 @@ class ProposalMetric(VideoMetric):
         """The one class of all proposals."""
         return ('action',)
 
-    def _labels_of(self, instances: dict) -> np.ndarray:
-        return np.zeros(len(instances['scores']), dtype=np.int64)
+    def read_window(self, sample: dict) -> WindowResult:
+        """All candidates of a window, whatever their labels."""
+        return WindowResult.from_sample(sample, agnostic=True)
 
     def compute(self, ground_truth: GroundTruth, predictions: Predictions) -> dict[str, float]:
         """AR@AN and AUC, and a table in the log."""

@@ -102,7 +102,7 @@ class TADMetric(VideoMetric):
         """Merge windows and evaluate.
 
         Args:
-            results: One list of :class:`~.video_metric.WindowResult` per process.
+            results: One list of :class:`~mmtad_decomp.postprocessing.WindowResult` per process.
         """
         trained = (self.dataset_meta or {}).get('classes')
         if trained is not None and tuple(trained) != self.annotations.classes:

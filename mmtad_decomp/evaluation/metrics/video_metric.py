@@ -1,16 +1,12 @@
-"""What the metrics of temporal action detection share: windows in, detections of videos out."""
+"""What the metrics of temporal action detection share: windows in, tables of videos out."""
 
 from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
-import numpy as np
-import torch
-from mmaction.registry import TASK_UTILS
 from mmengine.dist import get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
@@ -22,43 +18,14 @@ from mmtad_decomp.evaluation.comparison import (
 )
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions
 from mmtad_decomp.evaluation.submission import write_submission
-from mmtad_decomp.postprocessing import Detections, VideoCandidates, write_raw_predictions
-from mmtad_decomp.structures import AnnotationSet, TimeGrid, load_annotations, read_video_list
-
-_UNKNOWN_SPAN = (float('nan'), float('nan'))
-_NOTHING = Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64))
-
-
-@dataclass(frozen=True)
-class WindowResult:
-    """Candidates of one window, as they travel between processes.
-
-    Attributes:
-        video_id: The video.
-        window: Start and stop, which tell the windows of a video apart.
-        detections: Its candidates.
-        span: Start and end in seconds; NaN where the data sample has no time grid.
-    """
-
-    video_id: str
-    window: tuple
-    detections: Detections
-    span: tuple[float, float] = _UNKNOWN_SPAN
-
-
-def _to_numpy(value: object, dtype: type) -> np.ndarray:
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        value = (value.float() if value.is_floating_point() else value).numpy()
-    return np.asarray(value).astype(dtype, copy=False)
-
-
-def _span(sample: dict) -> tuple[float, float]:
-    grid: TimeGrid | None = sample.get('time_grid')
-    if grid is None:
-        return _UNKNOWN_SPAN
-    start, stop = (float(step) for step in sample['window'])
-    return grid.start / grid.fps, (grid.start + (stop - start) * grid.stride) / grid.fps
+from mmtad_decomp.postprocessing import (
+    Detections,
+    VideoMerger,
+    WindowResult,
+    write_raw_predictions,
+)
+from mmtad_decomp.postprocessing.detections import concatenate
+from mmtad_decomp.structures import AnnotationSet, load_annotations, read_video_list
 
 
 class VideoMetric(BaseMetric):
@@ -109,10 +76,7 @@ class VideoMetric(BaseMetric):
         self.annotations: AnnotationSet = load_annotations(
             ann_file, subset, classes, ignore_labels, self.excluded, label_fields
         )
-        self.post_processor = None
-        if post_processor is not None:
-            self.post_processor = TASK_UTILS.build(post_processor)
-            self.post_processor.prepare(self.result_classes, list(self.annotations.videos))
+        self.merger = VideoMerger(self.result_classes, post_processor, self.annotations.videos)
         if raw_path is not None and not raw_path.endswith('.npz'):
             raise ValueError(f'raw_path must name a .npz file, got {raw_path!r}')
         self.raw_path = raw_path
@@ -130,25 +94,11 @@ class VideoMetric(BaseMetric):
             data_batch: Not used.
             data_samples: ``TADDataSample.to_dict()`` of each window, with ``pred_instances``.
         """
-        for sample in data_samples:
-            if 'pred_instances' not in sample:
-                raise KeyError(
-                    f'window of video "{sample.get("video_id")}" has no pred_instances; the '
-                    'detector must set them in mode="predict"'
-                )
-            instances = sample['pred_instances']
-            detections = Detections(
-                _to_numpy(instances['segments'], np.float64).reshape(-1, 2),
-                _to_numpy(instances['scores'], np.float64),
-                self._labels_of(instances),
-            )
-            window = tuple(np.asarray(sample['window']).tolist())
-            self.results.append(
-                WindowResult(sample['video_id'], window, detections, _span(sample))
-            )
+        self.results += [self.read_window(sample) for sample in data_samples]
 
-    def _labels_of(self, instances: dict) -> np.ndarray:
-        return _to_numpy(instances['labels'], np.int64)
+    def read_window(self, sample: dict) -> WindowResult:
+        """The candidates of one window that count."""
+        return WindowResult.from_sample(sample)
 
     def evaluate(self, size: int) -> dict:
         """Gather all processes and compute.
@@ -167,7 +117,7 @@ class VideoMetric(BaseMetric):
         """Merge windows and evaluate.
 
         Args:
-            results: One list of :class:`WindowResult` per process.
+            results: One list of :class:`~mmtad_decomp.postprocessing.WindowResult` per process.
         """
         videos = self.merge_windows(list(chain.from_iterable(results)))
         if self.dump_path is not None:
@@ -192,36 +142,15 @@ class VideoMetric(BaseMetric):
         Args:
             results: All windows, repeated or not.
         """
-        windows: dict[str, dict[tuple, WindowResult]] = {}
-        for result in results:
-            windows.setdefault(result.video_id, {}).setdefault(result.window, result)
+        durations = {name: video.duration for name, video in self.annotations.videos.items()}
         if self.raw_path is not None:
-            write_raw_predictions(self.raw_path, self.result_classes, self._candidates(windows))
+            candidates = self.merger.gather(results, durations)
+            write_raw_predictions(self.raw_path, self.result_classes, candidates)
             print_log(f'Raw predictions are written to {self.raw_path}', logger='current')
-        merged = {video.video_id: self._merge_video(video) for video in self._candidates(windows)}
-        unknown = sorted(windows.keys() - merged.keys())
-        self._warn({**merged, **dict.fromkeys(unknown, _NOTHING)})
+        merged = self.merger(results, durations)
+        unknown = sorted({result.video_id for result in results} - merged.keys())
+        self._warn({**merged, **dict.fromkeys(unknown, concatenate([]))})
         return merged
-
-    def _candidates(
-        self, windows: dict[str, dict[tuple, WindowResult]]
-    ) -> Iterator[VideoCandidates]:
-        """Candidates of each known video that has a window, windows by their start."""
-        for video_id, video in self.annotations.videos.items():
-            if video_id in windows:
-                results = [windows[video_id][key] for key in sorted(windows[video_id])]
-                yield VideoCandidates(
-                    video_id,
-                    video.duration,
-                    [result.detections for result in results],
-                    np.array([result.span for result in results]),
-                )
-
-    def _merge_video(self, video: VideoCandidates) -> Detections:
-        video_id, duration, parts, spans = video
-        if self.post_processor is not None:
-            return self.post_processor.merge(parts, duration, video_id, spans)
-        return _checked(Detections(*(np.concatenate(c) for c in zip(*parts))), video_id)
 
     def _warn(self, videos: Mapping[str, Detections]) -> None:
         for sentence in find_oddities(self.annotations, videos, self.excluded).warnings():
@@ -230,19 +159,3 @@ class VideoMetric(BaseMetric):
                 logger='current',
                 level=logging.WARNING,
             )
-
-
-def _checked(found: Detections, video_id: str) -> Detections:
-    """Detections, reversed ones without length, so that they count as false positives.
-
-    Raises:
-        ValueError: If one is not finite.
-    """
-    wrong = ~(np.isfinite(found.segments).all(axis=1) & np.isfinite(found.scores))
-    if wrong.any():
-        raise ValueError(
-            f'video "{video_id}": {wrong.sum()} of {len(wrong)} candidates have NaN or infinity; '
-            'the model diverged or its input is broken'
-        )
-    start, end = found.segments.T
-    return found._replace(segments=np.stack([start, np.maximum(start, end)], axis=1))
