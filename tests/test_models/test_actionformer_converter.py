@@ -38,7 +38,8 @@ def test_names_and_shapes():
     assert converted['head.cls_branch.predictor.conv.weight'].shape == (2, 4, 3)
     assert converted['head.reg_branch.scales'].tolist() == [1, 2]
     assert converted['head.loss_norm'] == 7
-    assert len(converted) == 4
+    assert converted['head.reg_branch.activation'] == 0
+    assert len(converted) == 5
 
 
 def test_unknown_names_are_listed():
@@ -62,6 +63,7 @@ def test_command_line(tmp_path):
     torch.save({'state_dict': official_weights()}, source)
     result = run(source, target)
     assert result.returncode == 0, result.stderr
+    assert 'model.head.offset_activation=relu' in result.stdout
     content = torch.load(target, weights_only=True)
     assert content['state_dict']['head.reg_branch.scales'].tolist() == [1, 2]
     assert [path.name for path in target.parent.iterdir()] == ['dst.pth']

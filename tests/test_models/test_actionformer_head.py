@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import ConfigDict
+from mmengine.runner import load_state_dict
 from mmengine.structures import InstanceData
 
 import mmtad_decomp.models  # noqa: F401
@@ -93,6 +94,47 @@ def test_single_step():
     losses = head.loss_by_feat(outputs, [instances((-1, 1, 0))])
     sum(losses.values()).backward()
     assert losses['loss_reg'] > 0
+
+
+def test_offsets_begin_at_two_strides():
+    head = build(perturb=False)
+    outputs = head(torch.randn(2, 8, 64), tail_mask(64, 40, steps=64))
+    for offsets, mask in zip(outputs.offsets, outputs.masks):
+        assert (offsets.transpose(1, 2)[mask] - 2).abs().max() < 1.5
+        assert (offsets.transpose(1, 2)[~mask] == 0).all()
+
+
+@pytest.mark.parametrize('activation', ['softplus', 'relu'])
+@pytest.mark.parametrize('dead_side', [0, 1])
+def test_only_relu_loses_the_gradient_of_an_offset(activation, dead_side):
+    head = build(offset_activation=activation)
+    predictor = head.reg_branch.predictor.conv
+    with torch.no_grad():
+        predictor.bias[dead_side], predictor.bias[1 - dead_side] = -20.0, 2.0
+    outputs = head(torch.randn(1, 8, 32), torch.ones(1, 32, dtype=torch.bool))
+    head.loss_by_feat(outputs, [instances((4, 12, 0))])['loss_reg'].backward()
+    alive = [bool(predictor.bias.grad[side] != 0) for side in (0, 1)]
+    assert alive[1 - dead_side]
+    assert alive[dead_side] == (activation == 'softplus')
+
+
+@pytest.mark.parametrize('strict', [True, False])
+def test_weights_of_another_activation_are_refused(strict):
+    heads = {name: build(offset_activation=name) for name in ('softplus', 'relu')}
+    for name, head in heads.items():
+        other = heads['relu' if name == 'softplus' else 'softplus']
+        with pytest.raises(RuntimeError, match=f"offset_activation='{name}'"):
+            load_state_dict(other, head.state_dict(), strict=strict)
+        load_state_dict(head, head.state_dict(), strict=strict)
+    unmarked = heads['relu'].state_dict()
+    del unmarked['reg_branch.activation']
+    heads['relu'].load_state_dict(unmarked)
+    with pytest.raises(RuntimeError, match="Set the option of the head to 'relu'"):
+        load_state_dict(heads['softplus'], unmarked, strict=strict)
+    classifier = {k: v for k, v in unmarked.items() if not k.startswith('reg_branch')}
+    heads['softplus'].load_state_dict(classifier, strict=False)
+    with pytest.raises(ValueError, match=r"\['relu', 'softplus'\], got 'exp'"):
+        build(offset_activation='exp')
 
 
 def test_normalizer_follows_positives_while_training_only():

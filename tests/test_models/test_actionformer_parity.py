@@ -128,7 +128,8 @@ def perturb(model):
 def build_pair(case, official=None, ours=None):
     torch.manual_seed(0)
     official = build_official(**case['official'], **(official or {}))
-    head = MODELS.build(dict(type='ActionFormerHead', **{**case['ours'], **(ours or {})}))
+    options = {'offset_activation': 'relu', **case['ours'], **(ours or {})}
+    head = MODELS.build(dict(type='ActionFormerHead', **options))
     norm = case['official'].get('init_loss_norm', 100)
     converted = convert_state_dict(official.state_dict(), prefix='', loss_norm=norm)
     head.load_state_dict(converted, strict=True)

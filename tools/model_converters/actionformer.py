@@ -3,7 +3,8 @@
     python tools/model_converters/actionformer.py SRC DST
 
 ``SRC`` is a ``.pth.tar`` as ActionFormer's training script writes it, or a plain state dict.
-``DST`` gets ``{"meta": ..., "state_dict": ...}`` with keys under ``head.``, for ``load_from``.
+``DST`` gets ``{"meta": ..., "state_dict": ...}`` with keys under ``head.``, for ``load_from``. It
+says that the offsets were trained with ReLU; a head needs ``offset_activation='relu'`` to load it.
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ def convert_state_dict(
             f'got {len(converted)} other weights and the scales of levels {sorted(scales)}'
         )
     converted['reg_branch.scales'] = torch.stack([scales[i] for i in range(len(scales))])
+    converted['reg_branch.activation'] = torch.tensor(0)  # ReLU
     converted['loss_norm'] = torch.tensor(float(loss_norm))
     return {prefix + name: value for name, value in converted.items()}
 
@@ -187,7 +189,11 @@ def main() -> None:
     except ConversionError as error:
         raise SystemExit(f'error: {error}') from error
     save_atomically({'meta': {'source': 'ActionFormer'}, 'state_dict': converted}, args.dst)
-    print(f'{len(converted)} tensors written to {args.dst}')
+    print(
+        f'{len(converted)} tensors written to {args.dst}\n'
+        'Official offsets end in ReLU: run them with --cfg-options '
+        'model.head.offset_activation=relu'
+    )
 
 
 if __name__ == '__main__':

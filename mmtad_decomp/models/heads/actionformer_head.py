@@ -21,8 +21,9 @@ from .point_head import PointHead
 class ActionFormerHead(PointHead):
     """Anchor-free detection at the points of a temporal pyramid (Zhang et al., ECCV 2022).
 
-    Every default is ActionFormer's for THUMOS'14. ``encoder``, ``pyramid`` and
-    ``point_generator`` need not name channels, levels or strides: the head fills them in.
+    Every default but ``offset_activation`` is ActionFormer's for THUMOS'14. ``encoder``,
+    ``pyramid`` and ``point_generator`` need not name channels, levels or strides: the head fills
+    them in.
 
     Padding. Any length T is padded at the end, inside, and the outputs are cut back. ActionFormer
     pads inputs shorter than ``max_seq_len`` to that length, and the norms' biases make the
@@ -40,6 +41,8 @@ class ActionFormerHead(PointHead):
         num_head_layers: Convolutions per branch, with the predicting one.
         head_kernel_size: Their kernel size.
         prior_prob: Probability that the classifier's bias gives every class at first.
+        offset_activation: ``'softplus'``, or ``'relu'`` for weights of an official ActionFormer;
+            see :class:`~mmtad_decomp.models.heads.RegressionBranch`.
         max_seq_len: Length to which ActionFormer pads; None: the length is never reached.
         point_generator: Config of the points; ``regress_ranges`` overrides the ranges
             (0, 4), (4, 8), ... and ``use_offset`` centres the points.
@@ -65,6 +68,7 @@ class ActionFormerHead(PointHead):
         num_head_layers: int = 3,
         head_kernel_size: int = 3,
         prior_prob: float = 0.01,
+        offset_activation: str = 'softplus',
         max_seq_len: int | None = 2304,
         point_generator: dict | None = None,
         assigner: dict | None = None,
@@ -96,7 +100,7 @@ class ActionFormerHead(PointHead):
         layers = (num_head_layers, head_kernel_size)
         channels = width if head_channels is None else head_channels
         self.cls_branch = ClassificationBranch(width, channels, num_classes, *layers, prior_prob)
-        self.reg_branch = RegressionBranch(width, channels, num_levels, *layers)
+        self.reg_branch = RegressionBranch(width, channels, num_levels, *layers, offset_activation)
 
         self.point_generator: PointGenerator = TASK_UTILS.build(
             {'type': 'PointGenerator', **(point_generator or {}), 'strides': self.encoder.strides}

@@ -6,9 +6,13 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers import MaskedConv1d, MaskedLayerNorm
+
+# Activations of the offsets and the code of each in a state dict.
+_ACTIVATIONS = {'relu': (0, torch.relu), 'softplus': (1, F.softplus)}
 
 
 class _PointBranch(nn.Module):
@@ -72,12 +76,24 @@ class ClassificationBranch(_PointBranch):
 class RegressionBranch(_PointBranch):
     """Non-negative distances to start and end at every step, in strides of its level.
 
+    ``'relu'`` is ActionFormer's activation. Trained from scratch, it can push a distance below
+    zero at every step, and that distance then has no gradient any more. ``'softplus'`` always
+    has one, and the bias starts it at two strides.
+
+    The state dict holds the activation as ``activation`` (0 = ReLU, 1 = softplus), because the
+    same weights mean other distances under another one. A state dict without it is ReLU's.
+
     Args:
         in_channels: Channels of the pyramid.
         channels: Width of the branch.
         num_levels: Levels; each has a learnt scale.
         num_layers: Convolutions, with the predicting one.
         kernel_size: Their kernel size.
+        activation: ``'softplus'`` or ``'relu'``.
+
+    Raises:
+        ValueError: If ``activation`` is another one.
+        RuntimeError: If weights that were trained with the other activation are loaded.
     """
 
     def __init__(
@@ -87,13 +103,37 @@ class RegressionBranch(_PointBranch):
         num_levels: int,
         num_layers: int = 3,
         kernel_size: int = 3,
+        activation: str = 'softplus',
     ) -> None:
         super().__init__(in_channels, channels, 2, num_layers, kernel_size)
+        if activation not in _ACTIVATIONS:
+            raise ValueError(
+                f'offset_activation must be one of {sorted(_ACTIVATIONS)}, got {activation!r}'
+            )
+        code, self._activate = _ACTIVATIONS[activation]
         self.scales = nn.Parameter(torch.ones(num_levels))
+        self.register_buffer('activation', torch.tensor(code))
+        if activation == 'softplus':
+            nn.init.constant_(self.predictor.conv.bias, math.log(math.expm1(2.0)))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Refuse the weights of another activation, also where loading is not strict."""
+        if f'{prefix}scales' in state_dict:
+            stored = int(state_dict.setdefault(f'{prefix}activation', torch.tensor(0)))
+            names = {code: name for name, (code, _) in _ACTIVATIONS.items()}
+            theirs, mine = names.get(stored, stored), names[int(self.activation)]
+            if theirs != mine:
+                raise RuntimeError(
+                    f'the offsets of {prefix.rstrip(".") or "this branch"} were trained with '
+                    f"offset_activation='{theirs}', but the head has '{mine}'. Set the option of "
+                    f'the head to {theirs!r} in the config; for a detector without distillation: '
+                    f'--cfg-options model.head.offset_activation={theirs}'
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, feats: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Levels ``(N, C, T_l)`` to distances ``(N, 2, T_l)``, zero at masked steps."""
         return tuple(
-            torch.relu(self.predict(x, mask) * scale)
+            self._activate(self.predict(x, mask) * scale) * mask[:, None]
             for x, mask, scale in zip(feats, masks, self.scales)
         )
