@@ -14,12 +14,12 @@ distill = dict(
         ),
         starts=dict(
             loss=scores,
-            student=dict(source='shared_head.x_1d_s', call=1),
+            student=dict(source='shared_head.x_1d_s'),
             teacher=dict(source='head.x_1d_s'),
         ),
         ends=dict(
             loss=scores,
-            student=dict(source='shared_head.x_1d_e', call=1),
+            student=dict(source='shared_head.x_1d_e'),
             teacher=dict(source='head.x_1d_e'),
         ),
     ),

@@ -12,12 +12,12 @@ distill = dict(
         ),
         stage2=dict(
             loss=dict(type='ProposalMimicLoss'),
-            student=dict(source='shared_head.tbr2', call=1),
+            student=dict(source='shared_head.tbr2'),
             teacher=dict(source='head.tbr2'),
         ),
         stage3=dict(
             loss=dict(type='ProposalMimicLoss'),
-            student=dict(source='shared_head.tbr3', call=1),
+            student=dict(source='shared_head.tbr3'),
             teacher=dict(source='head.tbr3'),
         ),
     ),

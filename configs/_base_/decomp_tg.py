@@ -12,7 +12,7 @@ distill = dict(
         ),
         prediction=dict(
             loss=dict(type='PointPredictionMimicLoss', temperature=1.0, boundary='giou'),
-            student=dict(source='shared_head', call=1),
+            student=dict(source='motion_outputs'),
             teacher=dict(source='head'),
         ),
     ),

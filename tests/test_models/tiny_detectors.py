@@ -63,7 +63,7 @@ def afsd_detector(**kwargs):
 def mimics(decomposed=True):
     """The mimics of ``configs/_base_/decomp_tg.py`` and ``conventional_tg.py``."""
     student = dict(source='neck', item='motion') if decomposed else dict(source='neck')
-    head = dict(source='shared_head', call=1) if decomposed else dict(source='head')
+    head = dict(source='motion_outputs') if decomposed else dict(source='head')
     return dict(
         feature=dict(
             loss=dict(type='FeatureMimicLoss', loss_weight=4.0),
@@ -162,7 +162,7 @@ def head_distiller(detector, checkpoint, decomposed, **losses):
     if decomposed:
         fusion = dict(type='LocalAttentiveFusion')
         student = dict(type='DecomposedDetector', detector=detector, fusion=fusion)
-        source = dict(source='shared_head', call=1)
+        source = dict(source='motion_outputs')
     mimics = {}
     for name, loss in losses.items():
         loss, item = (loss, {}) if isinstance(loss, str) else (loss[0], dict(item=loss[1]))

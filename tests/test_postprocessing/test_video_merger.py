@@ -17,7 +17,10 @@ def scope():
     init_default_scope('mmaction')
 
 
-def result(video_id, window, rows, grid=TimeGrid(2.0), agnostic=False):
+GRID = TimeGrid(2.0)
+
+
+def result(video_id, window, rows, grid=GRID, agnostic=False):
     """The result of a window; rows are (start, end, score, label)."""
     table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
     sample = TADDataSample(metainfo=dict(video_id=video_id, window=window))
@@ -46,11 +49,10 @@ def test_each_window_counts_once_in_order_of_time_and_of_known_videos():
 
 
 def test_candidates_know_the_spans_of_their_windows_in_seconds():
-    grids = [TimeGrid(2.0, start=100), None]
     windows = [
-        result('a', (100, 200), [], grids[0]),
-        result('a', (0, 100), [], TimeGrid(2.0)),
-        result('b', (0, 100), [], grids[1]),
+        result('a', (100, 200), [], TimeGrid(2.0, start=100)),
+        result('a', (0, 100), []),
+        result('b', (0, 100), [], None),
     ]
     b, a = VideoMerger('xy', None).gather(windows, DURATIONS)
     np.testing.assert_array_equal(a.spans, [[0, 50], [50, 100]])

@@ -9,6 +9,7 @@ from mmengine.registry import init_default_scope
 from tiny_training import config, options, write_videos
 
 from mmtad_decomp.models.detectors import DecomposedDetector
+from mmtad_decomp.structures import TADDataSample, TimeGrid
 from mmtad_decomp.utils import CheckpointError, ConfigError
 from tools import test as test_tool
 from tools._cli import load_config
@@ -71,6 +72,41 @@ def test_every_branch_is_what_a_test_of_it_alone_gives(data, checkpoint, tmp_pat
         assert written == expected and expected['v2']
         scores[branch] = [found['score'] for found in expected['v2'][:5]]
     assert len({tuple(values) for values in scores.values()}) == 3
+
+
+def test_branches_of_i3d_are_where_its_feature_steps_are():
+    """A step of I3D is not centred on the 8 frames that it strides over."""
+    init_default_scope('mmaction')
+    detector = dict(
+        data_preprocessor=dict(type='TADDataPreprocessor', modality=dict(type='RGBInput')),
+        backbone=dict(type='VideoEncoder', backbone=dict(type='InceptionI3D')),
+        neck=dict(type='TemporalProjection', in_channels=1024, out_channels=16),
+        head=dict(
+            type='ActionFormerHead',
+            num_classes=2,
+            in_channels=16,
+            num_levels=1,
+            encoder=dict(embed_dims=16, window_size=3),
+        ),
+    )
+    config = dict(detector=dict(type='TADDetector', **detector), fusion=dict(type='SumFusion'))
+    torch.manual_seed(0)
+    model = MODELS.build(dict(type='BranchDetector', **config)).eval()
+    grid = TimeGrid(fps=10, start=20)
+    sample = TADDataSample(metainfo=dict(window=(20, 36), time_grid=grid))
+    frames, masks = torch.rand(1, 16, 3, 32, 32), torch.ones(1, 16, dtype=torch.bool)
+    with torch.no_grad():
+        branches = model.branches(frames, masks)
+        (found,) = model.predict(frames, masks, [sample])
+    heads = (model.shared_head, model.shared_head, model.head)
+    for branch, head in zip(branch_ap.BRANCHES, heads):
+        (candidates,) = head.predict_by_feat(getattr(branches, branch))
+        # The first frame of the window is centred at 2.05 s, step g 5 + 8 g frames later.
+        expected = (20.5 + 5 + 8 * candidates.segments.double()) / 10
+        actual = found.get(f'{branch}_instances')
+        assert len(actual.scores)
+        torch.testing.assert_close(actual.segments, expected)
+        torch.testing.assert_close(actual.scores, candidates.scores)
 
 
 def test_files_and_validation_split(data, checkpoint, tmp_path):

@@ -62,23 +62,12 @@ class BranchDetector(DecomposedDetector):
             masks: As above.
             data_samples: One for each window.
         """
-        feats, masks = self.encode(inputs, masks)
-        appearance, motion = self.neck(feats, masks)
-        heads = (
-            (self.shared_head, appearance),
-            (self.shared_head, motion),
-            (self.head, self.fusion(appearance, motion, masks)),
-        )
-        for branch, (head, feature) in zip(BRANCHES, heads):
-            candidates = head.predict_by_feat(head(feature, masks))
-            for sample, found in zip(data_samples, candidates):
-                grid = sample.time_grid.coarsen(self.feature_stride)
-                instances = InstanceData(
-                    segments=grid.to_seconds(found.segments.double()),
-                    scores=found.scores,
-                    labels=found.labels,
-                )
-                sample.set_field(instances, f'{branch}_instances', dtype=InstanceData)
+        branches = self.branches(inputs, masks)
+        heads = dict(appearance=self.shared_head, motion=self.shared_head, joint=self.head)
+        for branch, head in heads.items():
+            candidates = head.predict_by_feat(getattr(branches, branch))
+            for sample, found in zip(data_samples, self.in_seconds(candidates, data_samples)):
+                sample.set_field(found, f'{branch}_instances', dtype=InstanceData)
         return data_samples
 
 

@@ -1,7 +1,14 @@
-"""Detectors, plain and decomposed: with a head of ours, and with a localizer of MMAction2."""
+"""Detectors, plain and decomposed, with heads of this package or localizers of MMAction2."""
 
+from .branches import Branches
 from .decomposed_detector import DecomposedDetector
 from .localizer_detector import DecomposedLocalizer, LocalizerDetector
 from .tad_detector import TADDetector
 
-__all__ = ['DecomposedDetector', 'DecomposedLocalizer', 'LocalizerDetector', 'TADDetector']
+__all__ = [
+    'Branches',
+    'DecomposedDetector',
+    'DecomposedLocalizer',
+    'LocalizerDetector',
+    'TADDetector',
+]

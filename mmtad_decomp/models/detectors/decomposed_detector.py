@@ -9,17 +9,18 @@ from torch import Tensor
 
 from mmtad_decomp.structures import TADDataSample
 
+from .branches import Branches, BranchMixin
 from .tad_detector import TADDetector
 
 
 @MODELS.register_module()
-class DecomposedDetector(TADDetector):
+class DecomposedDetector(BranchMixin, TADDetector):
     """Dual-branch neck, shared head, fusion and joint head laid over any detector's config.
 
     Training (Lee et al., CVPR 2023): one shared head reads both branches; on the appearance
     branch it is trained with ground truth, on the motion branch with a teacher (by
-    :class:`~mmtad_decomp.models.distillers.CrossModalDistiller`, which watches its outputs). The
-    joint head reads the fused feature and is trained with ground truth:
+    :class:`~mmtad_decomp.models.distillers.CrossModalDistiller`, which reads
+    ``motion_outputs``). The joint head reads the fused feature and is trained with ground truth:
     ``L = L_joint + w_app * L_app (+ the distiller's losses)``. Testing runs the joint head alone.
 
     Args:
@@ -58,36 +59,32 @@ class DecomposedDetector(TADDetector):
         super().__init__(
             neck=dict(type='DualBranchNeck', branch=branch), init_cfg=init_cfg, **base
         )
-        self.fusion = MODELS.build(dict(channels=width, **fusion))
-        self.shared_head = MODELS.build(copy.deepcopy(head)) if shared_head else None
-        self.appearance_weight = appearance_weight
+        self._add_branches(head, fusion, width, appearance_weight, shared_head)
 
-    def detect(self, inputs: Tensor, masks: Tensor) -> tuple:
-        """The joint head's raw outputs."""
+    def branches(self, inputs: Tensor, masks: Tensor) -> Branches:
+        """Run backbone, neck, shared head on both branches, fusion and joint head.
+
+        Args:
+            inputs: ``(N, T, C, H, W)`` frames or ``(N, C, T)`` features.
+            masks: ``(N, T)`` bool, True at valid steps.
+
+        Raises:
+            RuntimeError: If the model was published and has no shared head.
+        """
         feats, masks = self.encode(inputs, masks)
-        branches = self.neck(feats, masks)
-        return self.head(self.fusion(*branches, masks), masks)
+        return self._walk(feats, masks, lambda head, feature: head(feature, masks))
 
     def loss(
         self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
     ) -> dict[str, Tensor]:
         """Losses ``joint_*`` and ``app_*``; the motion branch's outputs are left to a distiller.
 
-        The shared head runs on the appearance branch first and on the motion branch second.
+        Raises:
+            RuntimeError: If the model was published and has no shared head.
         """
-        if self.shared_head is None:
-            raise RuntimeError(
-                'a published DecomposedDetector has no shared head and cannot be trained; set '
-                '`shared_head=True`'
-            )
-        joint_losses = self.contrast(inputs, masks, data_samples)
-        feats, masks = self.encode(inputs, masks)
-        appearance, motion = self.neck(feats, masks)
+        joint = self.contrast(inputs, masks, data_samples)
+        branches = self.branches(inputs, masks)
         targets = self.targets(data_samples)
-        app_losses = self.shared_head.loss_by_feat(self.shared_head(appearance, masks), targets)
-        self.shared_head(motion, masks)
-        joint = self.head(self.fusion(appearance, motion, masks), masks)
-        joint_losses.update(self.head.loss_by_feat(joint, targets))
-        losses = {f'joint_{k}': v for k, v in joint_losses.items()}
-        losses.update({f'app_{k}': v * self.appearance_weight for k, v in app_losses.items()})
-        return losses
+        appearance = self.shared_head.loss_by_feat(branches.appearance, targets)
+        joint.update(self.head.loss_by_feat(branches.joint, targets))
+        return self._name_losses(joint, appearance)

@@ -9,6 +9,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from .branches import Branches, BranchMixin
+
 _FEATURES = dict(type='TADDataPreprocessor', modality=dict(type='FeatureInput'))
 
 
@@ -71,7 +73,7 @@ class LocalizerDetector(BaseModel):
         self._check(inputs, masks)
         if mode == 'loss':
             return self.loss(inputs, masks, data_samples)
-        feats = self.fuse(inputs, masks)
+        feats = self.head_input(inputs, masks)
         if mode == 'predict':
             return self.predict(feats, data_samples)
         return self.run_raw(self.head, feats, data_samples)
@@ -92,7 +94,7 @@ class LocalizerDetector(BaseModel):
                 '`data_preprocessor.modality.channels`'
             )
 
-    def fuse(self, inputs: Tensor, masks: Tensor) -> Tensor:
+    def head_input(self, inputs: Tensor, masks: Tensor) -> Tensor:
         """What the localizer reads: ``(N, D, T)``."""
         return inputs if self.neck is None else self.neck(inputs, masks)
 
@@ -102,7 +104,7 @@ class LocalizerDetector(BaseModel):
 
     def loss(self, inputs: Tensor, masks: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Losses of the localizer against the ground truth."""
-        return self.head(list(self.fuse(inputs, masks)), data_samples, mode='loss')
+        return self.head(list(self.head_input(inputs, masks)), data_samples, mode='loss')
 
     def predict(self, feats: Tensor, data_samples: list) -> list:
         """Results of the localizer, video by video: MMAction2's post-process the first one of a
@@ -114,13 +116,12 @@ class LocalizerDetector(BaseModel):
 
 
 @MODELS.register_module()
-class DecomposedLocalizer(LocalizerDetector):
+class DecomposedLocalizer(BranchMixin, LocalizerDetector):
     """Dual-branch neck, shared localizer, fusion and joint localizer.
 
-    What :class:`~.decomposed_detector.DecomposedDetector` is for a detector with a head, for
-    MMAction2's localizers: the shared one reads both branches, the appearance branch (its first
-    call) with ground truth and the motion branch (its second) for a distiller to watch; the joint
-    one reads the fused feature and is all that runs in testing.
+    The same as :class:`~.decomposed_detector.DecomposedDetector` for MMAction2's localizers: the
+    shared one reads both branches, the appearance branch with ground truth and then the motion
+    branch for a distiller; the joint one reads the fused feature and is all that runs in testing.
     ``L = L_joint + w_app * L_app (+ the distiller's losses)``.
 
     Args:
@@ -156,13 +157,30 @@ class DecomposedLocalizer(LocalizerDetector):
             neck=dict(type='DualBranchNeck', branch=branch), init_cfg=init_cfg, **base
         )
         self._channels = branch.get('in_channels')
-        self.fusion = MODELS.build(dict(channels=branch['out_channels'], **fusion))
-        self.shared_head = MODELS.build(copy.deepcopy(base['head'])) if shared_head else None
-        self.appearance_weight = appearance_weight
+        width = branch['out_channels']
+        self._add_branches(base['head'], fusion, width, appearance_weight, shared_head)
 
-    def fuse(self, inputs: Tensor, masks: Tensor) -> Tensor:
-        """The fused feature ``(N, D, T)``."""
-        return self.fusion(*self.neck(inputs, masks), masks)
+    def branches(self, inputs: Tensor, masks: Tensor, data_samples: list) -> Branches:
+        """Run neck, shared localizer on both branches, fusion and joint localizer.
+
+        A localizer computes its losses in the call that computes its outputs, so ``appearance``
+        and ``joint`` are losses against the ground truth; ``motion`` is what the mode
+        ``raw_mode`` returns.
+
+        Args:
+            inputs: ``(N, C, T)`` features.
+            masks: ``(N, T)`` bool, True at valid steps: all of them.
+            data_samples: MMAction2's, one for each video.
+
+        Raises:
+            RuntimeError: If the model was published and has no shared localizer.
+        """
+        return self._walk(
+            inputs,
+            masks,
+            lambda localizer, feats: localizer(list(feats), data_samples, mode='loss'),
+            lambda localizer, feats: self.run_raw(localizer, feats, data_samples),
+        )
 
     def loss(self, inputs: Tensor, masks: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Losses ``joint_*`` and ``app_*``; the motion branch's outputs are left to a distiller.
@@ -170,16 +188,5 @@ class DecomposedLocalizer(LocalizerDetector):
         Raises:
             RuntimeError: If the model was published and has no shared localizer.
         """
-        if self.shared_head is None:
-            raise RuntimeError(
-                'a published DecomposedLocalizer has no shared localizer and cannot be trained; '
-                'set `shared_head=True`'
-            )
-        appearance, motion = self.neck(inputs, masks)
-        app = self.shared_head(list(appearance), data_samples, mode='loss')
-        self.run_raw(self.shared_head, motion, data_samples)
-        fused = self.fusion(appearance, motion, masks)
-        joint = self.head(list(fused), data_samples, mode='loss')
-        losses = {f'joint_{name}': value for name, value in joint.items()}
-        losses.update({f'app_{k}': v * self.appearance_weight for k, v in app.items()})
-        return losses
+        branches = self.branches(inputs, masks, data_samples)
+        return self._name_losses(branches.joint, branches.appearance)

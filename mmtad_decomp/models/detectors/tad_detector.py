@@ -100,12 +100,14 @@ class TADDetector(BaseModel):
             return inputs, masks
         return self.backbone(inputs, masks)
 
+    def head_input(self, feats: Tensor, masks: Tensor) -> Tensor:
+        """What the head reads, ``(N, D, T')``, from features ``(N, C, T')`` of the backbone."""
+        return feats if self.neck is None else self.neck(feats, masks)
+
     def detect(self, inputs: Tensor, masks: Tensor) -> tuple:
         """The head's raw outputs."""
         feats, masks = self.encode(inputs, masks)
-        if self.neck is not None:
-            feats = self.neck(feats, masks)
-        return self.head(feats, masks)
+        return self.head(self.head_input(feats, masks), masks)
 
     def loss(
         self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
@@ -132,14 +134,27 @@ class TADDetector(BaseModel):
     ) -> list[TADDataSample]:
         """Candidate segments of every window, in seconds of its video, before any NMS."""
         candidates = self.head.predict_by_feat(self.detect(inputs, masks))
-        for sample, instances in zip(data_samples, candidates):
-            grid = self.grid(sample)
-            sample.pred_instances = InstanceData(
-                segments=grid.to_seconds(instances.segments.double()),
-                scores=instances.scores,
-                labels=instances.labels,
-            )
+        for sample, instances in zip(data_samples, self.in_seconds(candidates, data_samples)):
+            sample.pred_instances = instances
         return data_samples
+
+    def in_seconds(
+        self, candidates: list[InstanceData], data_samples: list[TADDataSample]
+    ) -> list[InstanceData]:
+        """Candidates of a head, from feature steps to seconds of the video.
+
+        Args:
+            candidates: What ``predict_by_feat`` of a head returned.
+            data_samples: The windows.
+        """
+        return [
+            InstanceData(
+                segments=self.grid(sample).to_seconds(found.segments.double()),
+                scores=found.scores,
+                labels=found.labels,
+            )
+            for sample, found in zip(data_samples, candidates)
+        ]
 
     def targets(self, data_samples: list[TADDataSample]) -> list[InstanceData]:
         """Ground truth of every window in feature steps."""

@@ -22,12 +22,12 @@ model = dict(
         mimics=dict(
             feature=dict(
                 loss=dict(type='FeatureMimicLoss'),
-                student=dict(source='shared_head.encoder', call=1),
+                student=dict(source='shared_head.encoder'),
                 teacher=dict(source='encoder'),
             ),
             scores=dict(
                 loss=dict(type='ScoreMapMimicLoss'),
-                student=dict(source='shared_head.scores', call=1),
+                student=dict(source='shared_head.scores'),
                 teacher=dict(source='scores'),
             ),
         ),

@@ -1,0 +1,107 @@
+"""What decomposed models share: two branches, a shared head, a fusion and a joint head."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mmaction.registry import MODELS
+from torch import Tensor, nn
+
+from ..necks import BranchFeatures
+
+
+class Branches(NamedTuple):
+    """What a decomposed model computes for one batch, from its features to its outputs.
+
+    Attributes:
+        features: Appearance and motion, each ``(N, D, T')``.
+        masks: ``(N, T')`` bool, True at valid steps.
+        appearance: Outputs of the shared head on the appearance branch.
+        motion: Outputs of the shared head on the motion branch.
+        joint: Outputs of the joint head on the fused feature.
+    """
+
+    features: BranchFeatures
+    masks: Tensor
+    appearance: Any
+    motion: Any
+    joint: Any
+
+
+class BranchMixin:
+    """Shared head, fusion and joint head behind a dual-branch neck (Lee et al., CVPR 2023).
+
+    For a detector that has a ``neck`` (:class:`~mmtad_decomp.models.necks.DualBranchNeck`) and a
+    ``head``, which becomes the joint one.
+
+    Attributes:
+        shared_head: Reads both branches; None in a published model, which can only be tested.
+        motion_outputs: Passes on what the shared head gives on the motion branch. It computes
+            nothing: it is the name (``source='motion_outputs'``) by which a distiller's recorder
+            reads these outputs.
+        appearance_weight: Factor of the losses on the appearance branch.
+    """
+
+    def _add_branches(
+        self, head: dict, fusion: dict, width: int, appearance_weight: float, shared_head: bool
+    ) -> None:
+        """Build what a plain detector does not have.
+
+        Args:
+            head: Config of the head.
+            fusion: Config of the fusion, without its ``channels``.
+            width: D, the width of a branch.
+            appearance_weight: See above.
+            shared_head: Whether there is one.
+        """
+        self.fusion = MODELS.build(dict(channels=width, **fusion))
+        self.shared_head = MODELS.build(copy.deepcopy(head)) if shared_head else None
+        self.motion_outputs = nn.Identity()
+        self.appearance_weight = appearance_weight
+
+    def head_input(self, feats: Tensor, masks: Tensor) -> Tensor:
+        """The fused feature ``(N, D, T')``, which the joint head reads."""
+        return self.fusion(*self.neck(feats, masks), masks)
+
+    def _walk(
+        self,
+        feats: Tensor,
+        masks: Tensor,
+        read: Callable[[nn.Module, Tensor], Any],
+        read_motion: Callable[[nn.Module, Tensor], Any] | None = None,
+    ) -> Branches:
+        """Run everything on features.
+
+        The shared head reads appearance first and motion last, so that a recorder of a module
+        inside it, which reads the last call, sees the motion branch.
+
+        Args:
+            feats: ``(N, C, T')``, what the neck reads.
+            masks: ``(N, T')`` bool.
+            read: Calls a head on a feature ``(N, D, T')``.
+            read_motion: The same for the motion branch; None: as the others.
+
+        Raises:
+            RuntimeError: If the model was published and has no shared head.
+        """
+        if self.shared_head is None:
+            raise RuntimeError(
+                f'a published {type(self).__name__} has no shared head and cannot be trained; '
+                'set `shared_head=True`'
+            )
+        features = self.neck(feats, masks)
+        appearance = read(self.shared_head, features.appearance)
+        motion = self.motion_outputs((read_motion or read)(self.shared_head, features.motion))
+        joint = read(self.head, self.fusion(*features, masks))
+        return Branches(features, masks, appearance, motion, joint)
+
+    def _name_losses(
+        self, joint: dict[str, Tensor], appearance: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Losses ``joint_*`` and, weighted, ``app_*``."""
+        losses = {f'joint_{name}': value for name, value in joint.items()}
+        for name, value in appearance.items():
+            losses[f'app_{name}'] = value * self.appearance_weight
+        return losses
