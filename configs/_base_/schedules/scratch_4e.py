@@ -1,4 +1,4 @@
-# The quickstart's very short training from scratch.
+# A very short training from scratch.
 _base_ = './scratch_16e.py'
 
 max_epochs = 4

@@ -1,5 +1,6 @@
 """What every data script shares: files, video reading and writing, parallel work, annotations."""
 
+from . import labelled
 from .annotations import census_table, make_video_entry, read_database, write_annotations
 from .cli import run_main
 from .files import atomic_folder, atomic_path, read_json, write_json
@@ -22,6 +23,7 @@ __all__ = [
     'atomic_folder',
     'atomic_path',
     'census_table',
+    'labelled',
     'make_video_entry',
     'parallel_map',
     'print_failures',

@@ -1,0 +1,3 @@
+_base_ = '../actionformer_tsm18_grid.py'
+
+model = dict(student=dict(fusion=dict(_delete_=True, type='LocalAttentiveFusion')))

@@ -1,0 +1,1 @@
+"""FIR: untrimmed ceiling-camera videos."""
