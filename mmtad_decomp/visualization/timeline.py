@@ -20,6 +20,7 @@ PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 GROUND_TRUTH = '#3A3A3A'
 _MAX_LANES = 3
 _ROW_INCHES, _PANEL_INCHES, _FRAME_INCHES = 0.42, 0.42, 0.95
+_STRIP_WIDTH = 10.5
 
 
 def _opacity(score: float) -> float:
@@ -105,6 +106,22 @@ def _draw_panel(
         axes.spines[side].set_visible(False)
 
 
+def _strip_inches(frames: Sequence[tuple[float, np.ndarray]]) -> float:
+    """Height of the key frames, of which each is as wide as the time between them."""
+    height, width = frames[0][1].shape[:2]
+    return _STRIP_WIDTH / len(frames) * height / width
+
+
+def _draw_strip(axes: Axes, frames: Sequence[tuple[float, np.ndarray]], duration: float) -> None:
+    """Key frames side by side, each centred on its time."""
+    half = duration / len(frames) / 2
+    for seconds, image in frames:
+        axes.imshow(image, extent=(seconds - half, seconds + half, 0, 1), aspect='auto')
+    axes.set_xlim(0, duration)
+    axes.set_ylim(0, 1)
+    axes.set_axis_off()
+
+
 def _legend(figure: Figure) -> None:
     grey = '#5A5A5A'
     handles = [Patch(color=GROUND_TRUTH, label='ground truth')]
@@ -136,6 +153,7 @@ def draw_timeline(
     title: str | None = None,
     score_thr: float = 0.1,
     max_detections: int = 200,
+    frames: Sequence[tuple[float, np.ndarray]] = (),
 ) -> Figure:
     """Draw one video: a panel for each model, in it a row for each class that occurs.
 
@@ -151,6 +169,8 @@ def draw_timeline(
         title: Title of the figure.
         score_thr: Detections that score lower are not drawn.
         max_detections: At most so many of a model, the best first.
+        frames: Key frames to show above: their times in seconds, evenly spaced over the video,
+            and ``(H, W, 3)`` uint8 RGB.
 
     Returns:
         A figure of its own, unknown to pyplot.
@@ -169,9 +189,18 @@ def draw_timeline(
     }
     rows = np.unique(np.concatenate([gt_labels, *(found.labels for found in shown.values())]))
     panel = max(len(rows), 1) * _ROW_INCHES + _PANEL_INCHES
-    figure = Figure(figsize=(12, len(shown) * panel + _FRAME_INCHES), layout='constrained')
+    heights = [panel] * len(shown)
+    if frames:
+        heights.insert(0, _strip_inches(frames))
+    figure = Figure(figsize=(12, sum(heights) + _FRAME_INCHES), layout='constrained')
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    axes = list(
+        figure.subplots(
+            len(heights), 1, sharex=True, squeeze=False, gridspec_kw=dict(height_ratios=heights)
+        )[:, 0]
+    )
+    if frames:
+        _draw_strip(axes.pop(0), frames, duration)
     for i, (name, found) in enumerate(shown.items()):
         color = PALETTE[i % len(PALETTE)]
         truth = (gt_segments, gt_labels)

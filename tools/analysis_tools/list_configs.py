@@ -31,6 +31,8 @@ DATA_SETS = {
     'data/activitynet/': 'ActivityNet-1.3',
     'data/fir/': 'FIR',
     'data/weizmann/': 'Weizmann (composed)',
+    'data/grid/': 'GRID',
+    'data/grid_mini/': 'GRID (embedded part)',
     'data/synthetic/': 'Synthetic',
 }
 HEADS = {
@@ -42,6 +44,7 @@ HEADS = {
 }
 BACKBONES = {
     'ResNetTSM': ('TSM', 'TSM-ResNet'),
+    'NarrowResNetTSM': ('narrow TSM', 'Narrow-TSM-ResNet'),
     'InceptionI3D': ('I3D', 'Inception-I3D'),
     'FusedSlowFast': ('SlowFast', 'SlowFast-ResNet'),
 }

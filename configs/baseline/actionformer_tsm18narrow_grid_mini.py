@@ -1,0 +1,11 @@
+_base_ = [
+    '../_base_/models/actionformer_tsm18narrow.py',
+    '../_base_/datasets/grid_mini_videos.py',
+    '../_base_/schedules/scratch_3e.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    data_preprocessor=dict(pad_to=_base_.window),
+    head=dict(num_classes=_base_.num_classes, num_levels=4),
+)

@@ -1,0 +1,9 @@
+_base_ = ['../baseline/actionformer_tsm18narrow_grid_mini.py', '../_base_/conventional_tg.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=_base_.model,
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/actionformer_tsm18narrow_grid_mini_tg',
+)

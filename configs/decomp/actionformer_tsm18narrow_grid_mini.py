@@ -1,0 +1,9 @@
+_base_ = ['../baseline/actionformer_tsm18narrow_grid_mini.py', '../_base_/decomp_tg.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=dict(type='DecomposedDetector', detector=_base_.model, fusion=_base_.fusion),
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/actionformer_tsm18narrow_grid_mini_tg',
+)
