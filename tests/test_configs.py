@@ -27,7 +27,8 @@ FILES = sorted(
     key=lambda path: (path.stem, path),
 )
 VARIABLES = {
-    'ann_file', 'cache_dir', 'classes', 'data_root', 'dataset', 'detections', 'distill', 'evaluation',
+    'ann_file', 'cache_dir', 'classes', 'data_root', 'dataset', 'detections', 'distill',
+    'evaluation',
     'exclude_videos', 'flow_test_pipeline', 'flow_train_pipeline', 'fusion', 'i3d_rgb',
     'imagenet_resnet18', 'kinetics_slowfast50', 'kinetics_tsm50', 'load_flow', 'max_epochs',
     'num_classes', 'paired_train_pipeline', 'proposals', 'test_pipeline', 'train_pipeline',
