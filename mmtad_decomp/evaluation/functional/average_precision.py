@@ -45,17 +45,22 @@ def average_precision(
     sizes = np.bincount(predictions.labels, minlength=num_classes)
     ends = np.cumsum(sizes)
     labels = np.searchsorted(ends, hits, side='right')
-    total = _envelope_sums(
-        rows * num_classes + labels,
-        hits - (ends - sizes)[labels] + 1,
-        len(thresholds) * num_classes,
-    )
+    groups = rows * num_classes + labels
+    owned = np.bincount(groups, minlength=len(thresholds) * num_classes)
+    number = np.arange(len(groups)) - (np.cumsum(owned) - owned)[groups] + 1
+    precision = number / (hits - (ends - sizes)[labels] + 1)
+    total = envelope_sums(groups, precision, len(owned))
     positives = np.bincount(ground_truth.labels, minlength=num_classes)
     result = np.full((len(thresholds), num_classes), np.nan)
     return np.divide(total.reshape(result.shape), positives, out=result, where=positives > 0)
 
 
-def _envelope_sums(groups: np.ndarray, ranks: np.ndarray, num_groups: int) -> np.ndarray:
+def envelope_sums(
+    groups: np.ndarray,
+    precision: np.ndarray,
+    num_groups: int,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Sum of the precision envelope over the true positives of each group.
 
     Precision only falls between one true positive and the next, so its envelope at a true
@@ -64,18 +69,20 @@ def _envelope_sums(groups: np.ndarray, ranks: np.ndarray, num_groups: int) -> np
 
     Args:
         groups: ``(M,)`` ascending group of each true positive.
-        ranks: ``(M,)`` its rank among all predictions of its group, from 1, ascending.
+        precision: ``(M,)`` precision at each true positive, by falling score in each group.
         num_groups: Number of groups.
+        weights: ``(M,)`` how often each of them counts; None counts all once.
     """
-    sizes = np.bincount(groups, minlength=num_groups)
-    number = np.arange(len(groups)) - (np.cumsum(sizes) - sizes)[groups] + 1
-    envelope = number / ranks
+    largest = np.bincount(groups, minlength=num_groups).max(initial=0)
+    envelope = precision.copy()
     step = 1
-    while step < sizes.max(initial=0):
+    while step < largest:
         same = groups[step:] == groups[:-step]
         later = np.where(same, envelope[step:], 0)
         envelope[:-step] = np.maximum(envelope[:-step], later)
         step *= 2
+    if weights is not None:
+        envelope *= weights
     return np.bincount(groups, weights=envelope, minlength=num_groups)
 
 

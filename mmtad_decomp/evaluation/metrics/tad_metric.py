@@ -129,13 +129,27 @@ class TADMetric(VideoMetric):
             f'{self.annotations.ann_file}: {self.annotations.census}\nmAP (%) by tIoU\n{table}',
             logger='current',
         )
-        return self._summary(ap)
+        return self.summary(ap)
 
     def _group_means(self, ap: np.ndarray) -> dict[str, float]:
         mean = mean_over_classes(ap)
         return {name: float(mean[rows].mean()) for name, rows in self.groups.items()}
 
-    def _summary(self, ap: np.ndarray) -> dict[str, float]:
+    def rows_of(self, name: str) -> np.ndarray:
+        """Positions in ``tious`` whose mean AP a metric such as ``mAP_0.3:0.7`` is the mean of.
+
+        Raises:
+            ValueError: If the metric is not one of mAP.
+        """
+        rows = {'mAP': next(iter(self.groups.values()))}
+        rows |= {f'mAP_{group}': places for group, places in self.groups.items()}
+        rows |= {f'mAP@{tiou:g}': np.array([i]) for i, tiou in enumerate(self.tious)}
+        if name not in rows:
+            raise ValueError(f'{name!r} is not a metric of TADMetric; it has {sorted(rows)}')
+        return rows[name]
+
+    def summary(self, ap: np.ndarray) -> dict[str, float]:
+        """Metrics from ``(T, C)`` average precisions, without prefix."""
         groups = self._group_means(ap)
         metrics = {'mAP': next(iter(groups.values()))}
         metrics |= {f'mAP_{name}': value for name, value in groups.items() if name != _MAIN}
