@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.config import Config
 
 from mmtad_decomp.utils import write_json
+from tools.studies.processes import KEEP_MEMORY
 
 DATA = Path('data/synthetic')
 OUT = Path('work_dirs/quickstart')
@@ -35,12 +36,6 @@ SYSTEMS = {
 # time waiting for each other.
 JOBS = 2
 THREADS = max(1, (os.cpu_count() or 1) // JOBS)
-# glibc gives a freed tensor back to the kernel and takes it anew, page by page, in every step.
-KEEP_MEMORY = {
-    'MALLOC_MMAP_THRESHOLD_': str(2**32),
-    'MALLOC_TRIM_THRESHOLD_': str(2**32),
-    'MALLOC_TOP_PAD_': str(2**28),
-}
 _TRAIN_LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?\bloss: ([\d.naif]+)')
 
 

@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import sys
 from pathlib import Path
 
@@ -17,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mmengine.config import Config
 
 from mmtad_decomp.utils import write_json
+from tools.studies.training_log import read_scalars, training_minutes
 
 
 def read_run(work_dir: Path) -> dict:
@@ -28,19 +27,17 @@ def read_run(work_dir: Path) -> dict:
     Raises:
         FileNotFoundError: If no validation is logged there.
     """
-    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    records = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
+    records = read_scalars(work_dir)
     metrics = [r for r in records if any(key.startswith('tad/') for key in r)]
     if not metrics:
         raise FileNotFoundError(f'{work_dir} has no logged validation; train it to its end first')
-    steps = {r['step']: r['time'] for r in records if 'loss' in r}
-    last, seconds = max(steps), statistics.median(steps.values())
+    steps, minutes = training_minutes(records)
     config = Config.fromfile(next(work_dir.glob('*.py')), import_custom_modules=False)
     return dict(
         metrics={k.removeprefix('tad/'): v for k, v in metrics[-1].items() if 'tad/' in k},
         epochs=metrics[-1]['step'],
-        steps=last,
-        train_minutes=round(last * seconds / 60, 1),
+        steps=steps,
+        train_minutes=round(minutes, 1),
         seed=config.randomness.get('seed'),
     )
 

@@ -1,0 +1,281 @@
+"""The runs of a study: their configs, their folders, and what their results depend on."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmtad_decomp.utils import resolve_checkpoint
+from mmtad_decomp.utils.config_check import runner_keys
+
+from .definition import Row, Study, StudyError
+
+# Keys of a config that results do not depend on.
+_WITHOUT_EFFECT = {
+    'default_hooks',
+    'launcher',
+    'log_level',
+    'log_processor',
+    'randomness',
+    'resume',
+    'vis_backends',
+    'visualizer',
+    'work_dir',
+    'experiment_name',
+}
+_WATCHING_HOOKS = {'OutputHealthHook'}
+_LOADER_KEYS = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'}
+_TESTING = ('val_', 'test_')
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a row with a seed, on a fold where the study has folds."""
+
+    row: str
+    seed: int
+    fold: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Such as ``rgb/seed0`` or ``rgb/seed0/fold03``."""
+        return f'{self.row}/seed{self.seed}' + (f'/fold{self.fold}' if self.fold else '')
+
+
+@contextlib.contextmanager
+def _environment(name: str | None, value: str | None) -> Iterator[None]:
+    before = os.environ.get(name) if name else None
+    if name:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if name and before is None:
+            del os.environ[name]
+        elif name:
+            os.environ[name] = before
+
+
+def _digest(*parts: object) -> str:
+    content = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@cache
+def _file_digest(path: str) -> str:
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def detection_metric(cfg: Config, where: str) -> dict:
+    """The TADMetric of a config's ``test_evaluator``.
+
+    Raises:
+        StudyError: If there is none.
+    """
+    evaluators = cfg.get('test_evaluator') or []
+    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
+    found = [e for e in evaluators if str(e.get('type', '')).endswith('TADMetric')]
+    if not found:
+        raise StudyError(f'{where}: `test_evaluator` has no TADMetric, by which studies compare')
+    return found[0]
+
+
+def training_config(cfg: Config, where: str) -> Config:
+    """A config whose test is of the training videos, by the pipeline of testing.
+
+    Raises:
+        StudyError: If the data set of training names no annotation file.
+    """
+    cfg = copy.deepcopy(cfg)
+    trained, tested = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
+    if 'ann_file' not in trained:
+        raise StudyError(
+            f'{where}: `train_dataloader.dataset` ({trained.get("type")}) has no `ann_file`, so '
+            'its videos cannot be tested; set `test_on_training = False` in the study'
+        )
+    same = trained.ann_file == tested.ann_file
+    tested.ann_file, tested.subset = trained.ann_file, trained.get('subset')
+    metric = detection_metric(cfg, where)
+    metric.subset = tested.subset
+    if not same:
+        metric.ann_file = os.path.join(trained.get('data_root', ''), trained.ann_file)
+    cfg.test_evaluator = metric
+    return cfg
+
+
+class Catalog:
+    """All runs of a study.
+
+    Args:
+        study: What the study file says.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._configs: dict[tuple, Config] = {}
+        self._marks: dict[tuple[Run, bool], str] = {}
+
+    @cached_property
+    def row_order(self) -> list[str]:
+        """Rows in the order of the file, but teachers before their students."""
+        order: list[str] = []
+
+        def add(name: str) -> None:
+            teacher = self.study.rows[name].teacher
+            if teacher is not None:
+                add(teacher)
+            if name not in order:
+                order.append(name)
+
+        for name in self.study.rows:
+            add(name)
+        return order
+
+    def runs(
+        self, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None
+    ) -> list[Run]:
+        """All runs in the order in which they are worked off: by seed, then fold, then row."""
+        return [
+            Run(row, seed, fold)
+            for seed in self.study.seeds
+            for fold in self.study.folds
+            for row in self.row_order
+            if (rows is None or row in rows) and (seeds is None or seed in seeds)
+        ]
+
+    def row(self, run: Run) -> Row:
+        """The row of a run."""
+        return self.study.rows[run.row]
+
+    def teacher(self, run: Run) -> Run | None:
+        """The run that teaches a run: of the same seed and fold."""
+        teacher = self.row(run).teacher
+        return None if teacher is None else Run(teacher, run.seed, run.fold)
+
+    def config(self, run: Run) -> Config:
+        """The resolved config of a run, with its seed and its teacher's work directory."""
+        cfg = copy.deepcopy(self._resolved(run.row, run.fold))
+        cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': run.seed}
+        teacher = self.teacher(run)
+        if teacher is not None:
+            cfg.model.teacher_checkpoint = str(self.folder(teacher) / 'train')
+        return cfg
+
+    def _resolved(self, name: str, fold: str | None) -> Config:
+        if (name, fold) not in self._configs:
+            row = self.study.rows[name]
+            with _environment(self.study.fold_variable, fold):
+                cfg = Config.fromfile(row.config)
+            cfg.merge_from_dict({**self.study.cfg_options, **row.cfg_options})
+            self._check_teacher(row, cfg)
+            detection_metric(cfg, f'{self.study.file}: row {name!r}: {row.config}')
+            self._configs[name, fold] = cfg
+        return self._configs[name, fold]
+
+    def _check_teacher(self, row: Row, cfg: Config) -> None:
+        where = f'{self.study.file}: row {row.name!r}'
+        distils = 'teacher_checkpoint' in cfg.model
+        if row.teacher is not None and not distils:
+            raise StudyError(
+                f'{where} has `teacher` {row.teacher!r}, but {row.config} has no '
+                '`model.teacher_checkpoint`; remove `teacher`, or name the config of a student'
+            )
+        if row.teacher is None and cfg.model.get('teacher_checkpoint') is not None:
+            raise StudyError(
+                f'{where}: {row.config} distils from the fixed checkpoint '
+                f'{cfg.model.teacher_checkpoint}; name the row of its teacher in `teacher`, so '
+                'that each seed has the teacher of its own'
+            )
+
+    def training_mark(self, run: Run) -> str:
+        """Hash of all that a training depends on."""
+        return self._mark(run, testing=False)
+
+    def mark(self, run: Run) -> str:
+        """Hash of all that a result depends on: training, test data, post-processing, metric."""
+        return self._mark(run, testing=True)
+
+    def _mark(self, run: Run, testing: bool) -> str:
+        if (run, testing) not in self._marks:
+            cfg = self._resolved(run.row, run.fold)
+            teacher = self.teacher(run)
+            self._marks[run, testing] = _digest(
+                relevant_settings(cfg, testing),
+                self._data_digests(cfg, testing),
+                None if teacher is None else self.training_mark(teacher),
+                run.seed,
+                self.study.code_version,
+                self.study.test_on_training and testing,
+            )
+        return self._marks[run, testing]
+
+    def _data_digests(self, cfg: Config, testing: bool) -> list[str]:
+        loaders = ('train_dataloader', 'test_dataloader') if testing else ('train_dataloader',)
+        files = list(self.study.data)
+        for loader in loaders:
+            dataset = cfg[loader].get('dataset') or {}
+            if dataset.get('ann_file'):
+                files.append(os.path.join(dataset.get('data_root') or '', dataset['ann_file']))
+        missing = [file for file in files if not os.path.isfile(file)]
+        if missing:
+            raise StudyError(
+                f'{self.study.file}: data file {missing[0]} does not exist; prepare the data set '
+                'with its script under tools/data/, or correct `data` of the study'
+            )
+        return [_file_digest(file) for file in files]
+
+    def folder(self, run: Run) -> Path:
+        """Where a run trains; another training of the same row and seed has another one."""
+        name = f'seed{run.seed}' + (f'-fold{run.fold}' if run.fold else '')
+        return self.study.work_dir / run.row / f'{name}-{self.training_mark(run)[:8]}'
+
+    def test_folder(self, run: Run) -> Path:
+        """Where a run's tests and their detections are."""
+        return self.folder(run) / f'test-{self.mark(run)[:8]}'
+
+    def is_trained(self, run: Run) -> bool:
+        """Whether the training has ended and its checkpoint is there."""
+        if not (self.folder(run) / 'trained.json').is_file():
+            return False
+        try:
+            resolve_checkpoint(self.folder(run) / 'train')
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def relevant_settings(cfg: Config, testing: bool) -> dict:
+    """The settings of a config that results depend on, as plain types.
+
+    Args:
+        cfg: A resolved config.
+        testing: Include those of tests; without them it is what a training depends on.
+    """
+    content = cfg._cfg_dict.to_dict()
+    keys = runner_keys() - _WITHOUT_EFFECT
+    kept = {
+        key: value
+        for key, value in content.items()
+        if key in keys and (testing or not key.startswith(_TESTING))
+    }
+    # studies never validate in training
+    kept = {key: value for key, value in kept.items() if not key.startswith('val_')}
+    kept['model'] = {k: v for k, v in kept['model'].items() if k != 'teacher_checkpoint'}
+    for key, value in kept.items():
+        if key.endswith('_dataloader') and isinstance(value, Mapping):
+            kept[key] = {k: v for k, v in value.items() if k not in _LOADER_KEYS}
+    train = kept.get('train_cfg') or {}
+    kept['train_cfg'] = {k: v for k, v in train.items() if not k.startswith('val_')}
+    hooks = kept.get('custom_hooks') or []
+    kept['custom_hooks'] = [hook for hook in hooks if hook.get('type') not in _WATCHING_HOOKS]
+    return kept

@@ -1,0 +1,248 @@
+"""Study files: which systems are trained, with which seeds, and which are compared."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from mmengine.config import Config
+
+
+class StudyError(ValueError):
+    """A study cannot run as it is; the message names file, field and fix."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system of a study.
+
+    Attributes:
+        name: Short name, which folders and options use.
+        config: Config file.
+        title: Its name in tables.
+        cfg_options: Settings that replace the config's, by dotted key.
+        teacher: Name of the row whose run of the same seed (and fold) teaches it.
+    """
+
+    name: str
+    config: str
+    title: str = ''
+    cfg_options: Mapping = field(default_factory=dict)
+    teacher: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study file says.
+
+    Attributes:
+        rows: Systems, in the order of the table.
+        seeds: Random seeds; all rows run with each.
+        name: Name of the study; default: the file's.
+        title: Heading of table and plot.
+        cfg_options: Settings for all rows, by dotted key.
+        compare: Pairs of row names whose difference in ``metric`` is estimated.
+        metric: A metric of TADMetric, such as ``'mAP_0.3:0.7'``.
+        fold_variable: Environment variable by which the configs choose a fold; None: no folds.
+        folds: Its values. Every row runs on each, and the held-out videos are evaluated together.
+        data: Files whose content the results depend on, besides the annotation files.
+        code_version: Change it when results of older code must not count any more.
+        test_on_training: Also test on the training videos, to see overfitting.
+        resamples: Draws of the bootstrap.
+        work_dir: Where runs are; default: ``work_dirs/studies/<name>``.
+        results: JSON file of the results; default: ``<work_dir>/<name>.json``.
+        file: The study file.
+    """
+
+    rows: Mapping[str, Row]
+    seeds: tuple[int, ...]
+    name: str
+    title: str
+    cfg_options: Mapping
+    compare: tuple[tuple[str, str], ...]
+    metric: str
+    fold_variable: str | None
+    folds: tuple[str | None, ...]
+    data: tuple[str, ...]
+    code_version: str
+    test_on_training: bool
+    resamples: int
+    work_dir: Path
+    results: Path
+    file: str
+
+
+_NAME = re.compile(r'[A-Za-z0-9][\w.-]*')
+
+
+class _Reader:
+    """Checked access to the fields of one mapping of a study file."""
+
+    def __init__(self, where: str, content: Mapping, known: Sequence[str]) -> None:
+        self.where, self.content = where, content
+        for key in content:
+            if key not in known:
+                close = difflib.get_close_matches(key, known, n=1)
+                fix = f'did you mean `{close[0]}`?' if close else f'known are {sorted(known)}'
+                raise StudyError(f'{where}: unknown field `{key}`; {fix}')
+
+    def get(self, key: str, kind: type | tuple, default: object, wanted: str) -> object:
+        """A field's value, or ``default`` where it is missing or None."""
+        value = self.content.get(key)
+        if value is None:
+            value = default
+        wrong_bool = isinstance(value, bool) and kind is not bool
+        if value is not None and (not isinstance(value, kind) or wrong_bool):
+            raise StudyError(f'{self.where}: `{key}` must be {wanted}, got {value!r}')
+        return value
+
+    def need(self, key: str, kind: type | tuple, wanted: str) -> object:
+        """A field's value, which must be there and not empty."""
+        value = self.get(key, kind, None, wanted)
+        if value is None or value in ('', [], ()):
+            raise StudyError(f'{self.where}: `{key}` is missing; set it to {wanted}')
+        return value
+
+
+def _name(reader: _Reader, value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise StudyError(
+            f'{reader.where}: `name` {value!r} becomes the name of a folder; use letters, digits, '
+            '`_`, `-` and `.`'
+        )
+    return value
+
+
+def _read_row(where: str, content: object) -> Row:
+    if not isinstance(content, Mapping):
+        raise StudyError(f'{where} must be a dict of a row, got {content!r}')
+    reader = _Reader(where, content, [f.name for f in fields(Row)])
+    name = _name(reader, reader.need('name', str, 'a short name'))
+    config = reader.need('config', str, 'the path of a config file')
+    if not Path(config).is_file():
+        raise StudyError(
+            f'{where} ({name}): `config` {config} does not exist; paths are relative to the '
+            "project's root, where the study is started"
+        )
+    options = reader.get('cfg_options', Mapping, {}, 'a dict of settings by dotted key')
+    for key in options:
+        if key == 'model.teacher_checkpoint' or key.split('.')[0] in ('work_dir', 'randomness'):
+            raise StudyError(
+                f'{where} ({name}): `cfg_options` must not set `{key}`, the study does: name the '
+                'teacher in `teacher`, so that it is the run of the same seed, and list `seeds`'
+            )
+    return Row(
+        name,
+        config,
+        reader.get('title', str, name, 'a text'),
+        dict(options),
+        reader.get('teacher', str, None, 'the name of a row'),
+    )
+
+
+def _read_rows(file: str, items: Sequence) -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    for index, item in enumerate(items):
+        row = _read_row(f'{file}: rows[{index}]', item)
+        if row.name in rows:
+            raise StudyError(f'{file}: rows[{index}]: `name` {row.name!r} is taken; rename one')
+        rows[row.name] = row
+    for row in rows.values():
+        chain = [row.name]
+        while (teacher := rows[chain[-1]].teacher) is not None:
+            if teacher not in rows:
+                raise StudyError(
+                    f'{file}: row {chain[-1]!r}: `teacher` {teacher!r} is not a row; rows are '
+                    f'{list(rows)}'
+                )
+            if teacher in chain:
+                cycle = ' -> '.join([*chain, teacher])
+                raise StudyError(f'{file}: `teacher` goes round in a circle: {cycle}; break it')
+            chain.append(teacher)
+    return rows
+
+
+def _read_seeds(reader: _Reader) -> tuple[int, ...]:
+    seeds = reader.need('seeds', (list, tuple), 'a list of whole numbers')
+    if not all(type(seed) is int and seed >= 0 for seed in seeds) or len({*seeds}) < len(seeds):
+        raise StudyError(
+            f'{reader.where}: `seeds` must be different whole numbers >= 0, got {seeds}'
+        )
+    return tuple(seeds)
+
+
+def _read_compare(reader: _Reader, rows: Mapping[str, Row]) -> tuple[tuple[str, str], ...]:
+    wanted = 'a list of pairs of row names'
+    pairs = reader.get('compare', (list, tuple), (), wanted)
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise StudyError(f'{reader.where}: `compare` must be {wanted}, got {pair!r} in it')
+        for name in pair:
+            if name not in rows:
+                raise StudyError(
+                    f'{reader.where}: `compare`: {name!r} is not a row; rows are {list(rows)}'
+                )
+    return tuple((first, second) for first, second in pairs)
+
+
+def _read_folds(reader: _Reader) -> tuple[str | None, ...]:
+    folds = reader.get('folds', (list, tuple), (), 'a list of values of `fold_variable`')
+    variable = reader.get('fold_variable', str, None, 'the name of an environment variable')
+    if bool(folds) != bool(variable):
+        raise StudyError(
+            f'{reader.where}: `folds` and `fold_variable` belong together: the values, and the '
+            'environment variable by which the configs choose a fold'
+        )
+    names = [str(fold) for fold in folds]
+    if len(set(names)) < len(names) or not all(_NAME.fullmatch(name) for name in names):
+        raise StudyError(f'{reader.where}: `folds` must be different plain names, got {names}')
+    return tuple(names) or (None,)
+
+
+def load_study(file: str | Path, results: str | None = None) -> Study:
+    """Read and check a study file.
+
+    Args:
+        file: A Python config with the fields of :class:`Study`.
+        results: Replaces the file's ``results``.
+
+    Raises:
+        StudyError: If a field is missing, unknown or wrong.
+    """
+    file = str(file)
+    if not Path(file).is_file():
+        raise StudyError(f'study file {file} does not exist')
+    content = Config.fromfile(file)._cfg_dict.to_dict()
+    known = [f.name for f in fields(Study) if f.name != 'file']
+    reader = _Reader(file, content, known)
+    rows = _read_rows(file, reader.need('rows', (list, tuple), 'a list of rows'))
+    name = _name(reader, reader.get('name', str, Path(file).stem, 'a short name'))
+    work_dir = Path(reader.get('work_dir', str, f'work_dirs/studies/{name}', 'a folder'))
+    default = str(work_dir / f'{name}.json')
+    target = Path(results or reader.get('results', str, default, 'the path of a .json file'))
+    if target.suffix != '.json':
+        raise StudyError(f'{file}: `results` must name a .json file, got {target}')
+    resamples = reader.get('resamples', int, 1000, 'a whole number')
+    if resamples < 100:
+        raise StudyError(f'{file}: `resamples` must be at least 100, got {resamples}')
+    return Study(
+        rows=rows,
+        seeds=_read_seeds(reader),
+        name=name,
+        title=reader.get('title', str, name, 'a text'),
+        cfg_options=reader.get('cfg_options', Mapping, {}, 'a dict of settings by dotted key'),
+        compare=_read_compare(reader, rows),
+        metric=reader.get('metric', str, 'mAP', "a metric's name"),
+        fold_variable=content.get('fold_variable'),
+        folds=_read_folds(reader),
+        data=tuple(reader.get('data', (list, tuple), (), 'a list of files')),
+        code_version=str(content.get('code_version', '1')),
+        test_on_training=reader.get('test_on_training', bool, True, 'True or False'),
+        resamples=resamples,
+        work_dir=work_dir,
+        results=target,
+        file=file,
+    )

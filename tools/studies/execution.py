@@ -1,0 +1,283 @@
+"""Working off a plan: trainings and tests side by side, and each result kept at once."""
+
+from __future__ import annotations
+
+import copy
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from mmtad_decomp.utils import write_json
+from tools.benchmarks._machine import processor_name
+
+from .catalog import Catalog, Run, training_config
+from .planning import Task
+from .processes import Process, Slot, WorkDirLock, end_all, training_progress
+from .results import Results, build_metric, match_detections, metrics_of, write_matches
+from .training_log import summarize_training
+
+_TOOLS = Path(__file__).resolve().parents[1]
+TRAIN = (sys.executable, '-W', 'ignore', str(_TOOLS / 'train.py'))
+TEST = (sys.executable, '-W', 'ignore', str(_TOOLS / 'test.py'))
+
+
+class Interrupted(RuntimeError):
+    """The study was asked to end."""
+
+
+@dataclass
+class Job:
+    """A task on its slot.
+
+    Attributes:
+        task: What is worked off.
+        slot: Where.
+        steps: Starts one process after the other.
+        process: The one that runs.
+        stage: ``'train'``, or the subset that is tested.
+        epochs: Of its training; None if it counts iterations.
+        begun_at: Share of the training that was done when it was started or resumed.
+    """
+
+    task: Task
+    slot: Slot
+    steps: Iterator[Process] | None = None
+    process: Process | None = None
+    stage: str = 'train'
+    epochs: int | None = None
+    begun_at: float = 0.0
+
+    def progress(self) -> tuple[float, str]:
+        """Share of the training that is done, and the stage in words."""
+        if self.stage != 'train':
+            return 1.0, f'tests {self.stage} videos'
+        return training_progress(self.process.log, self.epochs)
+
+
+def format_duration(seconds: float) -> str:
+    """``'45 s'``, ``'12 min'`` or ``'3 h 05 min'``."""
+    if seconds < 60:
+        return f'{seconds:.0f} s'
+    minutes = round(seconds / 60)
+    return f'{minutes} min' if minutes < 60 else f'{minutes // 60} h {minutes % 60:02} min'
+
+
+def known_seconds(results: Results) -> dict[str, float]:
+    """Mean seconds of a run of each row that has results, of whatever version."""
+    seconds: dict[str, list[float]] = {}
+    for key, entry in results.runs.items():
+        minutes = entry.get('minutes', 0) + entry.get('test_minutes', 0)
+        seconds.setdefault(key.partition('/')[0], []).append(60 * minutes)
+    return {row: sum(values) / len(values) for row, values in seconds.items()}
+
+
+def estimate(tasks: Sequence[Task], seconds: Mapping[str, float], jobs: int) -> float | None:
+    """Seconds that tasks take; rows without a time are taken for average ones."""
+    if not seconds:
+        return None
+    average = sum(seconds.values()) / len(seconds)
+    return sum(seconds.get(task.run.row, average) for task in tasks) / jobs
+
+
+class Execution:
+    """Works off tasks, as many at a time as there are slots.
+
+    Args:
+        catalog: The runs of the study.
+        results: Where results are kept.
+        slots: Where jobs run.
+        report: Called with a line of progress.
+        interval: Seconds between lines of progress.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        results: Results,
+        slots: Sequence[Slot],
+        report: Callable[[str], None] = print,
+        interval: float = 60.0,
+    ) -> None:
+        self.catalog, self.results, self.report = catalog, results, report
+        self.free = list(slots)
+        self.num_slots = len(slots)
+        self.interval = interval
+        self.jobs: list[Job] = []
+        self.failures: dict[Run, str] = {}
+        self.lock: WorkDirLock | None = None
+        self.signal: int | None = None
+
+    def run(self, tasks: Sequence[Task]) -> dict[Run, str]:
+        """Work off all tasks.
+
+        SIGTERM and SIGINT end the processes too; what was trained so far is resumed next time.
+
+        Returns:
+            Why runs failed. Students of a teacher that failed are among them.
+
+        Raises:
+            Interrupted: After a signal.
+            StudyError: If another study uses the work directory.
+        """
+        self.lock = WorkDirLock(self.catalog.study.work_dir)
+        handlers = {n: signal.signal(n, self._note) for n in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            self._loop(list(tasks))
+        finally:
+            end_all([job.process for job in self.jobs if job.process is not None])
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self.lock.release()
+        return self.failures
+
+    def _note(self, number: int, frame: object) -> None:
+        self.signal = number
+
+    def _loop(self, waiting: list[Task]) -> None:
+        total, shown = len(waiting), time.monotonic()
+        while waiting or self.jobs:
+            if self.signal is not None:
+                raise Interrupted(f'ended by {signal.Signals(self.signal).name}')
+            self._start(waiting)
+            for job in list(self.jobs):
+                if job.process.poll() is not None:
+                    self._advance(job)
+                    if job not in self.jobs:
+                        self._finished(job, total - len(waiting) - len(self.jobs), total)
+            if time.monotonic() - shown > self.interval and self.jobs:
+                shown = time.monotonic()
+                self.report(self.progress_line(waiting, total))
+            time.sleep(min(0.2, self.interval / 2))
+
+    def _start(self, waiting: list[Task]) -> None:
+        """Give free slots the first tasks whose teachers are trained."""
+        for task in list(waiting):
+            teacher = self.catalog.teacher(task.run)
+            if teacher in self.failures:
+                waiting.remove(task)
+                self._fail(task.run, f'its teacher {teacher.key} failed')
+                continue
+            busy = [*waiting, *(job.task for job in self.jobs)]
+            if not self.free or any(other.run == teacher for other in busy):
+                continue
+            waiting.remove(task)
+            job = Job(task, self.free.pop(0))
+            job.steps = self._steps(job)
+            self.jobs.append(job)
+            self._advance(job)
+
+    def _advance(self, job: Job) -> None:
+        """Start the next process of a job, or end the job."""
+        process = job.process
+        if process is not None and process.returncode:
+            message = f'{job.stage} failed (exit code {process.returncode}); its log is '
+            self._fail(job.task.run, f'{message}{process.log}:\n{process.tail()}')
+        else:
+            try:
+                job.process = next(job.steps)
+                return
+            except StopIteration:
+                pass
+            except (OSError, ValueError, KeyError) as error:
+                self._fail(job.task.run, f'{type(error).__name__}: {error}')
+        self.jobs.remove(job)
+        self.free.append(job.slot)
+
+    def _fail(self, run: Run, why: str) -> None:
+        self.failures[run] = why
+        self.report(f'{run.key}: {why}')
+
+    def _finished(self, job: Job, done: int, total: int) -> None:
+        run = job.task.run
+        if run not in self.failures:
+            entry = self.results.runs.get(run.key, {})
+            score = entry.get('validation', {}).get(self.catalog.study.metric)
+            shown = f', {self.catalog.study.metric} {100 * score:.1f} %' if score else ''
+            self.report(f'[{done}/{total}] {run.key}: done{shown}')
+
+    def _steps(self, job: Job) -> Iterator[Process]:
+        """Start one process after the other; each is over when this goes on."""
+        catalog, run = self.catalog, job.task.run
+        folder, cfg = catalog.folder(run), catalog.config(run)
+        job.epochs = cfg.train_cfg.get('max_epochs')
+        if not catalog.is_trained(run):
+            command = [*TRAIN, str(_dump(cfg, folder / 'config.py')), '--resume', '--no-validate']
+            command += ['--work-dir', str(folder / 'train')]
+            log = folder / 'train.log'
+            job.begun_at = training_progress(log, job.epochs)[0]
+            process = Process(command, log, job.slot, self.lock)
+            yield process
+            summary = summarize_training(folder / 'train')
+            summary['peak_memory_mb'] = round(process.peak_memory_mb)
+            summary |= dict(epochs=job.epochs, processor=_processor(), cores=len(job.slot.cores))
+            write_json(folder / 'trained.json', summary, indent=1)
+        if not job.task.test:
+            return
+        entry = dict(fingerprint=catalog.mark(run))
+        entry |= json.loads((folder / 'trained.json').read_text(encoding='utf-8'))
+        target = catalog.test_folder(run)
+        configs = {'validation': cfg}
+        if catalog.study.test_on_training:
+            configs['training'] = training_config(cfg, catalog.row(run).config)
+        for subset, tested in configs.items():
+            job.stage = subset
+            detections = target / f'{subset}.json'
+            if not detections.is_file():
+                process = self._test(job, tested, subset)
+                yield process
+                if subset == 'validation':
+                    entry['test_minutes'] = round(process.seconds / 60, 2)
+            metric = build_metric(tested, catalog.row(run).config)
+            matches, videos = match_detections(metric, detections)
+            write_matches(target / f'{subset}.npz', matches, videos)
+            entry[subset] = metrics_of(metric, matches)
+        self.results.add(run, entry)
+
+    def _test(self, job: Job, cfg: Config, subset: str) -> Process:
+        run = job.task.run
+        target = self.catalog.test_folder(run)
+        command = [*TEST, str(_dump(cfg, target / f'{subset}.py'))]
+        command += [str(self.catalog.folder(run) / 'train')]
+        command += ['--work-dir', str(target / subset)]
+        command += ['--dump-json', str(target / f'{subset}.json')]
+        return Process(command, target / f'{subset}.log', job.slot, self.lock)
+
+    def progress_line(self, waiting: Sequence[Task], total: int) -> str:
+        """How far each job is, and how long all will take."""
+        seconds = known_seconds(self.results)
+        left, parts = 0.0, []
+        for job in self.jobs:
+            share, words = job.progress()
+            parts.append(f'{job.task.run.key} {words}')
+            gained = share - job.begun_at
+            if job.stage == 'train' and gained > 0:
+                rate = job.process.seconds / gained
+                seconds.setdefault(job.task.run.row, rate)
+                left += rate * (1 - share)
+            else:
+                left += seconds.get(job.task.run.row, 0.0) * (1 - share)
+        rest = estimate(waiting, seconds, 1) if waiting else 0.0
+        done = total - len(waiting) - len(self.jobs)
+        time_left = 'no estimate yet'
+        if rest is not None and (left or rest):
+            time_left = f'about {format_duration((left + rest) / self.num_slots)} left'
+        return f'[{done}/{total}] {"; ".join(parts)}; {time_left}'
+
+
+def _dump(cfg: Config, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    copy.deepcopy(cfg).dump(path)
+    return path
+
+
+def _processor() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return processor_name()

@@ -1,0 +1,50 @@
+"""What is missing, and in which order to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .catalog import Catalog, Run
+from .results import Results
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run that has to be worked off.
+
+    Attributes:
+        run: The run.
+        test: False for a teacher whose result is known, but whose checkpoint is gone.
+    """
+
+    run: Run
+    test: bool = True
+
+
+def make_plan(
+    catalog: Catalog,
+    results: Results,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> list[Task]:
+    """Tasks in order: by seed, then fold, teachers before their students.
+
+    A run whose result is known is left out. A teacher is trained for a student that is missing
+    and not trained yet, even if it is not among ``rows`` or its result is known.
+
+    Args:
+        catalog: All runs.
+        results: What is known.
+        rows: Names of the rows to run; None: all.
+        seeds: Seeds to run; None: all.
+    """
+    wanted = catalog.runs(rows, seeds)
+    needed = {run: True for run in wanted if not results.is_done(run, catalog.mark(run))}
+    for run in list(needed):
+        teacher, student = catalog.teacher(run), run
+        while teacher is not None and not catalog.is_trained(student):
+            if not catalog.is_trained(teacher):
+                needed.setdefault(teacher, False)
+            teacher, student = catalog.teacher(teacher), teacher
+    return [Task(run, needed[run]) for run in catalog.runs() if run in needed]

@@ -1,0 +1,218 @@
+"""Training and testing as processes: where they run, how far they are, how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .definition import StudyError
+
+# glibc gives a freed tensor back to the kernel and takes it anew, page by page, in every step.
+KEEP_MEMORY = {
+    'MALLOC_MMAP_THRESHOLD_': str(2**32),
+    'MALLOC_TRIM_THRESHOLD_': str(2**32),
+    'MALLOC_TOP_PAD_': str(2**28),
+}
+_EPOCH = re.compile(rb'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]')
+_ITERATION = re.compile(rb'Iter\(train\)\s+\[\s*(\d+)/(\d+)\]')
+_TAIL = 1 << 15
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one job runs.
+
+    Attributes:
+        cores: Processor cores.
+        gpu: Value of ``CUDA_VISIBLE_DEVICES``; None leaves it as it is.
+    """
+
+    cores: tuple[int, ...]
+    gpu: str | None = None
+
+
+def usable_cores() -> list[int]:
+    """Cores that this process may run on."""
+    if hasattr(os, 'sched_getaffinity'):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def make_slots(jobs: int | None = None) -> list[Slot]:
+    """Share the machine out: a GPU each where there are any, else equal parts of the cores.
+
+    Args:
+        jobs: Number of jobs; None: one for each GPU, or else for each core.
+    """
+    cores = usable_cores()
+    visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+    count = torch.cuda.device_count()
+    gpus = visible.split(',')[:count] if visible else [str(i) for i in range(count)]
+    jobs = jobs or len(gpus) or len(cores)
+    share = max(1, len(cores) // jobs)
+    slots = []
+    for index in range(jobs):
+        start = index * share % len(cores)
+        mine = tuple(cores[start : start + share])
+        slots.append(Slot(mine, gpus[index % len(gpus)] if gpus else None))
+    return slots
+
+
+@contextlib.contextmanager
+def _on_cores(cores: Sequence[int]) -> Iterator[None]:
+    """Processes that are started within run on these cores."""
+    if not hasattr(os, 'sched_setaffinity'):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class WorkDirLock:
+    """One study at a time in a work directory.
+
+    The jobs inherit the lock, so that those of a killed study keep it until they end.
+
+    Args:
+        folder: The work directory.
+
+    Raises:
+        StudyError: If another process holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / '.lock'
+        self.file = open(self.path, 'a+', encoding='utf-8')  # noqa: SIM115
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self.file.seek(0)
+            holders = ' '.join(self.file.read().split())
+            self.file.close()
+            raise StudyError(
+                f'{folder} is in use by another study or by jobs that a killed one left (process '
+                f'ids {holders}); wait for them, or end them'
+            ) from error
+        self.file.truncate(0)
+        self.note(os.getpid())
+
+    def note(self, pid: int) -> None:
+        """Write down a process that holds the lock."""
+        self.file.write(f'{pid}\n')
+        self.file.flush()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self.file.close()
+
+
+class Process:
+    """A command in a process group of its own, on the cores of a slot, with its output in a log.
+
+    Args:
+        command: What to run.
+        log: Its output is appended.
+        slot: Where it runs.
+        lock: Lock of the work directory.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, slot: Slot, lock: WorkDirLock) -> None:
+        self.log = log
+        self.begin = time.monotonic()
+        self.peak_memory_mb = 0.0
+        self.returncode: int | None = None
+        environment = {**KEEP_MEMORY, **os.environ, 'OMP_NUM_THREADS': str(len(slot.cores))}
+        if slot.gpu is not None:
+            environment['CUDA_VISIBLE_DEVICES'] = slot.gpu
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, 'ab') as file, _on_cores(slot.cores):
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+                pass_fds=[lock.file.fileno()],
+            )
+        lock.note(self._process.pid)
+
+    @property
+    def seconds(self) -> float:
+        """Since its start."""
+        return time.monotonic() - self.begin
+
+    def poll(self) -> int | None:
+        """Exit code, negative after a signal; None while it runs."""
+        if self.returncode is None:
+            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+                self._process.returncode = self.returncode
+                self.peak_memory_mb = usage.ru_maxrss / 1024
+        return self.returncode
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to all processes of its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of the log."""
+        return '\n'.join(_end_of(self.log).decode(errors='replace').splitlines()[-lines:])
+
+
+def end_all(processes: Sequence[Process], patience: float = 10.0) -> None:
+    """Ask processes to end, and kill what still runs after ``patience`` seconds."""
+    for process in processes:
+        process.send(signal.SIGTERM)
+    limit = time.monotonic() + patience
+    while any(process.poll() is None for process in processes) and time.monotonic() < limit:
+        time.sleep(0.05)
+    for process in processes:
+        process.send(signal.SIGKILL)  # also what is left of a group whose leader has ended
+        while process.poll() is None:
+            time.sleep(0.05)
+
+
+def _end_of(log: Path) -> bytes:
+    with open(log, 'rb') as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+        return file.read()
+
+
+def training_progress(log: Path, epochs: int | None) -> tuple[float, str]:
+    """Share of a training that is done, in [0, 1], and the same in words.
+
+    Args:
+        log: Output of ``tools/train.py``.
+        epochs: Epochs of the training; None if it counts iterations.
+    """
+    if not log.is_file():
+        return 0.0, 'starts'
+    text = _end_of(log)
+    if epochs is None:
+        found = [tuple(map(int, match)) for match in _ITERATION.findall(text)]
+        done, total = found[-1] if found else (0, 1)
+        return done / total, f'iteration {done}/{total}' if found else 'starts'
+    found = [tuple(map(int, match)) for match in _EPOCH.findall(text)]
+    if not found:
+        return 0.0, 'starts'
+    epoch, step, steps = found[-1]
+    share = (epoch - 1 + step / steps) / epochs
+    return share, f'epoch {epoch}/{epochs} ({100 * share:.0f} %)'
