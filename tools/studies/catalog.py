@@ -13,6 +13,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from mmtad_decomp.utils import resolve_checkpoint
 from mmtad_decomp.utils.config_check import runner_keys
@@ -53,12 +54,17 @@ class Run:
 
 @contextlib.contextmanager
 def _environment(name: str | None, value: str | None) -> Iterator[None]:
+    """Set a variable, about which MMEngine would print a line for each config."""
     before = os.environ.get(name) if name else None
+    logger = MMLogger.get_current_instance()
+    level = logger.level
     if name:
         os.environ[name] = value
+        logger.setLevel('WARNING')
     try:
         yield
     finally:
+        logger.setLevel(level)
         if name and before is None:
             del os.environ[name]
         elif name:

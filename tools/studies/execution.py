@@ -252,22 +252,18 @@ class Execution:
     def progress_line(self, waiting: Sequence[Task], total: int) -> str:
         """How far each job is, and how long all will take."""
         seconds = known_seconds(self.results)
-        left, parts = 0.0, []
-        for job in self.jobs:
-            share, words = job.progress()
-            parts.append(f'{job.task.run.key} {words}')
+        shares = [job.progress() for job in self.jobs]
+        for job, (share, _) in zip(self.jobs, shares):
             gained = share - job.begun_at
             if job.stage == 'train' and gained > 0:
-                rate = job.process.seconds / gained
-                seconds.setdefault(job.task.run.row, rate)
-                left += rate * (1 - share)
-            else:
-                left += seconds.get(job.task.run.row, 0.0) * (1 - share)
-        rest = estimate(waiting, seconds, 1) if waiting else 0.0
+                seconds[job.task.run.row] = job.process.seconds / gained
+        left = [0.0, *(estimate([job.task], seconds, 1) or 0.0 for job in self.jobs)]
+        left[1:] = [value * (1 - share) for value, (share, _) in zip(left[1:], shares)]
+        rest = estimate(waiting, seconds, self.num_slots) or 0.0
+        rest = max(max(left), sum(left) / self.num_slots + rest)
         done = total - len(waiting) - len(self.jobs)
-        time_left = 'no estimate yet'
-        if rest is not None and (left or rest):
-            time_left = f'about {format_duration((left + rest) / self.num_slots)} left'
+        parts = [f'{job.task.run.key} {words}' for job, (_, words) in zip(self.jobs, shares)]
+        time_left = f'about {format_duration(rest)} left' if rest else 'no estimate yet'
         return f'[{done}/{total}] {"; ".join(parts)}; {time_left}'
 
 

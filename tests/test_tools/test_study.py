@@ -1,0 +1,348 @@
+"""Planning, running, resuming and reporting of studies, with a script in place of trainings."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from study_helpers import Project
+
+from mmtad_decomp.evaluation.functional import average_precision, mean_over_classes
+from tools.analysis_tools import study as command
+from tools.studies import Catalog, Results, Run, StudyError, make_plan
+from tools.studies.comparison import Comparer
+from tools.studies.processes import WorkDirLock, make_slots, training_progress
+from tools.studies.report import Report, mean_and_sd
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    return Project(tmp_path, monkeypatch)
+
+
+def plan_keys(catalog, **kwargs):
+    return [(t.run.key, t.test) for t in make_plan(catalog, Results(catalog), **kwargs)]
+
+
+def test_all_rows_of_a_seed_come_before_the_next_and_teachers_first(project):
+    keys = [key for key, _ in plan_keys(project.catalog())]
+    one = ['tg/seed{}', 'student/seed{}', 'rgb/seed{}']
+    assert keys == [name.format(seed) for seed in (0, 1) for name in one]
+    assert plan_keys(project.catalog(), rows=['student'], seeds=[1]) == [
+        ('tg/seed1', False),
+        ('student/seed1', True),
+    ]
+
+
+def test_runs_everything_once_with_the_teacher_of_the_same_seed(project):
+    catalog = project.catalog()
+    failures, journal = project.run(catalog, slots=2)
+    assert not failures and len(journal) == 18  # 6 runs: a training and two tests
+    for seed in (0, 1):
+        (line,) = [j for j in journal if j.startswith(f'train student {seed}')]
+        teacher = catalog.folder(Run('tg', seed)) / 'train'
+        assert line.endswith(str(teacher)) and (teacher / 'epoch_2.pth').exists()
+    entry = Results(catalog).runs['student/seed1']
+    assert entry['epochs'] == 2 and entry['steps'] == 6 and entry['minutes'] == 0.2
+    assert entry['health'] == {'dead': 1.0} and entry['peak_memory_mb'] > 1
+    assert set(entry['validation']) == {'mAP', 'mAP_low', 'mAP_high', *TIOUS}
+    assert entry['training'] != entry['validation']
+    assert project.run(project.catalog()) == ({}, [])
+
+
+TIOUS = {f'mAP@{tiou}' for tiou in (0.3, 0.5, 0.7, 0.9)}
+
+
+def test_results_outlive_the_work_directory(project):
+    catalog = project.catalog(results=str(project.folder / 'kept.json'))
+    project.run(catalog, seeds=[0])
+    shutil.rmtree(project.folder / 'work')
+    assert project.run(catalog, seeds=[0]) == ({}, [])
+    # a teacher whose checkpoint is gone is trained again only for a student that is missing
+    content = json.loads((project.folder / 'kept.json').read_text())
+    del content['runs']['student/seed0']
+    (project.folder / 'kept.json').write_text(json.dumps(content))
+    _, journal = project.run(catalog, seeds=[0])
+    assert [' '.join(line.split()[:2]) for line in journal] == [
+        'train tg',
+        'train student',
+        'test validation',
+        'test training',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('change', 'trained'),
+    [
+        (dict(cfg_options={'model.depth': 3}), 6),
+        (dict(code_version='2'), 6),
+        (dict(cfg_options={'test_cfg.type': 'TestLoop'}), 0),
+        (dict(cfg_options={'train_dataloader.num_workers': 0, 'log_level': 'ERROR'}), None),
+    ],
+)
+def test_what_repeats_trainings_and_what_only_tests(project, change, trained):
+    project.run(project.catalog())
+    _, journal = project.run(project.catalog(**change))
+    assert sum(line.startswith('train') for line in journal) == (trained or 0)
+    assert sum(line.startswith('test') for line in journal) == (0 if trained is None else 12)
+
+
+def test_other_options_of_a_teacher_or_other_data_repeat_the_students(project):
+    catalog = project.catalog()
+    rows = project.rows()
+    rows[2]['cfg_options'] = {'model.depth': 3}
+    changed = project.catalog(rows=rows)
+    for row, differs in (('tg', True), ('student', True), ('rgb', False)):
+        marks = {c.mark(Run(row, 0)) for c in (catalog, changed)}
+        assert (len(marks) == 2) == differs, row
+    assert len({catalog.mark(run) for run in catalog.runs()}) == 6
+    before = catalog.mark(Run('rgb', 0))
+    project.write_annotations(extra=1)
+    from tools.studies import catalog as module
+
+    module._file_digest.cache_clear()
+    assert project.catalog().mark(Run('rgb', 0)) != before
+
+
+def test_a_failure_spares_what_does_not_depend_on_it(project):
+    rows = project.rows()
+    rows[2]['cfg_options'] = dict(fails='train')
+    failures, _ = project.run(project.catalog(rows=rows), seeds=[0])
+    assert 'something broke' in failures[Run('tg', 0)] and 'exit code 3' in failures[Run('tg', 0)]
+    assert failures[Run('student', 0)] == 'its teacher tg/seed0 failed'
+    assert list(Results(project.catalog(rows=rows)).runs) == ['rgb/seed0']
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_study_leaves_no_process_and_resumes(project, number):
+    """SIGKILL leaves the training, which holds the lock until it ends."""
+    catalog = project.catalog(cfg_options=dict(pause=2), seeds=[0])
+    starter = (
+        f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]\n'
+        'from pathlib import Path\nimport pytest\nfrom study_helpers import Project\n'
+        'from tools.analysis_tools import study\n'
+        f'folder = Path({str(project.folder)!r})\n'
+        'patch = pytest.MonkeyPatch(); Project(folder, patch)\n'
+        'sys.exit(study.main([str(folder / "small.py"), "--only", "rgb", "--interval", "0.1"]))'
+    )
+    process = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', starter])
+    first = catalog.folder(Run('rgb', 0)) / 'train' / 'epoch_1.pth'
+    while not first.exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    code = process.wait()
+    if number == signal.SIGKILL:
+        with pytest.raises(StudyError, match=r'in use .*process ids \d+ \d+'):
+            project.run(catalog, rows=['rgb'])
+        pid = int((project.folder / 'work' / '.lock').read_text().split()[-1])
+        os.killpg(pid, signal.SIGKILL)
+        time.sleep(0.2)
+    else:
+        assert code == 130
+    assert not first.with_name('epoch_2.pth').exists()
+    _, journal = project.run(catalog, rows=['rgb'])
+    assert len(journal) == 3 and first.with_name('epoch_2.pth').exists()
+    log = (catalog.folder(Run('rgb', 0)) / 'train.log').read_text()
+    assert log.count('[1][3/3]') == 1  # the first epoch was not repeated
+
+
+def test_folds_are_evaluated_together(project):
+    folds = dict(folds=['0', '1'], fold_variable='STUDY_TEST_FOLD', seeds=[3])
+    catalog = project.catalog(**folds)
+    keys = [run.key for run in catalog.runs()]
+    assert keys[:4] == [*(f'{r}/seed3/fold0' for r in ('tg', 'student', 'rgb')), 'tg/seed3/fold1']
+    failures, journal = project.run(catalog)
+    assert not failures and len(journal) == 18 and 'STUDY_TEST_FOLD' not in os.environ
+    results = Results(catalog)
+    matches, videos = results.matches('rgb', 3, 'validation')
+    assert videos == [f'{fold}/v{fold}{i}' for fold in (0, 1) for i in (2, 3, 4)]
+    score = results.score('rgb', 3)['validation']
+    # the pooled AP by its definition, from scores and hits of both folds
+    precisions = []
+    for label in range(2):
+        order = np.argsort(-matches.scores[matches.labels == label])
+        for hits in matches.hits[:, matches.labels == label][:, order]:
+            precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+            envelope = np.maximum.accumulate(precision[::-1])[::-1]
+            precisions.append(envelope[hits].sum() / matches.positives[:, label].sum())
+    by_tiou = np.array(precisions).reshape(2, -1).mean(axis=0)
+    assert score['mAP_low'] == pytest.approx(by_tiou[:2].mean())
+    single = [results.runs[f'rgb/seed3/fold{f}']['validation']['mAP_low'] for f in (0, 1)]
+    assert score['mAP_low'] != pytest.approx(np.mean(single))
+    assert 'The held-out videos of 2 folds are evaluated together.' in Report(results).markdown()
+
+
+def test_intervals_are_those_of_a_loop_over_draws(project):
+    catalog = project.catalog()
+    project.run(catalog)
+    results = Results(catalog)
+    got = Comparer(results, seed=5).compare('student', 'rgb')
+    sides = [[tables(results, row, seed) for seed in (0, 1)] for row in ('student', 'rgb')]
+    plain = [[metric(*side) for side in row] for row in sides]
+    assert got['difference'] == pytest.approx(np.mean(plain[0]) - np.mean(plain[1]))
+    drawn = np.random.default_rng([5, 3]).multinomial(3, np.full(3, 1 / 3), size=200)
+    seeds = np.random.default_rng(5).integers(2, size=(2, 200))
+    differences = [
+        np.mean([metric(*sides[0][s], counts) - metric(*sides[1][s], counts) for s in chosen])
+        for counts, chosen in zip(drawn, seeds.T)
+    ]
+    assert [got['low'], got['high']] == pytest.approx(np.percentile(differences, [2.5, 97.5]))
+    assert got['low'] < got['difference'] < got['high'] and got['seeds'] == [0, 1]
+    # without the detections the interval is the one that was kept
+    report = Report(results)
+    report.write()
+    shutil.rmtree(project.folder / 'work' / 'rgb')
+    kept = Report(Results(catalog)).comparisons
+    assert kept == json.loads(json.dumps(report.comparisons)) and len(kept) == 1
+
+
+def tables(results, row, seed):
+    from mmtad_decomp.evaluation.comparison import ground_truth_table, prediction_table
+    from mmtad_decomp.evaluation.submission import load_submission
+
+    annotations = results.metric(row).annotations
+    file = results.catalog.test_folder(Run(row, seed)) / 'validation.json'
+    found = load_submission(file, annotations.classes)
+    return ground_truth_table(annotations), prediction_table(annotations, found)
+
+
+def metric(truth, found, counts=(1, 1, 1)):
+    """mAP at 0.3 and 0.5 of tables in which each video is repeated."""
+    both = []
+    for table in (truth, found):
+        copies = [np.repeat(v, c) for v, c in enumerate(counts)]
+        chosen = [np.flatnonzero(table.videos == v) for v in np.concatenate(copies)]
+        numbers = np.repeat(np.arange(len(chosen)), [len(rows) for rows in chosen])
+        rows = np.concatenate(chosen)
+        both.append(type(table)(numbers, *(column[rows] for column in table[1:])))
+    return mean_over_classes(average_precision(*both, (0.3, 0.5), 2)).mean()
+
+
+def test_tables_and_plot(project, capsys):
+    project.run(project.catalog())
+    assert command.main([str(project.folder / 'small.py'), '--report']) == 0
+    table = (project.folder / 'work' / 'small_table.md').read_text()
+    lines = table.splitlines()
+    assert lines[2].startswith('| system | n | mAP low | mAP high | 0.3 | 0.5 | 0.7 | 0.9 |')
+    scores = Results(project.catalog()).content['scores']
+    values = [scores[f'rgb/seed{seed}']['validation']['mAP_low'] for seed in (0, 1)]
+    assert f'| RGB baseline | 2 | {mean_and_sd(values, 100)} |' in table
+    assert '| student - RGB baseline | 2 | +' in table and '95 % interval' in table
+    assert '| dead | 1 | 1 | 1 |' in table and 'Minutes: training for one seed' in table
+    picture = (project.folder / 'work' / 'small.png').read_bytes()
+    assert picture.startswith(b'\x89PNG') and len(picture) > 10_000
+    assert table in capsys.readouterr().out
+    assert mean_and_sd([0.5], 100) == '50.0' and mean_and_sd([1, 3]) == '2.0 ± 1.4'
+
+
+def test_dry_run_shows_the_plan_and_the_estimate(project, capsys):
+    project.run(project.catalog(), rows=['tg'])
+    project.journal.unlink()
+    assert command.main([str(project.folder / 'small.py'), '--dry-run', '--jobs', '1']) == 0
+    shown = capsys.readouterr().out
+    assert '4 runs to do, 1 at a time (1 min); 2 need none' in shown
+    assert '  rgb/seed1: train and test\n' in shown and not project.journal.exists()
+
+
+@pytest.mark.parametrize(
+    ('more', 'message'),
+    [
+        (dict(rowz=[]), r'small\.py: unknown field `rowz`; did you mean `rows`'),
+        (dict(seeds=[]), r'`seeds` is missing; set it to a list of whole numbers'),
+        (dict(seeds=[1, 1]), r'`seeds` must be different whole numbers'),
+        (dict(compare=[('student', 'gbr')]), r"`compare`: 'gbr' is not a row; rows are"),
+        (dict(metric='mAP_all'), r"'mAP_all' is not a metric of TADMetric; it has"),
+        (dict(folds=['0']), r'`folds` and `fold_variable` belong together'),
+        (dict(results='a.txt'), r'`results` must name a \.json file, got a\.txt'),
+        (dict(data=['no.npy']), r'data file no\.npy does not exist; prepare the data set'),
+    ],
+)
+def test_faults_of_a_study_are_named(project, more, message):
+    with pytest.raises(ValueError, match=message):
+        catalog = project.catalog(**more)
+        catalog.mark(Run('rgb', 0))
+        Results(catalog).metric('rgb').rows_of(catalog.study.metric)
+
+
+@pytest.mark.parametrize(
+    ('student', 'message'),
+    [
+        (dict(teacher='of'), r"row 'student': `teacher` 'of' is not a row; rows are"),
+        (dict(teacher='student'), r'`teacher` goes round in a circle: student -> student'),
+        (dict(teacher=None), r"row 'student'.* fixed checkpoint elsewhere; name the row"),
+        (dict(config='no.py'), r'rows\[0\] \(student\): `config` no\.py does not exist'),
+        (dict(name='rgb'), r"rows\[1\]: `name` 'rgb' is taken"),
+        (dict(name='a/b'), r"`name` 'a/b' becomes the name of a folder"),
+        (dict(cfg_options={'model.teacher_checkpoint': 'x'}), r'name the teacher in `teacher`'),
+        (dict(titel='x'), r'rows\[0\]: unknown field `titel`; did you mean `title`'),
+    ],
+)
+def test_faults_of_a_row_are_named(project, student, message):
+    with pytest.raises(StudyError, match=message):
+        project.catalog(rows=project.rows(**student), compare=[]).mark(Run('student', 0))
+
+
+def test_a_teacher_for_a_config_that_distils_nothing(project):
+    rows = project.rows()
+    rows[1]['teacher'] = 'tg'
+    with pytest.raises(StudyError, match=r"row 'rgb' has `teacher` 'tg', but .*no `model\.teach"):
+        project.catalog(rows=rows).mark(Run('rgb', 0))
+
+
+def test_results_of_another_study_are_not_overwritten(project, capsys):
+    file = project.folder / 'other.json'
+    file.write_text(json.dumps(dict(study='other', runs={})))
+    options = [str(project.folder / 'small.py'), '--results', str(file)]
+    project.study()
+    assert command.main(options) == 2
+    assert "is not of study 'small'" in capsys.readouterr().err
+    file.write_text('{')
+    assert command.main(options) == 2 and 'not valid JSON' in capsys.readouterr().err
+    assert command.main([options[0], '--only', 'rbg']) == 2
+    assert "--only: ['rbg'] are not in" in capsys.readouterr().err
+
+
+def test_two_studies_do_not_share_a_work_directory(tmp_path):
+    lock = WorkDirLock(tmp_path)
+    with pytest.raises(StudyError, match=rf'in use by another study.*ids {os.getpid()}\)'):
+        WorkDirLock(tmp_path)
+    lock.release()
+    WorkDirLock(tmp_path).release()
+
+
+def test_cores_and_gpus_are_shared_out(monkeypatch):
+    from tools.studies import processes
+
+    monkeypatch.setattr(processes, 'usable_cores', lambda: [4, 5, 6, 7])
+    monkeypatch.setattr(processes.torch.cuda, 'device_count', lambda: 0)
+    assert [slot.cores for slot in make_slots()] == [(4,), (5,), (6,), (7,)]
+    assert [slot.cores for slot in make_slots(2)] == [(4, 5), (6, 7)]
+    assert len(make_slots(6)) == 6 and make_slots(1)[0].gpu is None
+    monkeypatch.setattr(processes.torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3,5')
+    assert [(slot.cores, slot.gpu) for slot in make_slots()] == [((4, 5), '3'), ((6, 7), '5')]
+
+
+def test_progress_is_read_from_the_log(tmp_path):
+    log = tmp_path / 'train.log'
+    assert training_progress(log, 4) == (0.0, 'starts')
+    log.write_text('Epoch(train) [1][20/40]  loss: 1\nEpoch(train)   [2][20/40]  loss: 1\n')
+    assert training_progress(log, 4) == (0.375, 'epoch 2/4 (38 %)')
+    log.write_text('Iter(train) [ 100/1000]  loss: 1\n')
+    assert training_progress(log, None) == (0.1, 'iteration 100/1000')
+
+
+def test_catalog_needs_the_metric(project):
+    text = (project.folder / 'rgb.py').read_text().replace("'TADMetric'", "'OtherMetric'")
+    (project.folder / 'rgb.py').write_text(text)
+    with pytest.raises(StudyError, match=r"row 'rgb': .*`test_evaluator` has no TADMetric"):
+        Catalog(project.study()).mark(Run('rgb', 0))
