@@ -10,13 +10,15 @@ from mmengine.structures import InstanceData
 
 from mmtad_decomp.structures import TADDataSample
 
+from .loading import FEATURE_KEYS
+
 
 @TRANSFORMS.register_module()
 class PackTADInputs(BaseTransform):
     """Pack a window into ``inputs`` and a :class:`TADDataSample`.
 
     ``inputs`` maps each modality that was loaded to a tensor: ``frames`` ``(T, 3, H, W)`` uint8,
-    ``flow`` ``(T, 2, H, W)``, ``features`` ``(C, T)`` float32.
+    ``flow`` ``(T, 2, H, W)``, ``features`` and ``motion_features`` ``(C, T)`` float32.
     """
 
     def transform(self, results: dict) -> dict:
@@ -27,9 +29,10 @@ class PackTADInputs(BaseTransform):
                 clip = np.ascontiguousarray(results[key].transpose(0, 3, 1, 2))
                 inputs[key] = torch.from_numpy(clip)
                 num_steps = len(clip)
-        if 'features' in results:
-            inputs['features'] = torch.from_numpy(np.ascontiguousarray(results['features']))
-            num_steps = results['features'].shape[1]
+        for key in FEATURE_KEYS:
+            if key in results:
+                inputs[key] = torch.from_numpy(np.ascontiguousarray(results[key]))
+                num_steps = results[key].shape[1]
         if not inputs:
             raise ValueError(
                 f'video "{results["video_id"]}": nothing to pack; put a loader (LoadVideoFrames, '

@@ -155,26 +155,38 @@ class LoadFrameFolder(FrameLoader):
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+FEATURE_KEYS = ('features', 'motion_features')
+"""Modalities of features that a pipeline may hold, step by step beside each other."""
+
+
 @TRANSFORMS.register_module()
 class LoadFeatures(BaseTransform):
     """Read a whole video's features from ``.npy`` or ``.npz`` (key ``feats``, else the only one).
 
-    The file holds ``(steps, channels)``.
+    The file holds ``(steps, channels)``. A second one in a pipeline, with ``key`` and ``folder``,
+    loads another modality of the same steps beside the first, such as a motion teacher's.
 
     Args:
         channels: Width that the features must have.
+        key: ``'features'`` or ``'motion_features'``.
+        folder: Read ``<folder>/<video id>.npy`` (or ``.npz``); None reads the data set's file.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, key: str = 'features', folder: str | None = None) -> None:
+        if key not in FEATURE_KEYS:
+            raise ValueError(f'LoadFeatures.key must be one of {FEATURE_KEYS}, got {key!r}')
         self.channels = channels
+        self.key = key
+        self.folder = None if folder is None else Path(folder)
 
     def transform(self, results: dict) -> dict:
-        """Set ``results['features']`` to ``(C, T)`` float32 and close the window.
+        """Set ``results[key]`` to ``(C, T)`` float32 and close the window.
 
         Raises:
-            VideoReadError: If the file cannot be read or holds something else.
+            VideoReadError: If the file cannot be read or holds something else, or differs in
+                length from what is loaded already.
         """
-        path = results['path']
+        path = self._path(results)
         content = self._read(path)
         if content.ndim != 2 or content.shape[1] != self.channels or not len(content):
             raise VideoReadError(
@@ -187,9 +199,22 @@ class LoadFeatures(BaseTransform):
                 f'features {path} ({content.dtype}) hold NaN, infinity or no numbers; extract '
                 'them again'
             )
-        results['features'] = np.ascontiguousarray(content.T, dtype=np.float32)
+        for other in FEATURE_KEYS:
+            if other in results and results[other].shape[1] != len(content):
+                raise VideoReadError(
+                    f'features {path} have {len(content)} steps, the `{other}` of video '
+                    f'"{results["video_id"]}" {results[other].shape[1]}; extract both at the '
+                    'same steps'
+                )
+        results[self.key] = np.ascontiguousarray(content.T, dtype=np.float32)
         results['window'] = (0, content.shape[0])
         return results
+
+    def _path(self, results: dict) -> str:
+        if self.folder is None:
+            return results['path']
+        array = self.folder / f'{results["video_id"]}.npy'
+        return str(array if array.is_file() else array.with_suffix('.npz'))
 
     @staticmethod
     def _read(path: str) -> np.ndarray:
@@ -236,7 +261,7 @@ class RandomFeatureCrop(BaseTransform):
         self.trials = trials
 
     def transform(self, results: dict) -> dict:
-        """Crop ``features``, ``segments`` and ``labels`` together."""
+        """Crop all features, ``segments`` and ``labels`` together."""
         steps = results['features'].shape[1]
         length = min(steps, self.max_length)
         if steps <= self.max_length and self.crop_ratio is not None:
@@ -253,8 +278,10 @@ class RandomFeatureCrop(BaseTransform):
         else:
             start = self._start_over_instance(results, steps, length, start)
             segments, kept = self._visible(results, start, length, 0.0)
+        for key in FEATURE_KEYS:
+            if key in results:
+                results[key] = results[key][:, start : start + length]
         results.update(
-            features=results['features'][:, start : start + length],
             window=(start, start + length),
             time_grid=replace(grid, start=grid.start + start * grid.stride),
             segments=segments,
