@@ -9,9 +9,16 @@ from pathlib import Path
 import torch
 from mmaction.registry import RUNNERS
 from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mmtad_decomp.utils import allow_legacy_checkpoints, check_config, explain_build_error
+from mmtad_decomp.utils import (
+    allow_legacy_checkpoints,
+    check_config,
+    explain_build_error,
+    keep_freed_memory,
+    processor_name,
+)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +74,11 @@ def distribute_over_cpus(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner, or the one that the config names."""
+    """Build the Runner, or the one that the config names, and set up the process for it."""
     try:
-        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     except TypeError as error:
         raise explain_build_error(cfg, error) from error
+    print_log(f'{torch.get_num_threads()} threads on {processor_name()}', logger='current')
+    keep_freed_memory()
+    return runner

@@ -65,7 +65,7 @@ def run(command: list[str], log: Path, title: str, epochs: int | None = None) ->
             stderr=subprocess.STDOUT,
             text=True,
             errors='replace',
-            env={**KEEP_MEMORY, **os.environ, 'OMP_NUM_THREADS': str(THREADS)},
+            env={**os.environ, 'OMP_NUM_THREADS': str(THREADS)},
         )
         for line in process.stdout:
             file.write(line)

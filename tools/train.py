@@ -11,8 +11,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmengine.config import Config
+from mmengine.device import get_device
 
-from mmtad_decomp.utils import ConfigError, resolve_checkpoint
+from mmtad_decomp.utils import ConfigError, half_dtype, resolve_checkpoint
 from tools._cli import add_common_arguments, build_runner, load_config
 
 
@@ -28,7 +29,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'the work directory',
     )
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision: bfloat16 on the CPU, float16 on GPUs'
+        '--amp',
+        action='store_true',
+        help='mixed precision: bfloat16, or float16 with loss scaling on GPUs below sm_80',
     )
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate in training')
     parser.add_argument(
@@ -52,11 +55,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
-        kind = 'AmpOptimWrapper' if torch.cuda.is_available() else 'BFloat16OptimWrapper'
-        if cfg.optim_wrapper.get('type', 'OptimWrapper') != kind:
-            cfg.optim_wrapper.type = kind
-            if kind == 'AmpOptimWrapper':
-                cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        use_mixed_precision(cfg)
     if args.resume is not None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else resolve_checkpoint(args.resume)
@@ -76,6 +75,14 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         randomness['deterministic'] = True
     cfg.randomness = randomness
     return cfg
+
+
+def use_mixed_precision(cfg: Config) -> None:
+    """Train in a 16-bit type: the one that the config names, or this machine's."""
+    wrapper = cfg.optim_wrapper
+    wrapper.type = 'AutocastOptimWrapper'
+    if wrapper.get('dtype') not in ('bfloat16', 'float16'):
+        wrapper.dtype = str(half_dtype(torch.device(get_device()))).removeprefix('torch.')
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,5 +1,5 @@
-"""What is hung on MMEngine's Runner: hooks and optimizer wrappers."""
+"""What is hung on MMEngine's Runner: hooks, loops and optimizer wrappers."""
 
-from . import hooks, optim_wrappers
+from . import hooks, loops, optim_wrappers
 
-__all__ = ['hooks', 'optim_wrappers']
+__all__ = ['hooks', 'loops', 'optim_wrappers']

@@ -9,6 +9,8 @@ from .checkpoint import (
     load_checkpoint,
 )
 from .config_check import ConfigError, check_config, explain_build_error
+from .hardware import Precision, choose_precision, fast_dtype, half_dtype, processor_name
+from .memory import keep_freed_memory
 from .unwrap import unwrap_model
 from .work_dir import resolve_checkpoint
 
@@ -16,12 +18,18 @@ __all__ = [
     'CheckpointError',
     'ConfigError',
     'CorruptCheckpointError',
+    'Precision',
     'UnsafeCheckpointError',
     'allow_legacy_checkpoints',
     'atomic_write',
     'check_config',
+    'choose_precision',
     'explain_build_error',
+    'fast_dtype',
+    'half_dtype',
+    'keep_freed_memory',
     'load_checkpoint',
+    'processor_name',
     'remove_temporary_files',
     'resolve_checkpoint',
     'unwrap_model',

@@ -3,7 +3,9 @@
 import json
 import os
 import pickle
+import platform
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -52,6 +54,24 @@ def test_training_writes_to_the_default_work_dir(trained):
     last = Path((work_dir(trained) / 'last_checkpoint').read_text())
     assert last.name == 'epoch_1.pth'
     assert epoch_of(work_dir(trained) / 'epoch_1.pth') == 1
+
+
+def test_precision_threads_and_memory_are_logged(trained):
+    (log,) = work_dir(trained).glob('*/*.log')
+    text = log.read_text()
+    assert re.search(r'\d+ threads on \S+', text)
+    assert 'training in ' in text and 'validation in ' in text
+    assert platform.libc_ver()[0] != 'glibc' or 'malloc: ' in text
+
+
+def test_a_seed_gives_the_same_weights_twice(data, tmp_path):
+    states = []
+    for folder in (tmp_path / 'one', tmp_path / 'two'):
+        train_tool.main(
+            [config('baseline'), '--seed', '3', '--work-dir', str(folder), *options(data)]
+        )
+        states.append(torch.load(folder / 'epoch_1.pth', weights_only=True)['state_dict'])
+    assert all(torch.equal(states[0][name], value) for name, value in states[1].items())
 
 
 def test_resume_goes_on_from_the_last_epoch(trained, data, monkeypatch):
@@ -155,18 +175,29 @@ def merged(*flags):
     return train_tool.merge_args(load_config(args), args)
 
 
-def test_amp_on_a_cpu_is_bfloat16(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    assert merged('--amp').optim_wrapper.type == 'BFloat16OptimWrapper'
-    plain = ('--cfg-options', 'optim_wrapper.type=OptimWrapper')
-    assert merged(*plain).optim_wrapper.type == 'OptimWrapper'
-    assert merged('--amp', *plain).optim_wrapper.type == 'BFloat16OptimWrapper'
+PLAIN = ('--cfg-options', 'optim_wrapper.type=OptimWrapper')
 
 
-def test_amp_on_a_gpu_scales_the_loss(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    wrapper = merged('--amp', '--cfg-options', 'optim_wrapper.type=OptimWrapper').optim_wrapper
-    assert (wrapper.type, wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
+def amp_of(*options):
+    wrapper = merged('--amp', *options).optim_wrapper
+    return wrapper.type, wrapper.dtype
+
+
+def test_amp_on_a_cpu_is_bfloat16():
+    assert merged().optim_wrapper.get('dtype', 'auto') == 'auto'
+    assert merged(*PLAIN).optim_wrapper.type == 'OptimWrapper'
+    assert amp_of() == amp_of(*PLAIN) == ('AutocastOptimWrapper', 'bfloat16')
+    assert amp_of('--cfg-options', 'optim_wrapper.dtype=auto')[1] == 'bfloat16'
+
+
+@pytest.mark.parametrize('capability, dtype', [((7, 5), 'float16'), ((8, 0), 'bfloat16')])
+def test_amp_on_a_gpu(capability, dtype, monkeypatch):
+    monkeypatch.setattr(train_tool, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: capability)
+    monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'Some GPU')
+    assert amp_of() == amp_of(*PLAIN) == ('AutocastOptimWrapper', dtype)
+    for explicit in ('float16', 'bfloat16'):
+        assert amp_of('--cfg-options', f'optim_wrapper.dtype={explicit}')[1] == explicit
 
 
 def test_flags_of_training():

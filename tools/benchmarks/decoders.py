@@ -27,8 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmtad_decomp.datasets.resizing import resize, scaled_size
-from mmtad_decomp.utils import write_json
-from tools.benchmarks._machine import processor_name
+from mmtad_decomp.utils import processor_name, write_json
 from tools.data.common import probe_video, write_video
 
 WINDOW = 128

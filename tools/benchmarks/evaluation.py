@@ -32,10 +32,9 @@ from mmtad_decomp.evaluation import (
 )
 from mmtad_decomp.evaluation.functional import average_precision, average_recall, recall_at_kx
 from mmtad_decomp.structures import load_annotations
-from mmtad_decomp.utils import atomic_write, write_json
+from mmtad_decomp.utils import atomic_write, processor_name, write_json
 from tools.benchmarks._evaluation_peers import ActionFormer, MMAction2
 from tools.benchmarks._evaluation_problem import Problem, make_problem, write_files
-from tools.benchmarks._machine import processor_name
 
 ROOT = Path(__file__).resolve().parents[2]
 ANNOTATIONS = ROOT.parent / 'shared/data/annotations/thumos14/thumos14_413_derived.json'

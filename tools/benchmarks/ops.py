@@ -25,8 +25,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmtad_decomp.ops import DEVICES, local_attention, local_attentive_fusion
-from mmtad_decomp.utils import atomic_write, write_json
-from tools.benchmarks._machine import processor_name
+from mmtad_decomp.utils import atomic_write, processor_name, write_json
 from tools.benchmarks.attention_peers import PEERS
 from tools.benchmarks.nms_cases import nms_rows
 

@@ -1,11 +1,11 @@
-# Short training from scratch on a CPU: AdamW 1e-3 with warm-up and cosine, bfloat16.
+# Short training from scratch: AdamW 1e-3 with warm-up and cosine, in the machine's fast precision.
 max_epochs = 16
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
-val_cfg = dict(type='ValLoop', fp16=True)
-test_cfg = dict(type='TestLoop', fp16=True)
+val_cfg = dict(type='AutocastValLoop')
+test_cfg = dict(type='AutocastTestLoop')
 
 optim_wrapper = dict(
-    type='BFloat16OptimWrapper',
+    type='AutocastOptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),

@@ -1,5 +1,5 @@
 """Optimizer wrappers."""
 
-from .bfloat16_optim_wrapper import BFloat16OptimWrapper
+from .autocast_optim_wrapper import AutocastOptimWrapper
 
-__all__ = ['BFloat16OptimWrapper']
+__all__ = ['AutocastOptimWrapper']

@@ -1,0 +1,5 @@
+"""Loops of validation and testing."""
+
+from .autocast_loops import AutocastTestLoop, AutocastValLoop
+
+__all__ = ['AutocastTestLoop', 'AutocastValLoop']
