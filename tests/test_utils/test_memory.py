@@ -5,21 +5,26 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mmtad_decomp.utils import keep_freed_memory, memory
 
-FAULTS = """
-import resource
+# Imports the module alone, since the whole package takes seconds.
+FAULTS = f"""
+import resource, sys
 import torch
-from mmtad_decomp.utils import keep_freed_memory
+sys.path.insert(0, {str(Path(memory.__file__).parent)!r})
+from memory import keep_freed_memory
 
 def faults():
-    for turn in range(3):
+    counts = []
+    for turn in range(6):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         torch.zeros(24_000_000).add_(1)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return sum(counts[3:])  # The first turns find the block that is used again and again.
 
 print(faults(), keep_freed_memory(), faults())
 """
@@ -40,8 +45,8 @@ def test_a_large_tensor_is_not_faulted_in_again(environment):
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     before, done, after = output.split()[-3:]
     assert done == 'True'
-    # 96 MB are 23,438 pages of 4 kB, or 46 of 2 MB.
-    assert int(after) < 20 < int(before)
+    # 96 MB are 23,438 pages of 4 kB, or 46 of 2 MB; three turns are counted.
+    assert int(after) < 60 < int(before)
 
 
 @pytest.mark.parametrize(
