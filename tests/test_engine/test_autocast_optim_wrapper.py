@@ -172,7 +172,7 @@ def test_the_decision_is_logged(monkeypatch):
     wrapper(Regressor(), 'auto')
     wrapper(Regressor(), 'bfloat16')
     (auto, info), (explicit, warning) = lines
-    assert (info['level'], warning['level']) == (logging.INFO, logging.WARNING)
+    assert (info, warning) == (logging.INFO, logging.WARNING)
     assert auto.startswith('training in float32: auto, Some CPU would emulate bfloat16')
     assert explicit.startswith('training in bfloat16: set in the config or by a flag')
     assert 'slower than float32, since Some CPU would emulate' in explicit
