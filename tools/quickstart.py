@@ -19,7 +19,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmengine.config import Config
 
 from mmtad_decomp.utils import write_json
-from tools.studies.processes import KEEP_MEMORY
 
 DATA = Path('data/synthetic')
 OUT = Path('work_dirs/quickstart')

@@ -14,8 +14,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmtad_decomp.utils import write_json
-from tools.benchmarks._machine import processor_name
+from mmtad_decomp.utils import processor_name, write_json
 
 from .catalog import Catalog, Run, training_config
 from .planning import Task

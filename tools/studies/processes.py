@@ -17,12 +17,6 @@ import torch
 
 from .definition import StudyError
 
-# glibc gives a freed tensor back to the kernel and takes it anew, page by page, in every step.
-KEEP_MEMORY = {
-    'MALLOC_MMAP_THRESHOLD_': str(2**32),
-    'MALLOC_TRIM_THRESHOLD_': str(2**32),
-    'MALLOC_TOP_PAD_': str(2**28),
-}
 _EPOCH = re.compile(rb'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\]')
 _ITERATION = re.compile(rb'Iter\(train\)\s+\[\s*(\d+)/(\d+)\]')
 _TAIL = 1 << 15
@@ -136,7 +130,7 @@ class Process:
         self.begin = time.monotonic()
         self.peak_memory_mb = 0.0
         self.returncode: int | None = None
-        environment = {**KEEP_MEMORY, **os.environ, 'OMP_NUM_THREADS': str(len(slot.cores))}
+        environment = {**os.environ, 'OMP_NUM_THREADS': str(len(slot.cores))}
         if slot.gpu is not None:
             environment['CUDA_VISIBLE_DEVICES'] = slot.gpu
         log.parent.mkdir(parents=True, exist_ok=True)
