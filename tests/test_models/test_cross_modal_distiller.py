@@ -251,6 +251,16 @@ def test_masks_of_the_features_can_be_named(checkpoint):
     torch.testing.assert_close(losses_of(named, raw_batch())['loss_feature'], expected)
 
 
+def test_mimics_get_the_masks_that_the_encoder_made(checkpoint):
+    model, seen = distiller(checkpoint), []
+    model.student.backbone.register_forward_hook(lambda _, args, output: seen.append(output[1]))
+    mimic = model.mimics['feature']
+    mimic.register_forward_hook(lambda _, args, output: seen.append(args[2]))
+    losses_of(model, raw_batch())
+    made, read = seen
+    assert read is made and made.sum(dim=1).tolist() == [8, 6]
+
+
 class StackingPreprocessor(BaseDataPreprocessor):
     """Another library's way of batching."""
 

@@ -6,7 +6,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmtad_decomp.structures import TADDataSample, TimeGrid
 
@@ -31,6 +31,10 @@ class TADDetector(BaseModel):
             boundary features (AFSD's); None leaves it out. It runs the detector on a second, cut
             copy of the training windows.
 
+    Attributes:
+        feature_masks: Passes on the masks ``(N, T')`` of the features. It computes nothing: it is
+            the name by which a distiller's recorder reads them.
+
     Raises:
         ValueError: If the backbone cannot read what the data preprocessor makes, or
             ``boundary_contrast`` is given with a head without boundary features.
@@ -48,6 +52,7 @@ class TADDetector(BaseModel):
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.backbone = None if backbone is None else MODELS.build(backbone)
         self.neck = None if neck is None else MODELS.build(neck)
+        self.feature_masks = nn.Identity()
         self.head = MODELS.build(head)
         self.boundary_contrast = None
         if boundary_contrast is not None:
@@ -96,9 +101,10 @@ class TADDetector(BaseModel):
 
     def encode(self, inputs: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Backbone features ``(N, C, T')`` and their masks ``(N, T')``."""
-        if self.backbone is None:
-            return inputs, masks
-        return self.backbone(inputs, masks)
+        feats = inputs
+        if self.backbone is not None:
+            feats, masks = self.backbone(inputs, masks)
+        return feats, self.feature_masks(masks)
 
     def head_input(self, feats: Tensor, masks: Tensor) -> Tensor:
         """What the head reads, ``(N, D, T')``, from features ``(N, C, T')`` of the backbone."""

@@ -59,9 +59,9 @@ class CrossModalDistiller(BaseModel):
             optical flow). ``mimics``: maps names to
             ``dict(loss=..., student=recorder, teacher=recorder, masks=recorder)``, a recorder
             being ``dict(source=..., call=-1, item=None)``, see :class:`OutputRecorder`. ``masks``
-            reads the masks of the compared features from the student; without it they are the
-            input's at the student's feature stride (a step is valid if any of its frames is), or
-            None where the student's input has none.
+            reads the masks of the compared features from the student; the default is
+            ``dict(source='feature_masks')`` for a student that has this module, as all detectors
+            of this package do, and the student's input masks, if any, for another one.
         teacher_checkpoint: The teacher's checkpoint file, or the work directory of its training.
 
     Attributes:
@@ -98,12 +98,15 @@ class CrossModalDistiller(BaseModel):
         self._check_steps()
         self.mimics = nn.ModuleDict()
         self._recorders: dict[str, dict[str, OutputRecorder]] = {}
+        default = {}
+        if hasattr(self.student, 'feature_masks'):
+            default = dict(masks=dict(source='feature_masks'))
         for name, mimic in distill['mimics'].items():
             _check_keys(f'distill.mimics.{name}', mimic, {'loss', 'student', 'teacher'}, {'masks'})
             self.mimics[name] = MODELS.build(mimic['loss'])
             self._recorders[name] = {
                 part: self._recorder(name, part, recorder)
-                for part, recorder in mimic.items()
+                for part, recorder in {**default, **mimic}.items()
                 if part != 'loss'
             }
         scheduled = ['app'] if hasattr(self.student, 'appearance_weight') else []
@@ -218,9 +221,6 @@ class CrossModalDistiller(BaseModel):
             for key in losses:
                 if key.startswith('app_'):
                     losses[key] = losses[key] * self.loss_factors['app']
-        stride = getattr(self.student, 'feature_stride', 1)
-        if masks is not None and stride > 1:
-            masks = masks.unflatten(1, (-1, stride)).any(dim=2)
         for name, mimic in self.mimics.items():
             if f'loss_{name}' in losses:
                 raise ValueError(
