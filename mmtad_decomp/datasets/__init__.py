@@ -3,7 +3,14 @@
 from . import transforms
 from .frame_cache import FrameCache
 from .tad_dataset import TADDataset
-from .video_reader import VideoReadError, read_frames
+from .video_reader import (
+    SampledFrames,
+    VideoInfo,
+    iterate_frames,
+    probe_video,
+    read_frames,
+)
+from .video_stream import VideoReadError
 from .windows import (
     num_sampled_frames,
     source_frame_indices,
@@ -13,9 +20,13 @@ from .windows import (
 
 __all__ = [
     'FrameCache',
+    'SampledFrames',
     'TADDataset',
+    'VideoInfo',
     'VideoReadError',
+    'iterate_frames',
     'num_sampled_frames',
+    'probe_video',
     'read_frames',
     'source_frame_indices',
     'transforms',

@@ -19,7 +19,7 @@ import numpy as np
 
 from mmtad_decomp.utils.atomic import atomic_write
 
-from .video_reader import VideoReadError
+from .video_stream import VideoReadError
 
 UNIT = 1 / 16
 """Pixels that one stored unit stands for; rounding moves no value by more than half of it."""

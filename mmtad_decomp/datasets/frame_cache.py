@@ -13,9 +13,10 @@ from mmengine.logging import print_log
 
 from mmtad_decomp.utils.atomic import atomic_write
 
-from .video_reader import VideoReadError, read_frames
+from .video_reader import read_frames
+from .video_stream import VideoReadError
 
-_FORMAT = 2
+_FORMAT = 3
 """Part of the key; raise it when :func:`read_frames` is to give other pixels."""
 
 

@@ -1,25 +1,49 @@
-"""Decoding of video files to uint8 frames."""
+"""Frames of video files: the one reader of training, preparing, flow and inference.
+
+Frame ``k`` at a rate ``fps`` is the picture that a player shows at ``(k + 0.5) / fps`` seconds of
+the file's own clock, upright, whole, and of one size for the whole video.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
-from .resizing import scaled_size
+from .video_stream import Picture, PictureConverter, VideoReadError, VideoStream
+
+_SEEK_BACK = (0.0, 0.64, 5.12)
+"""Seconds before the first frame to seek to, in order of trial; then decode from the beginning."""
 
 _MISSING_FRAMES = 2
 _MISSING_SHARE = 0.01
 """A video may end this many frames, or this share of itself, before its annotation says."""
 
-_EXACT_TIMES = {'mov', 'mp4', 'matroska', 'webm'}
-"""Containers whose start time is that of the first frame; in others the first frame tells."""
 
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video shows.
 
-class VideoReadError(RuntimeError):
-    """A video cannot be decoded as asked; the message names the file and the mend."""
+    Attributes:
+        duration: Seconds on the file's clock at which the last picture ends.
+        num_frames: Pictures shown; packets and headers may count others.
+        fps: Pictures per second: the stated rate if the pictures keep it, else their mean over
+            ``duration``.
+        densest_fps: Rate at which every picture can be kept: ``fps``, or for a variable rate that
+            of its closest pictures.
+        width: Pixels, upright.
+        height: Pixels, upright.
+    """
+
+    duration: float
+    num_frames: int
+    fps: Fraction
+    densest_fps: Fraction
+    width: int
+    height: int
 
 
 def read_frames(
@@ -30,154 +54,172 @@ def read_frames(
 ) -> np.ndarray:
     """Decode chosen frames of a video file with PyAV.
 
-    Frame ``k`` is the one shown at ``k / fps`` seconds, whatever decoding begins with: a seek is
-    used only where it gives the frames that decoding from the beginning gives.
+    Frame ``k`` is the picture shown at ``(k + 0.5) / fps`` seconds, whatever decoding begins
+    with: a seek is used only where it gives the frames that decoding from the beginning gives.
+    Before the first picture the first is given, after the last one the last.
 
     Args:
         path: The video.
         indices: Ascending frame indices, at least one; repeats are allowed.
-        fps: Frame rate that the annotation claims; None trusts the file's.
+        fps: Rate that the indices count in, such as the sampled rate; None takes the file's.
         short_side: Scale the shorter side to this many pixels; None keeps the size.
 
     Returns:
         ``(len(indices), H, W, 3)`` uint8 RGB.
 
     Raises:
-        VideoReadError: If the file is missing, unreadable, shorter than asked for, or of another
-            frame rate than ``fps`` by more than 1 %.
+        VideoReadError: If the file is missing, unreadable or shorter than asked for.
     """
     indices = np.asarray(indices, dtype=np.int64)
     if not len(indices) or indices[0] < 0 or (np.diff(indices) < 0).any():
         raise ValueError(f'indices must be ascending, >= 0 and at least one, got {indices}')
-    for start in _starting_points(int(indices[0])):
-        with _open(path) as container:
-            frames = _decode(container, path, indices, start, fps, short_side)
+    if fps is None:
+        with VideoStream(path) as video:
+            fps = video.rate
+    times = (indices + 0.5) / fps
+    starts = [times[0] - back for back in _SEEK_BACK if times[0] > back]
+    for start in [*starts, None]:
+        with VideoStream(path) as video:
+            frames = _read(video, times, start, fps, short_side)
         if frames is not None:
             break
     return frames
 
 
-def _starting_points(first: int) -> list[int | None]:
-    """Frames to seek to, in order of trial; None, the beginning, always works.
-
-    A seek may land behind the frame asked for, because containers seek by the time of decoding.
-    """
-    return [first - back for back in (0, 16, 128) if first - back > 0] + [None]
-
-
-def _open(path: str | Path) -> av.container.InputContainer:
-    try:
-        container = av.open(str(path))
-    except FileNotFoundError as error:
-        raise VideoReadError(f'video {path} does not exist; check `data_root`') from error
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise VideoReadError(
-            f'video {path} cannot be read ({error}); download or extract it again'
-        ) from error
-    stream = next(iter(container.streams.video), None)
-    if stream is None or stream.codec_context is None:
-        container.close()
-        raise VideoReadError(
-            f'video {path} has no video stream that can be decoded; download or extract it again'
-        )
-    return container
-
-
-def _frame_rate(stream: av.VideoStream, fps: float | None, path: str | Path) -> float:
-    """The rate that frame indices count in: the annotation's, where it agrees with the file's."""
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
-    if not rate and fps is None:
-        raise VideoReadError(
-            f'video {path} does not say its frame rate; add "fps" to its annotation'
-        )
-    if fps is not None and rate and abs(rate - fps) > 0.01 * fps:
-        raise VideoReadError(
-            f'video {path} has {rate:.3f} frames per second, its annotation says "fps": '
-            f'{fps}; correct the annotation or re-encode the video'
-        )
-    return float(fps if fps is not None else rate)
-
-
-def _check_complete(path: str | Path, last: int, last_seen: int) -> None:
-    if last_seen < 0:
-        raise VideoReadError(f'video {path} has no decodable frame; download or extract it again')
-    if last - last_seen > max(_MISSING_FRAMES, _MISSING_SHARE * last):
-        raise VideoReadError(
-            f'video {path} is truncated: frame {last} was asked for, the last one is {last_seen}; '
-            'download or extract it again, or correct "duration" and "frame" in its annotation'
-        )
-
-
-def _decode(
-    container: av.container.InputContainer,
-    path: str | Path,
-    indices: np.ndarray,
-    start: int | None,
-    fps: float | None,
-    short_side: int | None,
+def _read(
+    video: VideoStream, times: np.ndarray, start: float | None, fps: float, short_side: int | None
 ) -> np.ndarray | None:
-    """Frames ``indices``, decoded from frame ``start`` on; None where that start is too late."""
-    stream = container.streams.video[0]
-    stream.thread_count = 1  # Data loader workers are the parallelism; threads decode too far.
-    rate = _frame_rate(stream, fps, path)
-    size = scaled_size(stream.codec_context.width, stream.codec_context.height, short_side)
-    out = np.empty((len(indices), size[1], size[0], 3), dtype=np.uint8)
-    scaler = av.video.reformatter.VideoReformatter()
-    filled, last_seen = 0, -1
+    """Pictures shown at ``times``, decoded from ``start`` on; None where that is too late."""
+    out = convert = picture = None
+    filled = 0
     try:
-        for index, frame in _frames_from(container, start, rate):
-            if start is not None and filled == 0 and last_seen < 0 and index > indices[0]:
-                return None
-            last_seen = max(last_seen, index)
-            shown = int(np.searchsorted(indices, index, side='right'))
+        for picture in video.pictures(start):
+            if convert is None:
+                if start is not None and picture.begin > times[0] + video.tolerance:
+                    return None
+                size = video.size(picture.frame, short_side)
+                convert = PictureConverter(size)
+                out = np.empty((len(times), size[1], size[0], 3), dtype=np.uint8)
+            shown = int(np.searchsorted(times, picture.end - video.tolerance))
             if shown > filled:
-                picture = scaler.reformat(frame, *size, 'rgb24', interpolation='AREA')
-                out[filled:shown] = picture.to_ndarray()
+                out[filled:shown] = convert(picture.frame)
                 filled = shown
-            if filled == len(indices):
+            if filled == len(times):
                 return out
-    except av.error.FFmpegError as error:
+    except VideoReadError:
         if start is not None:
             return None
-        raise VideoReadError(
-            f'video {path} breaks off after frame {last_seen} ({error}); download or extract it '
-            'again'
-        ) from error
+        raise
     if start is not None and not filled:
         return None
-    _check_complete(path, int(indices[-1]), last_seen)
-    out[filled:] = scaler.reformat(frame, *size, 'rgb24', interpolation='AREA').to_ndarray()
+    _check_end(video, picture, float(times[-1]), fps)
+    out[filled:] = convert(picture.frame)
     return out
 
 
-def _frames_from(
-    container: av.container.InputContainer, start: int | None, rate: float
-) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Frames with their indices, from the key frame at or before ``start`` on.
+def _check_end(video: VideoStream, last: Picture | None, time: float, fps: float) -> None:
+    """Complain where a time lies behind the pictures, unless the sound goes on."""
+    if last is None:
+        raise VideoReadError(
+            f'video {video.path} has no decodable frame; download or extract it again'
+        )
+    slack = max(_MISSING_FRAMES / fps, _MISSING_SHARE * time)
+    if time - last.end <= slack:
+        return
+    video.check_whole(last.end)
+    if time - video.file_end > slack:
+        raise VideoReadError(
+            f'video {video.path} ends at {last.end:.2f} s, a frame at {time:.2f} s was asked for; '
+            'correct "duration" (and "frame") in its annotation, or `data_root` if this is '
+            'another video'
+        )
 
-    After a seek, frames before the first key frame are left out: in open groups of pictures they
-    refer to frames that were not decoded. Nothing is yielded where frames carry no time and can
-    only be counted from the beginning.
+
+class SampledFrames:
+    """All frames of a video at a constant rate, front to back, at least one.
+
+    Iterate once; then :attr:`duration` is known.
+
+    Args:
+        path: The video.
+        fps: Frames per second.
+        short_side: Scale the shorter side to this many pixels; None keeps the size.
+        multiple: Round the sides to multiples of this.
+
+    Attributes:
+        duration: Seconds at which the last picture ends.
     """
-    stream = container.streams.video[0]
-    begin = None
-    if stream.start_time is not None and _EXACT_TIMES & set(container.format.name.split(',')):
-        begin = float(stream.start_time * stream.time_base)
-    elif start is not None:
-        begin = next(container.decode(stream)).time
-        if begin is None:
-            return
-    if start is not None:
-        container.seek(round((begin + start / rate) / stream.time_base), stream=stream)
-    index = None if start is not None else -1
-    for frame in container.decode(stream):
-        if index is None and not frame.key_frame:
-            continue
-        if frame.pts is not None:
-            begin = frame.time if begin is None else begin
-            index = round((frame.time - begin) * rate)
-        elif index is None:
-            return
-        else:
-            index += 1
-        yield index, frame
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: Fraction | float,
+        short_side: int | None = None,
+        multiple: int = 1,
+    ) -> None:
+        self.path, self.fps = path, fps
+        self.short_side, self.multiple = short_side, multiple
+        self.duration = 0.0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield ``(H, W, 3)`` uint8 RGB frames.
+
+        Raises:
+            VideoReadError: If the file is missing, unreadable or truncated.
+        """
+        count, convert, picture = 0, None, None
+        with VideoStream(self.path) as video:
+            for picture in video.pictures():
+                if convert is None:
+                    size = video.size(picture.frame, self.short_side, self.multiple)
+                    convert = PictureConverter(size)
+                array = None
+                while float((count + Fraction(1, 2)) / self.fps) < picture.end - video.tolerance:
+                    array = convert(picture.frame) if array is None else array
+                    yield array
+                    count += 1
+            _check_end(video, picture, 0.0, float(self.fps))
+            video.check_whole(picture.end)
+        if not count:
+            yield convert(picture.frame)
+        self.duration = picture.end
+
+
+def iterate_frames(path: str | Path) -> Iterator[np.ndarray]:
+    """Every picture of a video once, whatever its time, ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        VideoReadError: If the file is missing, unreadable or truncated.
+    """
+    convert = picture = None
+    with VideoStream(path) as video:
+        for picture in video.pictures():
+            convert = convert or PictureConverter(video.size(picture.frame, None))
+            yield convert(picture.frame)
+        _check_end(video, picture, 0.0, 1.0)
+        video.check_whole(picture.end)
+
+
+def probe_video(path: str | Path) -> VideoInfo:
+    """Decode a video from end to end and tell what it shows.
+
+    Raises:
+        VideoReadError: If the file is missing, unreadable or truncated.
+    """
+    times, picture = [], None
+    with VideoStream(path) as video:
+        for picture in video.pictures():
+            if not times:
+                size = video.size(picture.frame, None)
+            times.append(picture.begin)
+        _check_end(video, picture, 0.0, 1.0)
+        video.check_whole(picture.end)
+        stated = video.stream.average_rate or Fraction(0)
+    mean = Fraction(len(times) / picture.end).limit_denominator(1001)
+    gaps = np.diff([*times, picture.end])
+    regular = stated > 0 and abs(len(times) - picture.end * stated) <= _MISSING_FRAMES
+    if regular and np.abs(gaps - 1 / float(stated)).max() < 0.5 / float(stated):
+        mean = densest = Fraction(stated)
+    else:
+        densest = max(mean, Fraction(round(1 / max(float(np.quantile(gaps, 0.05)), 1e-3))))
+    return VideoInfo(picture.end, len(times), mean, densest, *size)

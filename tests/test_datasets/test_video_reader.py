@@ -92,12 +92,6 @@ def test_missing_and_unreadable_files(tmp_path):
         read_frames(tmp_path / 'sound.wav', [0])
 
 
-def test_another_frame_rate(tmp_path):
-    path = encode(tmp_path / 'v.mp4', 30, fps=25, codec='mpeg4')
-    with pytest.raises(VideoReadError, match=r'v\.mp4 has 25\.000 .*"fps": 30; correct the'):
-        read_frames(path, [0], fps=30)
-
-
 def truncated(tmp_path, share: float):
     whole = encode(
         tmp_path / 'whole.mp4', COUNT, codec='mpeg4', g='10', container={'movflags': 'faststart'}
@@ -128,5 +122,7 @@ def test_frames_just_past_the_end_repeat_the_last(tmp_path):
     path = encode(tmp_path / 'v.mp4', 50, codec='mpeg4')
     assert numbers_of(read_frames(path, [47, 49, 50, 51])) == [47, 49, 49, 49]
     assert numbers_of(read_frames(path, [51])) == [49]
-    with pytest.raises(VideoReadError, match='frame 60 was asked for, the last one is 49'):
+    with pytest.raises(
+        VideoReadError, match=r'ends at 2\.00 s, a frame at 2\.42 s .*correct "duration"'
+    ):
         read_frames(path, [40, 60])

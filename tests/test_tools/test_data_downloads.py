@@ -12,9 +12,10 @@ import cv2
 import pytest
 from data_helpers import make_frames
 
+from mmtad_decomp.datasets import probe_video
 from mmtad_decomp.structures import load_annotations, read_video_list
 from tools.data.activitynet import prepare as activitynet
-from tools.data.common import probe_video, read_json, write_video
+from tools.data.common import read_json, write_video
 from tools.data.thumos14 import prepare as thumos
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,7 +128,7 @@ def test_failures_are_listed(source: Path, capsys: pytest.CaptureFixture):
     assert thumos.main(command(source)) == 1
     errors = capsys.readouterr().err
     assert f'{IDS[0]}: no video file' in errors
-    assert f'{IDS[1]}: ' in errors and 'cannot be opened' in errors
+    assert f'{IDS[1]}: ' in errors and 'cannot be read' in errors
     assert not (source / 'out' / 'annotations.json').exists()
     assert thumos.main(command(source, '--allow-missing')) == 1
     assert len(read_json(source / 'out' / 'annotations.json')['database']) == 4

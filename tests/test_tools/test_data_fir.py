@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from data_helpers import make_frames
 
+from mmtad_decomp.datasets import probe_video
 from mmtad_decomp.structures import load_annotations
-from tools.data.common import probe_video, write_video
+from tools.data.common import write_video
 from tools.data.fir import prepare
 
 
@@ -55,7 +56,7 @@ def test_copy_and_state_labels(tmp_path: Path):
         ('none', 2, 'annotations.json does not exist'),
         ('label', 2, 'video "a", annotations[0]: label "fly" is neither'),
         ('length', 1, 'lasts 2.00 s, but the annotation says 9.00 s'),
-        ('video', 1, 'no such video file'),
+        ('video', 1, 'does not exist'),
     ],
 )
 def test_bad_input_is_named(

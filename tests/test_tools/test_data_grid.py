@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from data_helpers import make_frames
 
+from mmtad_decomp.datasets import probe_video
 from mmtad_decomp.structures import load_annotations
-from tools.data.common import probe_video, write_video
+from tools.data.common import write_video
 from tools.data.grid import make_mini, prepare
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmtad_decomp.datasets import iterate_frames, probe_video
 from mmtad_decomp.structures import load_annotations
-from tools.data.common import probe_video, read_frames, read_json
+from tools.data.common import read_json
 from tools.data.synthetic import cue_probe, render
 from tools.data.synthetic.timeline import APPEARANCE_CLASSES, CLASSES, FPS, MOTION_CLASSES, SIZE
 
@@ -88,7 +89,7 @@ def test_a_class_has_its_cue_and_no_other():
 def test_background_moves_too(rendered: Path):
     database = read_json(rendered / 'annotations.json')['database']
     entry = database['training_000']
-    frames = np.stack(list(read_frames(rendered / entry['path']))).astype(np.float32)
+    frames = np.stack(list(iterate_frames(rendered / entry['path']))).astype(np.float32)
     change = np.abs(np.diff(frames, axis=0)).mean((1, 2, 3))
     background = np.ones(len(change), bool)
     for item in entry['annotations']:

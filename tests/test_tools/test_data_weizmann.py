@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmtad_decomp.datasets import iterate_frames, probe_video
 from mmtad_decomp.structures import load_annotations
-from tools.data.common import probe_video, read_frames, read_json, write_video
+from tools.data.common import read_json, write_video
 from tools.data.weizmann import compose
 from tools.data.weizmann.planning import FPS, Piece, annotate, lay_out
 from tools.data.weizmann.rendering import ClipStore, render_frames
@@ -75,7 +76,7 @@ def test_background_has_distractors_and_cuts(composed: Path):
 
 def test_colour_cast_is_gone_and_poses_are_alive(composed: Path):
     video_id, pieces = next(iter(read_json(composed / 'composition.json').items()))
-    frames = np.stack(list(read_frames(composed / f'videos/{video_id}.mp4'))).astype(np.float32)
+    frames = np.stack(list(iterate_frames(composed / f'videos/{video_id}.mp4'))).astype(np.float32)
     assert np.ptp(frames.mean((1, 2)), axis=0).max() < 12
     held = next(piece for piece in pieces[1:] if piece['held'])
     middle = held['begin'] + held['length'] // 2

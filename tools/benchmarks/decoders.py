@@ -26,9 +26,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmtad_decomp.datasets import probe_video, read_frames
 from mmtad_decomp.datasets.resizing import resize, scaled_size
 from mmtad_decomp.utils import processor_name, write_json
-from tools.data.common import probe_video, write_video
+from tools.data.common import write_video
 
 WINDOW = 128
 Reader = Callable[[str, np.ndarray, int, int], np.ndarray]
@@ -36,8 +37,6 @@ Reader = Callable[[str, np.ndarray, int, int], np.ndarray]
 
 def read_pyav(path: str, indices: np.ndarray, short_side: int, threads: int) -> np.ndarray:
     """PyAV, as :func:`mmtad_decomp.datasets.read_frames` uses it; it scales while decoding."""
-    from mmtad_decomp.datasets import read_frames
-
     return read_frames(path, indices, short_side=short_side)
 
 

@@ -10,7 +10,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
 from ..flow_store import FlowHeader, read_flow, read_header
-from ..video_reader import VideoReadError
+from ..video_stream import VideoReadError
 from ..windows import num_sampled_frames
 
 _COMMAND = 'python tools/data/extract_flow.py CONFIG'

@@ -16,7 +16,8 @@ from mmengine.logging import print_log
 
 from ..frame_cache import FrameCache
 from ..resizing import resize, scaled_size
-from ..video_reader import VideoReadError, read_frames
+from ..video_reader import read_frames
+from ..video_stream import VideoReadError
 from ..windows import num_sampled_frames, source_frame_indices, visible_instances
 
 
@@ -54,24 +55,6 @@ class FrameLoader(BaseTransform):
         """Read the window's frames, ``(T, H, W, 3)`` uint8 RGB."""
         raise NotImplementedError
 
-    @staticmethod
-    def stored_frames(results: dict) -> int:
-        """Number of frames that the stored video has, by its annotation."""
-        if results['num_frames'] is not None:
-            return results['num_frames']
-        return num_sampled_frames(results['duration'], results['source_fps'])
-
-    @classmethod
-    def indices(cls, results: dict, whole: bool = False) -> np.ndarray:
-        """Stored-frame indices of the window, or of the ``whole`` video, at the sampled rate."""
-        grid = results['time_grid']
-        start, stop = results['window']
-        if whole:
-            start, stop = 0, num_sampled_frames(results['duration'], grid.fps)
-        return source_frame_indices(
-            start, stop, grid.fps, results['source_fps'], cls.stored_frames(results)
-        )
-
 
 @TRANSFORMS.register_module()
 class LoadVideoFrames(FrameLoader):
@@ -96,10 +79,10 @@ class LoadVideoFrames(FrameLoader):
 
     def load(self, results: dict) -> np.ndarray:
         """Read the window's frames, ``(T, H, W, 3)`` uint8 RGB."""
-        path, fps = results['path'], results['source_fps']
+        path, fps = results['path'], results['time_grid'].fps
         if self.cache is None:
-            return read_frames(path, self.indices(results), fps, self.short_side)
-        whole = self.indices(results, whole=True)
+            return read_frames(path, np.arange(*results['window']), fps, self.short_side)
+        whole = np.arange(num_sampled_frames(results['duration'], fps))
         frames = self.cache.frames(path, whole, fps, self.short_side)
         return np.array(frames[slice(*results['window'])])
 
@@ -129,9 +112,9 @@ class LoadFrameFolder(FrameLoader):
 
     def load(self, results: dict) -> np.ndarray:
         """Read the window's frames, ``(T, H, W, 3)`` uint8 RGB."""
-        folder = Path(results['path'])
+        folder, indices = Path(results['path']), self.indices(results).tolist()
         read: dict[int, np.ndarray] = {}
-        for index in self.indices(results).tolist():
+        for index in indices:
             if index not in read:
                 read[index] = self._read(folder / self.template.format(index + self.first))
         sizes = {frame.shape[:2] for frame in read.values()}
@@ -140,7 +123,17 @@ class LoadFrameFolder(FrameLoader):
                 f'frames in {folder} are of different sizes (height, width): {sorted(sizes)}; '
                 'extract the video again'
             )
-        return np.stack([read[index] for index in self.indices(results).tolist()])
+        return np.stack([read[index] for index in indices])
+
+    @staticmethod
+    def indices(results: dict) -> np.ndarray:
+        """Stored-frame indices of the window at the sampled rate."""
+        stored = results['num_frames']
+        if stored is None:
+            stored = num_sampled_frames(results['duration'], results['source_fps'])
+        return source_frame_indices(
+            *results['window'], results['time_grid'].fps, results['source_fps'], stored
+        )
 
     def _read(self, file: Path) -> np.ndarray:
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)

@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmtad_decomp.datasets import VideoInfo, VideoReadError, probe_video
+
 from .annotations import census_table, make_video_entry, read_database, write_annotations
 from .files import atomic_path
 from .parallel import parallel_map, print_failures
-from .video import VideoError, VideoInfo, probe_video
 
 # A file whose length differs by more than this many seconds is not the annotated video.
 _LENGTH_TOLERANCE = 0.5
@@ -33,7 +34,7 @@ def _check_length(task: tuple[Path, float]) -> VideoInfo:
     path, duration = task
     info = probe_video(path)
     if abs(info.duration - duration) > _LENGTH_TOLERANCE:
-        raise VideoError(
+        raise VideoReadError(
             f'{path}: lasts {info.duration:.2f} s, but the annotation says {duration:.2f} s; '
             'it is another video, or cut'
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -59,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser, out: str, fps: str, short_sid
     parser.add_argument(
         '--fps', type=_positive_fraction, default=fps, help='frames per second to store'
     )
-    parser.add_argument('--keep-fps', action='store_true', help='store every frame, ignore --fps')
+    parser.add_argument(
+        '--keep-fps', action='store_true', help='keep the rate of each file, ignore --fps'
+    )
     parser.add_argument('--short-side', type=int, default=short_side, help='pixels; 0 keeps all')
     parser.add_argument('--quality', type=int, help='JPEG quality (95) or h264 CRF (20)')
     parser.add_argument('--workers', type=int, default=4, help='processes')
@@ -90,19 +93,26 @@ def find_videos(
         file_stem: From an id to the file's name without its suffix.
 
     Returns:
-        Files by id, and the ids without one as failures.
+        Files by id, and as failures the ids without one, or with several of one name.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f'--videos {folder} is not a folder')
-    files = {p.stem: p for p in sorted(folder.rglob('*')) if p.suffix.lower() in _SUFFIXES}
-    found, missing = {}, []
+    files = defaultdict(list)
+    for path in sorted(folder.rglob('*')):
+        if path.suffix.lower() in _SUFFIXES and path.is_file():
+            files[path.stem].append(path)
+    found, failures = {}, []
     for video_id in video_ids:
         stem = file_stem(video_id)
-        if stem in files:
-            found[video_id] = files[stem]
+        if len(files[stem]) == 1:
+            found[video_id] = files[stem][0]
+        elif files[stem]:
+            names = ', '.join(map(str, files[stem]))
+            reason = f'{len(files[stem])} files are called {stem}: {names}; keep the right one'
+            failures.append(Failure(video_id, reason))
         else:
-            missing.append(Failure(video_id, f'no video file {stem}.* under {folder}'))
-    return found, missing
+            failures.append(Failure(video_id, f'no video file {stem}.* under {folder}'))
+    return found, failures
 
 
 def _from_records(records: Mapping[str, VideoRecord]) -> dict[str, dict]:

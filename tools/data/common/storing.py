@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,11 +10,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmtad_decomp.datasets import SampledFrames, probe_video
+
 from .files import atomic_folder, atomic_path, read_json, write_json
 from .parallel import Failure, parallel_map
-from .video import VideoInfo, probe_video, read_frames, resize_short_side, write_video
+from .video import write_video
 
 FRAME_NAME = 'img_{:05d}.jpg'
+
+_FORMAT = 2
+"""Part of the marker; raise it when equal settings are to give other pixels."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class StoreSettings:
     Attributes:
         mode: ``'frames'`` (a folder of JPEGs per video) or ``'videos'`` (h264 mp4).
         fps: Frames per second to keep, as text such as ``'10'`` or ``'30000/1001'``; None keeps
-            every frame.
+            every frame; a variable rate becomes that of the closest frames.
         short_side: Pixels of the shorter side; None keeps the size.
         quality: JPEG quality, or h264 CRF.
     """
@@ -43,7 +48,7 @@ class StoredVideo:
         path: Relative to the output folder.
         fps: Stored frames per second.
         frames: Stored frames.
-        duration: Seconds of the source video.
+        duration: Seconds at which the source's last picture ends.
     """
 
     path: str
@@ -69,35 +74,7 @@ class _Task:
         return self.out / '.done' / f'{self.video_id}.json'
 
 
-def source_indices(num_frames: int, source_fps: Fraction, fps: Fraction) -> np.ndarray:
-    """Source frame of every kept frame.
-
-    Kept frame k covers [k, k + 1) / fps seconds and shows the source frame at its centre,
-    ``floor((k + 0.5) * source_fps / fps)``, for as long as the source has such a frame.
-
-    Returns:
-        ``(K,)`` int64, not decreasing.
-    """
-    ratio = source_fps / fps
-    numbers = np.arange(int(num_frames / ratio) + 2, dtype=object)
-    indices = ((2 * numbers + 1) * ratio.numerator) // (2 * ratio.denominator)
-    indices = indices.astype(np.int64)
-    return indices[indices < num_frames]
-
-
-def _kept_frames(task: _Task, info: VideoInfo, fps: Fraction) -> Iterator[np.ndarray]:
-    wanted = source_indices(info.num_frames, info.fps, fps)
-    position = 0
-    for i, frame in enumerate(read_frames(task.source)):
-        resized = None
-        while position < len(wanted) and wanted[position] == i:
-            if resized is None:
-                resized = resize_short_side(frame, task.settings.short_side)
-            yield resized
-            position += 1
-
-
-def _write_jpegs(folder: Path, frames: Iterator[np.ndarray], quality: int) -> int:
+def _write_jpegs(folder: Path, frames: Iterable[np.ndarray], quality: int) -> int:
     count = 0
     for count, frame in enumerate(frames, start=1):
         path = folder / FRAME_NAME.format(count)
@@ -113,36 +90,35 @@ def _finished(task: _Task) -> StoredVideo | None:
         done = read_json(task.marker)
     except (FileNotFoundError, ValueError):
         return None
-    same = done.get('settings') == asdict(task.settings) and done.get('source') == _stamp(task)
-    if same and (task.out / task.target).exists():
+    if _marks(task).items() <= done.items() and (task.out / task.target).exists():
         return StoredVideo(**done['stored'])
     return None
 
 
-def _stamp(task: _Task) -> list:
+def _marks(task: _Task) -> dict:
+    """What a stored video depends on."""
     status = task.source.stat()
-    return [task.source.name, status.st_size, status.st_mtime_ns]
+    source = [task.source.name, status.st_size, status.st_mtime_ns]
+    return {'format': _FORMAT, 'settings': asdict(task.settings), 'source': source}
 
 
 def _store(task: _Task) -> StoredVideo:
-    info = probe_video(task.source)
     finished = _finished(task)
     if finished is not None:
         return finished
-    fps = info.fps if task.settings.fps is None else Fraction(task.settings.fps)
-    frames = _kept_frames(task, info, fps)
+    settings = task.settings
+    fps = Fraction(settings.fps) if settings.fps else probe_video(task.source).densest_fps
+    multiple = 1 if settings.mode == 'frames' else 2  # h264 needs even sides.
+    frames = SampledFrames(task.source, fps, settings.short_side, multiple)
     target = task.out / task.target
-    if task.settings.mode == 'frames':
+    if settings.mode == 'frames':
         with atomic_folder(target) as partial:
-            count = _write_jpegs(partial, frames, task.settings.quality)
+            count = _write_jpegs(partial, frames, settings.quality)
     else:
         with atomic_path(target) as partial:
-            count = write_video(partial, frames, fps, task.settings.quality)
-    stored = StoredVideo(task.target, float(fps), count, info.duration)
-    write_json(
-        task.marker,
-        {'settings': asdict(task.settings), 'source': _stamp(task), 'stored': asdict(stored)},
-    )
+            count = write_video(partial, frames, fps, settings.quality)
+    stored = StoredVideo(task.target, float(fps), count, frames.duration)
+    write_json(task.marker, {**_marks(task), 'stored': asdict(stored)})
     return stored
 
 

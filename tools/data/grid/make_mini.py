@@ -15,14 +15,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
+from mmtad_decomp.datasets import SampledFrames, probe_video
 from tools.data.common import (
     atomic_path,
     census_table,
     labelled,
     make_video_entry,
-    probe_video,
-    read_frames,
-    resize_short_side,
     run_main,
     write_annotations,
     write_video,
@@ -43,7 +41,7 @@ def prepare(args: argparse.Namespace) -> int:
         for key in sorted(draw.sample(ids, count)):
             source, name = args.source / 'videos' / f'{key}.mp4', f'videos/{key}.mp4'
             info = probe_video(source)
-            frames = (resize_short_side(frame, args.short_side) for frame in read_frames(source))
+            frames = SampledFrames(source, info.fps, args.short_side, multiple=2)
             with atomic_path(args.out / name) as partial:
                 write_video(partial, frames, info.fps, args.crf)
             words = [item for item in videos[key]['annotations'] if item['label'] in CLASSES]

@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tools.data.common import read_frames, read_json
+from mmtad_decomp.datasets import iterate_frames
+from tools.data.common import read_json
 from tools.data.synthetic.timeline import (
     APPEARANCE_CLASSES,
     CLASSES,
@@ -84,7 +85,7 @@ def load_segments(root: Path, subset: str, context: float) -> list[Segment]:
             continue
         video = [
             cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-            for frame in read_frames(root / entry['path'])
+            for frame in iterate_frames(root / entry['path'])
         ]
         pixels = torch.from_numpy(np.stack(video)).permute(0, 3, 1, 2).float().sub(128).div(64)
         for item in entry['annotations']:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tools.data.common import VideoError, read_frames
+from mmtad_decomp.datasets import VideoReadError, iterate_frames
 from tools.data.weizmann.planning import Clip, Piece
 
 # Every clip gets this mean and standard deviation in each channel. They are constants, so the
@@ -42,13 +42,13 @@ def check_clip(source: Path, clip: Clip) -> None:
     """Compare a file with its checksum.
 
     Raises:
-        VideoError: If the file is missing or differs.
+        VideoReadError: If the file is missing or differs.
     """
     path = source / clip.path
     if not path.is_file():
-        raise VideoError(f'{path}: no such video file')
+        raise VideoReadError(f'{path}: no such video file')
     if hashlib.md5(path.read_bytes()).hexdigest() != clip.md5:
-        raise VideoError(f'{path}: differs from its md5 in manifest.csv; fetch it again')
+        raise VideoReadError(f'{path}: differs from its md5 in manifest.csv; fetch it again')
 
 
 def _normalise(frames: np.ndarray) -> np.ndarray:
@@ -86,9 +86,9 @@ class ClipStore:
         if path not in self._frames:
             clip = self._clips[path]
             check_clip(self._source, clip)
-            raw = np.stack(list(read_frames(self._source / path))).astype(np.float32)
+            raw = np.stack(list(iterate_frames(self._source / path))).astype(np.float32)
             if len(raw) != clip.num_frames:
-                raise VideoError(
+                raise VideoReadError(
                     f'{self._source / path}: {len(raw)} frames, but manifest.csv says '
                     f'{clip.num_frames}; correct the manifest'
                 )
