@@ -53,7 +53,7 @@ def shapes(model):
 
 
 def batch(num_classes, window):
-    """Two windows of so many frames and optical flow, the second one two frames shorter."""
+    """Two windows of so many frames, with flow and features; the second is two frames shorter."""
     frames, flow, samples = [], [], []
     for index, steps in enumerate((window, window - 2)):
         frames.append(torch.randint(0, 256, (steps, 3, SIZE, SIZE), dtype=torch.uint8))
@@ -65,7 +65,10 @@ def batch(num_classes, window):
         labels = torch.tensor([index % num_classes])
         sample.gt_instances = InstanceData(segments=segments, labels=labels)
         samples.append(sample)
-    return dict(inputs=dict(frames=frames, flow=flow), data_samples=samples)
+    features = [torch.randn(128, len(clip)) for clip in frames]
+    motion = [torch.randn(30, len(clip)) for clip in frames]
+    inputs = dict(frames=frames, flow=flow, features=features, motion_features=motion)
+    return dict(inputs=inputs, data_samples=samples)
 
 
 def batch_for(model, num_classes):

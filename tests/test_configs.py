@@ -27,11 +27,11 @@ FILES = sorted(
     key=lambda path: (path.stem, path),
 )
 VARIABLES = {
-    'ann_file', 'cache_dir', 'classes', 'data_root', 'dataset', 'detections', 'distill',
-    'evaluation',
-    'exclude_videos', 'flow_test_pipeline', 'flow_train_pipeline', 'fusion', 'i3d_rgb',
-    'imagenet_resnet18', 'kinetics_slowfast50', 'kinetics_tsm50', 'load_flow', 'max_epochs',
-    'num_classes', 'paired_train_pipeline', 'proposals', 'test_pipeline', 'train_pipeline',
+    'ann_file', 'cache_dir', 'classes', 'crop', 'data_root', 'dataset', 'detections', 'distill',
+    'evaluation', 'exclude_videos', 'flow_test_pipeline', 'flow_train_pipeline', 'fusion',
+    'i3d_rgb', 'imagenet_resnet18', 'kinetics_slowfast50', 'kinetics_tsm50', 'load_features',
+    'load_flow', 'load_motion', 'max_epochs', 'num_classes', 'paired_test_pipeline',
+    'paired_train_pipeline', 'proposals', 'ramp', 'test_pipeline', 'train_pipeline',
     'vis_backends', 'window',
 }  # fmt: skip
 FUSIONS = ('concat', 'sum', 'self_attn', 'cross_attn', 'diff_attn', 'local_attn')
@@ -87,6 +87,10 @@ def test_every_key_is_known_and_agrees(path):
     loaders = (config.train_dataloader, config.val_dataloader, config.test_dataloader)
     for loader in loaders:
         steps = loader.dataset.get('window') or loader.dataset.get('num_samples')
+        if loader.dataset.get('source') == 'feature':
+            crops = [step for step in loader.dataset.pipeline if step.type == 'RandomFeatureCrop']
+            assert len(crops) == (loader is config.train_dataloader)
+            steps = crops[0].max_length if crops else config.window
         assert steps == config.window
         assert loader.dataset.data_root == config.data_root
     for evaluators in (config.val_evaluator, config.test_evaluator):

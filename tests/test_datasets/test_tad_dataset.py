@@ -291,6 +291,34 @@ def test_fields_that_the_data_set_needs(data, tmp_path):
         build(data, ann_file=file, test_mode=True)
 
 
+@pytest.mark.parametrize('suffix', ['npy', 'npz'])
+def test_features_of_two_modalities_stay_in_step(data, tmp_path, suffix):
+    rng = np.random.default_rng(1)
+    motion = {}
+    for name in LENGTHS:
+        stored = np.load(data / 'features' / f'{name}.npy')
+        motion[name] = np.concatenate([stored[:, :1], rng.normal(size=(len(stored), 2))], axis=1)
+        save = np.save if suffix == 'npy' else np.savez
+        save(tmp_path / f'{name}.{suffix}', motion[name])
+    second = dict(type='LoadFeatures', channels=3, key='motion_features', folder=str(tmp_path))
+    crop = dict(type='RandomFeatureCrop', max_length=8, min_visible=0.1)
+    pipeline = [PIPELINES['feature'][0], second, crop, PIPELINES['feature'][1]]
+    dataset = build(data, 'feature', pipeline=pipeline)
+    for item in dataset:
+        inputs, sample = item['inputs'], item['data_samples']
+        start, stop = sample.window
+        wanted = motion[sample.video_id][start:stop].T
+        np.testing.assert_allclose(inputs['motion_features'].numpy(), wanted, rtol=1e-6)
+        assert (inputs['motion_features'][0] == inputs['features'][0]).all()
+        assert sample.num_steps == stop - start <= 8
+    np.save(tmp_path / 'long.npy', motion['long'][:-1])
+    dataset = build(data, 'feature', pipeline=pipeline[:2] + pipeline[3:])
+    with pytest.raises(VideoReadError, match=r'long\.npy have 21 steps, the `features` of video'):
+        list(dataset)
+    with pytest.raises(ValueError, match=r"LoadFeatures\.key must be one of .* got 'flow'"):
+        build(data, 'feature', pipeline=[second | dict(key='flow')])
+
+
 def test_wrong_features(data, tmp_path):
     database = {'long': video_entry(4, (1, 2, 'run'))}
     file = write_annotations(tmp_path / 'a.json', database)

@@ -239,6 +239,38 @@ def test_a_teacher_without_preprocessor_has_no_modality_to_replace():
         build(config)
 
 
+def features_distiller(**teacher):
+    """A distiller of a detector on 8 channels of features."""
+    config = distiller_config(None, decomposed=False)
+    student = config['student']
+    student['backbone'] = None
+    student['data_preprocessor'] = dict(
+        type='TADDataPreprocessor', modality=dict(type='FeatureInput')
+    )
+    modality = dict(type='FeatureInput', key='motion_features')
+    config['distill']['teacher'] = dict(modality=modality, **teacher)
+    return config
+
+
+def test_a_teacher_on_features_of_another_width():
+    model = build(features_distiller(neck=dict(in_channels=5))).train()
+    data = raw_batch()
+    lengths = [sample.num_steps for sample in data['data_samples']]
+    data['inputs'] = dict(
+        features=[torch.randn(8, steps) for steps in lengths],
+        motion_features=[torch.randn(5, steps) for steps in lengths],
+    )
+    feature = losses_of(model, data)['loss_feature']
+    data['inputs']['motion_features'] = [-x for x in data['inputs']['motion_features']]
+    assert losses_of(model, data)['loss_feature'] != feature
+    with pytest.raises(ValueError, match=r'teacher\.backbone: the teacher reads features'):
+        build(features_distiller(backbone=dict(in_channels=5)))
+    config = features_distiller(neck=dict(in_channels=5))
+    config['student']['neck'] = None
+    with pytest.raises(ValueError, match=r'teacher\.neck: the teacher has no projection'):
+        build(config)
+
+
 def test_masks_of_the_features_can_be_named(checkpoint):
     config = distiller_config(checkpoint)
     config['distill']['mimics']['feature']['masks'] = dict(source='backbone', item=1)

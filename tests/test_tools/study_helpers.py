@@ -36,7 +36,7 @@ if kind == 'train':
 else:
     metric = cfg['test_evaluator']
     content = json.loads(Path(metric['ann_file']).read_text())
-    rng = random.Random(cfg['randomness']['seed'])
+    rng = random.Random(f'{cfg["randomness"]["seed"]} {sorted(content["database"])}')
     results = {}
     for name, video in content['database'].items():
         if video['subset'] == metric['subset']:

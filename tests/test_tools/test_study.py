@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from mmtad_decomp.evaluation.functional import average_precision, mean_over_clas
 from tools.analysis_tools import study as command
 from tools.studies import Catalog, Results, Run, StudyError, make_plan
 from tools.studies.comparison import Comparer
+from tools.studies.execution import estimate
 from tools.studies.processes import WorkDirLock, make_slots, training_progress
 from tools.studies.report import Report, mean_and_sd
 
@@ -249,7 +251,9 @@ def test_dry_run_shows_the_plan_and_the_estimate(project, capsys):
     project.journal.unlink()
     assert command.main([str(project.folder / 'small.py'), '--dry-run', '--jobs', '1']) == 0
     shown = capsys.readouterr().out
-    assert '4 runs to do, 1 at a time (1 min); 2 need none' in shown
+    assert re.search(r'4 runs to do, 1 at a time \(\d+ (s|min)\); 2 need none', shown)
+    tasks = make_plan(project.catalog(), Results(project.catalog()))
+    assert estimate(tasks, {'tg': 30.0, 'rgb': 60.0}, 2) == (2 * 60 + 2 * 45) / 2
     assert '  rgb/seed1: train and test\n' in shown and not project.journal.exists()
 
 

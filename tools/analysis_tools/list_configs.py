@@ -31,6 +31,7 @@ DATA_SETS = {
     'data/activitynet/': 'ActivityNet-1.3',
     'data/fir/': 'FIR',
     'data/weizmann/': 'Weizmann (composed)',
+    'data/salads/': '50 Salads (features)',
     'data/grid/': 'GRID',
     'data/grid_mini/': 'GRID (embedded part)',
     'data/synthetic/': 'Synthetic',
@@ -47,11 +48,15 @@ BACKBONES = {
     'NarrowResNetTSM': ('narrow TSM', 'Narrow-TSM-ResNet'),
     'InceptionI3D': ('I3D', 'Inception-I3D'),
     'FusedSlowFast': ('SlowFast', 'SlowFast-ResNet'),
+    None: ('features', 'Features from files'),
 }
+_ONE_DEPTH = ('InceptionI3D', None)
 MODALITIES = {
     'RGBInput': ('', 'RGB'),
     'TemporalGradientInput': ('TG', 'Temporal gradient'),
     'OpticalFlowInput': ('OF', 'Optical flow'),
+    'FeatureInput': ('', 'Features'),
+    'FeatureInput motion_features': ('motion features', 'Motion features'),
 }
 COLLECTIONS = {
     'teacher': 'Motion teacher',
@@ -127,6 +132,11 @@ class Entry:
         return {'baseline': 'none', 'teacher': 'is a teacher'}.get(self.kind, self.kind)
 
 
+def _modality(config: dict) -> str:
+    """Key of an input in :data:`MODALITIES`."""
+    return ' '.join([config['type'], *([config['key']] if 'key' in config else [])])
+
+
 def read_entry(root: Path, path: Path) -> Entry:
     """Read a config.
 
@@ -141,12 +151,12 @@ def read_entry(root: Path, path: Path) -> Entry:
     model = config.model
     student = model.get('student', model)
     detector = student.get('detector', student)
-    network = detector.backbone.backbone
-    own = detector.data_preprocessor.modality.type
-    taught = model.distill.teacher.modality.type if 'distill' in model else own
+    network = detector.backbone.backbone if 'backbone' in detector else dict(type=None)
+    own = _modality(detector.data_preprocessor.modality)
+    taught = _modality(model.distill.teacher.modality) if 'distill' in model else own
     try:
-        short, architecture = BACKBONES[network.type]
-        depth = '' if network.type == 'InceptionI3D' else network.get('depth', 50)
+        short, architecture = BACKBONES[network['type']]
+        depth = '' if network['type'] in _ONE_DEPTH else network.get('depth', 50)
         return Entry(
             name=path.relative_to(root / 'configs').with_suffix('').as_posix(),
             kind=path.relative_to(root / 'configs').parts[0],

@@ -262,7 +262,7 @@ class Execution:
         rest = max(max(left), sum(left) / self.num_slots + rest)
         done = total - len(waiting) - len(self.jobs)
         parts = [f'{job.task.run.key} {words}' for job, (_, words) in zip(self.jobs, shares)]
-        time_left = f'about {format_duration(rest)} left' if rest else 'no estimate yet'
+        time_left = f'about {format_duration(rest)} left' if seconds else 'no estimate yet'
         return f'[{done}/{total}] {"; ".join(parts)}; {time_left}'
 
 

@@ -52,11 +52,12 @@ class CrossModalDistiller(BaseModel):
 
     Args:
         student: Config of the student.
-        distill: ``teacher``: ``dict(detector=..., modality=..., backbone=...,
+        distill: ``teacher``: ``dict(detector=..., modality=..., backbone=..., neck=...,
             allow_pickle=False)``. Without ``detector``, the teacher is the student's base
             detector; ``modality`` replaces the input module of its data preprocessor, and
             ``backbone`` changes options of its encoder (``dict(in_channels=2)`` for a teacher on
-            optical flow). ``mimics``: maps names to
+            optical flow), ``neck`` those of its projection (``dict(in_channels=30)`` for features
+            of another width). ``mimics``: maps names to
             ``dict(loss=..., student=recorder, teacher=recorder, masks=recorder)``, a recorder
             being ``dict(source=..., call=-1, item=None)``, see :class:`OutputRecorder`. ``masks``
             reads the masks of the compared features from the student; the default is
@@ -137,7 +138,7 @@ class CrossModalDistiller(BaseModel):
     @staticmethod
     def _teacher_config(student: dict, teacher: dict) -> dict[str, Any]:
         teacher = dict(teacher)
-        optional = {'detector', 'modality', 'backbone', 'allow_pickle'}
+        optional = {'detector', 'modality', 'backbone', 'neck', 'allow_pickle'}
         _check_keys('distill.teacher', teacher, set(), optional)
         detector = teacher.pop('detector', None) or student.get('detector', student)
         detector = copy.deepcopy(dict(detector))
@@ -149,14 +150,15 @@ class CrossModalDistiller(BaseModel):
                     'it could replace; give the detector one, or name distill.teacher.detector'
                 )
             detector['data_preprocessor']['modality'] = modality
-        backbone = teacher.pop('backbone', None)
-        if backbone is not None:
-            if detector.get('backbone') is None:
-                raise ValueError(
-                    'distill.teacher.backbone: the teacher reads features, it has no backbone to '
-                    'change; remove the key'
-                )
-            detector['backbone'].update(backbone)
+        for part, reason in (('backbone', 'reads features'), ('neck', 'has no projection')):
+            options = teacher.pop(part, None)
+            if options is not None:
+                if detector.get(part) is None:
+                    raise ValueError(
+                        f'distill.teacher.{part}: the teacher {reason}, it has no {part} to '
+                        'change; remove the key'
+                    )
+                detector[part].update(options)
         return dict(detector=detector, **teacher)
 
     @property

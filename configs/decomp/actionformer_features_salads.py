@@ -1,0 +1,10 @@
+_base_ = ['../baseline/actionformer_features_salads.py', '../_base_/decomp_accelerometers.py']
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=dict(type='DecomposedDetector', detector=_base_.model, fusion=_base_.fusion),
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/actionformer_features_salads',
+)
+train_dataloader = dict(dataset=dict(pipeline=_base_.paired_train_pipeline))

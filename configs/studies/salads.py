@@ -1,0 +1,46 @@
+# 50 Salads, 9 actions: features, with accelerometers as the teacher's input. 25 folds, pooled.
+#     python tools/analysis_tools/study.py configs/studies/salads.py
+title = '50 Salads, ActionFormer on features, teacher on accelerometers'
+seeds = [0, 1, 2]
+fold_variable = 'MMTAD_SALADS_FOLD'
+folds = [str(fold) for fold in range(25)]
+metric = 'mAP_0.3:0.7'
+results = 'docs/en/benchmarks/salads.json'
+
+rows = [
+    dict(
+        name='teacher',
+        title='accelerometers (teacher)',
+        config='configs/teacher/actionformer_features_salads.py',
+    ),
+    dict(
+        name='features',
+        title='features',
+        config='configs/baseline/actionformer_features_salads.py',
+    ),
+    dict(
+        name='conventional',
+        title='features, conventional distillation',
+        config='configs/conventional/actionformer_features_salads.py',
+        teacher='teacher',
+    ),
+    dict(
+        name='concat',
+        title='features, decomposed, concat',
+        config='configs/decomp/actionformer_features_salads.py',
+        teacher='teacher',
+        cfg_options={'model.student.fusion': dict(_delete_=True, type='ConcatFusion')},
+    ),
+    dict(
+        name='local',
+        title='features, decomposed, local attention',
+        config='configs/decomp/actionformer_features_salads.py',
+        teacher='teacher',
+    ),
+]
+compare = [
+    ('local', 'features'),
+    ('local', 'concat'),
+    ('concat', 'conventional'),
+    ('conventional', 'features'),
+]
