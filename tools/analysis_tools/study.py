@@ -63,8 +63,8 @@ def _announce(catalog: Catalog, results: Results, plan: Sequence[Task], jobs: in
         )
     seconds = estimate(plan, known_seconds(results), jobs)
     time = 'no estimate before the first result' if seconds is None else format_duration(seconds)
-    done = len(catalog.runs()) - sum(task.test for task in plan)
-    print(f'{len(plan)} runs to do, {jobs} at a time ({time}); {done} need none')
+    done = sum(results.is_done(run, catalog.mark(run)) for run in catalog.runs())
+    print(f'{len(plan)} runs to do, {jobs} at a time ({time}); {done} results are there')
 
 
 def _print_plan(catalog: Catalog, plan: Sequence[Task]) -> None:
