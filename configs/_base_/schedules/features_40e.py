@@ -3,8 +3,8 @@ _base_ = './scratch_16e.py'
 
 max_epochs = 40
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-val_cfg = dict(fp16=False)
-test_cfg = dict(fp16=False)
+val_cfg = dict(_delete_=True, type='ValLoop')
+test_cfg = dict(_delete_=True, type='TestLoop')
 
 optim_wrapper = dict(type='OptimWrapper')
 
