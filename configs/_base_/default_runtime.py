@@ -9,6 +9,7 @@ default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
+    output_health=dict(type='OutputHealthHook', interval=100),
 )
 
 env_cfg = dict(

@@ -9,6 +9,7 @@ from .annotations import (
     load_annotations,
     refuse_duplicates,
 )
+from .output_signals import Distances, Scores, Signal
 from .segments import center_width_to_start_end, pairwise_tiou, start_end_to_center_width
 from .tad_data_sample import TADDataSample
 from .time_grid import TimeGrid
@@ -18,6 +19,9 @@ __all__ = [
     'AnnotationError',
     'AnnotationSet',
     'Census',
+    'Distances',
+    'Scores',
+    'Signal',
     'TADDataSample',
     'TimeGrid',
     'VideoAnnotation',

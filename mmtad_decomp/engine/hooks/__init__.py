@@ -2,6 +2,13 @@
 
 from .checkpoint_hook import SafeCheckpointHook
 from .distill_schedule_hook import DistillScheduleHook
+from .output_health_hook import OutputHealthHook, UnhealthyOutputError
 from .teacher_classes_hook import TeacherClassesHook
 
-__all__ = ['DistillScheduleHook', 'SafeCheckpointHook', 'TeacherClassesHook']
+__all__ = [
+    'DistillScheduleHook',
+    'OutputHealthHook',
+    'SafeCheckpointHook',
+    'TeacherClassesHook',
+    'UnhealthyOutputError',
+]

@@ -9,9 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import MaskedConv1d, MaskedGroupNorm, boundary_max_pool, downsample_mask
+from ..layers import (
+    MaskedConv1d,
+    MaskedGroupNorm,
+    boundary_max_pool,
+    downsample_mask,
+    straight_through_clamp,
+)
 
-# exp(10) strides: far behind the ends of any window, and far from infinity.
+# exp(10) strides are more than any window and far from infinity; exp(-10) strides are nothing.
 _LARGEST_EXPONENT = 10.0
 
 
@@ -105,6 +111,8 @@ class Predictor(MaskedConv1d):
 class OffsetPredictor(nn.Module):
     """Positive distances to start and end, ``exp(scale * x)``, in strides of the level.
 
+    The exponent counts as within [-10, 10] but keeps its gradient outside.
+
     Args:
         in_channels: Channels of the features.
         num_levels: Levels; each has a learnt scale.
@@ -118,7 +126,8 @@ class OffsetPredictor(nn.Module):
     def forward(self, feats: Tensor, masks: Tensor, level: int) -> Tensor:
         """``(N, C, T_l)`` and ``(N, T_l)`` to ``(N, 2, T_l)``, zero at masked steps."""
         exponent = self.predictor(feats, masks) * self.scales[level]
-        return exponent.clamp(max=_LARGEST_EXPONENT).exp() * masks[:, None]
+        exponent = straight_through_clamp(exponent, -_LARGEST_EXPONENT, _LARGEST_EXPONENT)
+        return exponent.exp() * masks[:, None]
 
 
 class Refined(NamedTuple):

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmtad_decomp.structures import Scores, Signal
+
 from .base_head import PointOutputs
 
 
@@ -63,3 +65,13 @@ class AFSDOutputs(NamedTuple):
     def masks(self) -> tuple[Tensor, ...]:
         """``(N, T_l)`` bool per level, True = valid."""
         return self.coarse.masks
+
+    def signals(self) -> list[Signal]:
+        """What tells whether a head still learns; refined offsets follow from the coarse ones."""
+        refined = [x.sigmoid() for x in self.refined.cls_logits]
+        quality = [x.sigmoid() for x in self.quality]
+        return [
+            *self.coarse.signals(),
+            Scores('refined class score', refined, self.masks),
+            Scores('quality', quality, self.masks),
+        ]

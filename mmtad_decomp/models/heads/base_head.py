@@ -10,6 +10,8 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmtad_decomp.structures import Distances, Scores, Signal
+
 
 class PointOutputs(NamedTuple):
     """Raw outputs of a head that predicts at the points of a pyramid; one entry per level.
@@ -23,6 +25,15 @@ class PointOutputs(NamedTuple):
     cls_logits: tuple[Tensor, ...]
     offsets: tuple[Tensor, ...]
     masks: tuple[Tensor, ...]
+
+    def signals(self) -> list[Signal]:
+        """What tells whether a head still learns."""
+        left, right = ([x[:, side] for x in self.offsets] for side in (0, 1))
+        return [
+            Scores('class score', [x.sigmoid() for x in self.cls_logits], self.masks),
+            Distances('left offset', left, self.masks),
+            Distances('right offset', right, self.masks),
+        ]
 
 
 class TemporalHead(BaseModule, metaclass=ABCMeta):

@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from mmtad_decomp.structures import Scores, Signal
+
+from ..layers import valid_pairs
+
 
 class ScoreMapOutputs(NamedTuple):
     """Raw outputs over all pairs of a start step s and a duration index d, and over all steps.
@@ -25,3 +29,13 @@ class ScoreMapOutputs(NamedTuple):
     start_logits: Tensor
     end_logits: Tensor
     masks: Tensor
+
+    def signals(self) -> list[Signal]:
+        """What tells whether a head still learns."""
+        pairs = [valid_pairs(self.masks, self.reg_logits.shape[1]).flatten(1)]
+        return [
+            Scores('class score', [self.cls_logits.sigmoid().flatten(2)], pairs),
+            Scores('tIoU', [self.reg_logits.sigmoid().flatten(1)], pairs),
+            Scores('start score', [self.start_logits.sigmoid()], [self.masks]),
+            Scores('end score', [self.end_logits.sigmoid()], [self.masks]),
+        ]

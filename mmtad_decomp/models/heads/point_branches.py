@@ -9,10 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..layers import MaskedConv1d, MaskedLayerNorm
+from ..layers import MaskedConv1d, MaskedLayerNorm, straight_through_clamp
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """Softplus of at least 5e-5, whose gradient is never below 5e-5."""
+    return F.softplus(straight_through_clamp(x, min=-10.0))
+
 
 # Activations of the offsets and the code of each in a state dict.
-_ACTIVATIONS = {'relu': (0, torch.relu), 'softplus': (1, F.softplus)}
+_ACTIVATIONS = {'relu': (0, torch.relu), 'softplus': (1, _softplus)}
 
 
 class _PointBranch(nn.Module):

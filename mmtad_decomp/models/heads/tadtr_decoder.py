@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmtad_decomp.structures import center_width_to_start_end
 
-from ..layers import temporal_roi_align
+from ..layers import recoverable_sigmoid, temporal_roi_align
 from .tadtr_layers import MLP, DecoderLayer, Memory
 
 
@@ -81,7 +81,7 @@ class TadTRDecoder(nn.Module):
         batch, lengths = len(memory.feats), memory.lengths[:, None]
         positions = self.query_positions.expand(batch, -1, -1)
         queries = self.query_content.expand(batch, -1, -1)
-        segments = _at_least_float32(self.reference(positions)).sigmoid()
+        segments = recoverable_sigmoid(self.reference(positions))
         logits, refined = [], []
         for layer, classify, regress in zip(self.layers, self.cls_branches, self.segment_branches):
             widths = segments[..., 1:] * lengths if segments.shape[-1] == 2 else None
@@ -90,7 +90,7 @@ class TadTRDecoder(nn.Module):
             before = segments.logit(eps=1e-5)
             if widths is None:
                 before = torch.cat((before, torch.zeros_like(before)), dim=-1)
-            current = (_at_least_float32(regress(queries)) + before).sigmoid()
+            current = recoverable_sigmoid(regress(queries) + before)
             logits.append(classify(queries))
             refined.append(current)
             segments = current.detach()
@@ -132,8 +132,4 @@ class ActionnessBranch(nn.Module):
         pooled = temporal_roi_align(
             feats, shares * lengths[:, None, None], lengths, self.num_bins, self.aligned
         )
-        return _at_least_float32(self.mlp(pooled.flatten(2))).squeeze(-1).sigmoid()
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+        return recoverable_sigmoid(self.mlp(pooled.flatten(2))).squeeze(-1)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mmtad_decomp.structures import center_width_to_start_end
+from mmtad_decomp.structures import Scores, Signal, center_width_to_start_end
 
 
 class QueryOutputs(NamedTuple):
@@ -28,6 +28,19 @@ class QueryOutputs(NamedTuple):
     segments: Tensor
     actionness: Tensor | None
     lengths: Tensor
+
+    def signals(self) -> list[Signal]:
+        """What tells whether a head still learns; levels are the layers, points the queries."""
+        layers, _, queries, _ = self.cls_logits.shape
+        masks = [(self.lengths > 0)[:, None].expand(-1, queries)] * layers
+        signals = [
+            Scores('class score', self.cls_logits.sigmoid().transpose(2, 3), masks),
+            Scores('centre', self.segments[..., 0], masks),
+            Scores('width', self.segments[..., 1], masks),
+        ]
+        if self.actionness is not None:
+            signals.append(Scores('actionness', [self.actionness], masks[:1]))
+        return signals
 
 
 def center_width_to_offsets(segments: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from mmtad_decomp.structures import Scores, Signal
+
 # Logit of what cannot be: of padded snippets' classes and of padded steps in masks.
 IMPOSSIBLE = -1e4
 
@@ -29,3 +31,11 @@ class MaskOutputs(NamedTuple):
     mask_logits: Tensor
     embeddings: Tensor
     masks: Tensor
+
+    def signals(self) -> list[Signal]:
+        """What tells whether a head still learns."""
+        pairs = self.masks[:, :, None] & self.masks[:, None, :]
+        return [
+            Scores('class score', [self.cls_logits.sigmoid()], [self.masks]),
+            Scores('mask score', [self.mask_logits.sigmoid().flatten(1)], [pairs.flatten(1)]),
+        ]

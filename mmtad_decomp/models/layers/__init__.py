@@ -10,6 +10,7 @@ from .masked_norm import MaskedLayerNorm
 from .position import sinusoidal_positions
 from .sg_align import SGAlignConv, valid_pairs
 from .small_map_conv import SmallMapConv2d
+from .straight_through import recoverable_sigmoid, straight_through_clamp
 from .temporal_deformable_attention import TemporalDeformableAttention, deformable_sampling
 from .temporal_roi_align import temporal_roi_align
 from .transformer_block import TransformerBlock
@@ -32,7 +33,9 @@ __all__ = [
     'drop_path',
     'mean_of_neighbors',
     'nearest_steps',
+    'recoverable_sigmoid',
     'sinusoidal_positions',
+    'straight_through_clamp',
     'temporal_roi_align',
     'valid_pairs',
     'window_max',

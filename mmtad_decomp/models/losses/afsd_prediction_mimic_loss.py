@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ..heads.afsd_outputs import AFSDOutputs
+from ..layers import recoverable_sigmoid
 from .outputs_check import check_outputs
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
 
@@ -60,7 +61,7 @@ class AFSDPredictionMimicLoss(BaseModule):
         valid = torch.cat(teacher.masks, dim=1)
         logits = torch.cat(teacher.refined.cls_logits, dim=2).detach().float()
         confidence = logits.sigmoid().amax(dim=1) * valid
-        own = torch.cat(student.quality, dim=1).float().sigmoid()
+        own = recoverable_sigmoid(torch.cat(student.quality, dim=1))
         wanted = torch.cat(teacher.quality, dim=1).detach().float().sigmoid()
         quality = (confidence * (own - wanted).square()).sum() / confidence.sum().clamp(min=1)
         return points + self.quality_weight * quality

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from .weighting import at_least_float32
 
-# Least distance of an activation to 0 and 1 whose logarithm is taken.
+# Least distance to 0 and 1 whose logarithm is taken. Activations are shrunk to it, not clamped, so
+# that 0 and 1 have a gradient.
 _EPS = 1e-6
 
 
@@ -36,7 +37,7 @@ class BoundaryActivationLoss(BaseModule):
         Returns:
             A scalar; 0 where no step is valid.
         """
-        activations = at_least_float32(activations).clamp(_EPS, 1 - _EPS)
+        activations = _EPS + (1 - 2 * _EPS) * at_least_float32(activations)
         targets = targets.to(activations)
         entropy = targets * activations.log() + (1 - targets) * torch.log1p(-activations)
         total = -(entropy * masks[:, None]).sum()

@@ -9,8 +9,11 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ..heads.gtad_outputs import ScoreMapOutputs
-from ..layers import valid_pairs
+from ..layers import recoverable_sigmoid, straight_through_clamp, valid_pairs
 from .outputs_check import check_outputs
+
+# Least distance of a score to 0 and 1 whose logit is taken.
+_EPS = 1e-6
 
 
 def score_distance(
@@ -46,7 +49,7 @@ def score_distance(
     student, teacher = student.float(), teacher.detach().float()
     scores = teacher.sigmoid()
     if distance == 'mse':
-        values = (student.sigmoid() - scores).square()
+        values = (recoverable_sigmoid(student) - scores).square()
     else:
         soft = (teacher / temperature).sigmoid()
         cross, entropy = (
@@ -121,7 +124,10 @@ class ScoreMapMimicLoss(BaseModule):
         else:
             valid = masks if student.ndim == 2 else masks[:, None]
         if not self.from_logits:
-            student, teacher = (x.float().logit(eps=1e-6) for x in (student, teacher))
+            student, teacher = (
+                straight_through_clamp(x.float(), _EPS, 1 - _EPS).logit()
+                for x in (student, teacher)
+            )
         return self.loss_weight * score_distance(
             student, teacher, valid, self.distance, self.temperature
         )

@@ -6,6 +6,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
+from ..layers import recoverable_sigmoid
 from .weighting import at_least_float32
 
 
@@ -47,7 +48,7 @@ class ScoreMapRegressionLoss(nn.Module):
         """
         logits = at_least_float32(logits)
         weights = self.weights(targets.to(logits.dtype), valid)
-        errors = (logits.sigmoid() - targets).square()
+        errors = (recoverable_sigmoid(logits) - targets).square()
         return self.loss_weight * 0.5 * (errors * weights).sum() / weights.sum().clamp(min=1)
 
     @torch.no_grad()
