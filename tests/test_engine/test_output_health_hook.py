@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from mmtad_decomp.engine.hooks import OutputHealthHook, UnhealthyOutputError
 from mmtad_decomp.engine.hooks.training_probe import TrainingProbe
 from mmtad_decomp.structures import Distances, Scores
+from tests.test_models import mixin_helpers as mixin
 from tests.test_models import tiny_detectors as tiny
 
 HEADS = {
@@ -221,6 +222,22 @@ def test_a_model_of_foreign_outputs():
     figures, problems = probe(model)
     assert problems == ['no gradient reaches the head']
     assert figures['grad_share/loss'] == 1
+
+
+@pytest.mark.parametrize('role', ['baseline', 'decomp'])
+@pytest.mark.parametrize('name', mixin.NAMES)
+def test_localizers_show_their_gradients(tmp_path, name, role):
+    config = mixin.config(f'{name}_{role}').model
+    if role == 'decomp':
+        config.teacher_checkpoint = mixin.write_teacher(tmp_path / 'teacher.pth', name)
+    model = mixin.build(config)
+    if role == 'decomp':
+        model.init_weights()
+    figures, problems = probe(model, mixin.batch(name))
+    assert problems == []
+    branch = 'neck.motion' if role == 'decomp' else 'neck'
+    assert figures[f'grad_norm/{branch}'] > 0
+    assert sum(v for k, v in figures.items() if 'grad_share' in k) == pytest.approx(1)
 
 
 def test_nothing_is_left_behind():
