@@ -57,7 +57,9 @@ class TrainingProbe:
                 self._handles.append(handle)
 
     def _record(self, name: str, module: nn.Module, args: tuple, output: Any) -> None:
-        if torch.is_grad_enabled():
+        known = (other for calls in self._calls.values() for other in calls)
+        passed_on = any(output is other for other in known)  # As by a point to record at.
+        if torch.is_grad_enabled() and not passed_on:
             self._calls.setdefault(name, []).append(output)
 
     def _after_forward(self, model: nn.Module, args: tuple, losses: Any) -> None:
