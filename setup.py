@@ -19,6 +19,19 @@ PACKAGE = 'mmtad_decomp'
 MIM_FOLDERS = ('configs', 'tools')
 MIM_FILES = ('model-index.yml',)
 
+# The CUDA kernels need sm_80. Wheels hold code for these, and PTX of the last for newer GPUs.
+MIN_CAPABILITY = (8, 0)
+WHEEL_CAPABILITIES = ((8, 0), (9, 0))
+# torch's flags for nvcc forbid conversions between half types and float; the kernels need them.
+NVCC_FLAGS = [
+    '-O3',
+    '--expt-relaxed-constexpr',
+    '-U__CUDA_NO_HALF_OPERATORS__',
+    '-U__CUDA_NO_HALF_CONVERSIONS__',
+    '-U__CUDA_NO_HALF2_OPERATORS__',
+    '-U__CUDA_NO_BFLOAT16_CONVERSIONS__',
+]
+
 
 def read_version() -> str:
     """Return ``__version__`` without importing the package, which needs its dependencies."""
@@ -56,10 +69,107 @@ class BuildWithMim(build_py):
             shutil.copy2(ROOT / file, target / file)
 
 
+def cuda_architectures(capabilities: list[tuple[int, int]]) -> str:
+    """Return TORCH_CUDA_ARCH_LIST: what wheels hold, and this machine's GPUs.
+
+    Args:
+        capabilities: Compute capabilities of the GPUs, (8, 6) for sm_86. Those below
+            ``MIN_CAPABILITY`` are left out: the operators run in plain PyTorch there.
+
+    Returns:
+        Architectures in ascending order. The last one comes as PTX too, for newer GPUs.
+    """
+    supported = {capability for capability in capabilities if capability >= MIN_CAPABILITY}
+    listed = sorted(supported | set(WHEEL_CAPABILITIES))
+    return ';'.join(f'{major}.{minor}' for major, minor in listed) + '+PTX'
+
+
+def local_capabilities() -> list[tuple[int, int]]:
+    """Return the compute capabilities of this machine's GPUs that the CUDA kernels support."""
+    import torch
+
+    devices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    capabilities = [torch.cuda.get_device_capability(index) for index in devices]
+    return [capability for capability in capabilities if capability >= MIN_CAPABILITY]
+
+
+def make_extension(with_cuda: bool):
+    """Return the operators' extension, for the CPU alone or for CUDA too."""
+    from torch.utils import cpp_extension
+
+    csrc = Path(PACKAGE, 'ops', 'csrc')
+    sources = [*csrc.glob('*.cpp'), *csrc.glob('autograd/*.cpp'), *csrc.glob('cpu/*.cpp')]
+    flags = {'cxx': ['-O3', '-fopenmp', '-fvisibility=hidden', '-g0', '-Wno-psabi']}
+    build, macros = cpp_extension.CppExtension, []
+    if with_cuda:
+        build, macros = cpp_extension.CUDAExtension, [('MMTAD_WITH_CUDA', None)]
+        sources += [*csrc.glob('cuda/*.cpp'), *csrc.glob('cuda/*.cu')]
+        flags['nvcc'] = list(NVCC_FLAGS)
+    return build(
+        name=f'{PACKAGE}._ext',
+        sources=sorted(map(str, sources)),
+        include_dirs=[str(ROOT / csrc)],
+        depends=sorted(str(path) for path in csrc.rglob('*') if path.suffix in ('.h', '.cuh')),
+        define_macros=macros,
+        extra_compile_args=flags,
+        extra_link_args=['-fopenmp'],
+    )
+
+
+def make_build_command(required: bool, cuda_required: bool) -> type:
+    """Return the ``build_ext`` command, which does with less where it may.
+
+    Args:
+        required: A failure to build the operators is an error.
+        cuda_required: A failure to build the CUDA operators is an error.
+    """
+    from torch.utils import cpp_extension
+
+    class BuildOps(cpp_extension.BuildExtension):
+        """Builds the operators; without CUDA or not at all where that fails and is allowed."""
+
+        def build_extensions(self) -> None:
+            if any(source.endswith('.cu') for ext in self.extensions for source in ext.sources):
+                try:
+                    return super().build_extensions()
+                except Exception as error:
+                    if cuda_required:
+                        raise
+                    print(
+                        f'The operators are built for the CPU only: {_reason(error)} '
+                        'FORCE_CUDA=1 makes this an error.'
+                    )
+                    vars(self.extensions[0]).update(vars(make_extension(with_cuda=False)))
+            try:
+                super().build_extensions()
+            except Exception as error:
+                if required:
+                    raise
+                print(
+                    f'The operators are not built: {_reason(error)} Plain PyTorch takes their '
+                    'place. MMTAD_WITH_OPS=1 makes this an error.'
+                )
+                self.extensions = []
+
+        def get_ext_filename(self, fullname: str) -> str:
+            # Loaded by torch.ops.load_library, so one name for every Python.
+            return str(Path(*fullname.split('.')).with_suffix('.so'))
+
+    return BuildOps
+
+
+def _reason(error: Exception) -> str:
+    """Return one sentence; torch keeps the CUDA versions beside its message's template."""
+    message = str(error.args[0]) if error.args else repr(error)
+    if len(error.args) > 1 and message.count('%s') == len(error.args) - 1:
+        message %= error.args[1:]
+    return ' '.join(message.split()).rstrip('.') + '.'
+
+
 def ops_extension() -> tuple[list, dict]:
     """Return the operators' extension and its build command, or nothing where torch is missing."""
-    wanted = os.environ.get('MMTAD_WITH_OPS')
-    required = wanted == '1' or os.environ.get('FORCE_CUDA') == '1'
+    wanted, forced = os.environ.get('MMTAD_WITH_OPS'), os.environ.get('FORCE_CUDA') == '1'
+    required = wanted == '1' or forced
     if wanted == '0':
         return [], {}
     try:
@@ -71,77 +181,53 @@ def ops_extension() -> tuple[list, dict]:
         print('torch is not in the build environment: the operators are left out')
         return [], {}
 
-    class BuildOps(cpp_extension.BuildExtension):
-        """Goes on without the operators where they can't be built, unless they are required."""
+    capabilities = local_capabilities()
+    has_toolkit = torch.version.cuda is not None and cpp_extension.CUDA_HOME is not None
+    with_cuda = forced or (has_toolkit and len(capabilities) > 0)
+    if capabilities and not with_cuda:
+        print('The operators are built for the CPU only: no CUDA toolkit (nvcc) was found.')
+    if with_cuda:
+        os.environ.setdefault('TORCH_CUDA_ARCH_LIST', cuda_architectures(capabilities))
+    return [make_extension(with_cuda)], {'build_ext': make_build_command(required, forced)}
 
-        def build_extension(self, ext) -> None:
-            try:
-                super().build_extension(ext)
-            except Exception as error:
-                if required:
-                    raise
-                print(f'The operators were not built: {error}')
-                print('Plain PyTorch takes their place. MMTAD_WITH_OPS=1 makes this an error.')
 
-        def get_ext_filename(self, fullname: str) -> str:
-            # Loaded by torch.ops.load_library, so one name for every Python.
-            return str(Path(*fullname.split('.')).with_suffix('.so'))
-
-    csrc = Path(PACKAGE, 'ops', 'csrc')
-    sources = [*csrc.glob('*.cpp'), *csrc.glob('autograd/*.cpp'), *csrc.glob('cpu/*.cpp')]
-    flags = {'cxx': ['-O3', '-fopenmp', '-fvisibility=hidden', '-g0', '-Wno-psabi']}
-    build, macros = cpp_extension.CppExtension, []
-    cuda_at_hand = torch.version.cuda is not None and cpp_extension.CUDA_HOME is not None
-    if os.environ.get('FORCE_CUDA') == '1' or (cuda_at_hand and torch.cuda.is_available()):
-        build, macros = cpp_extension.CUDAExtension, [('MMTAD_WITH_CUDA', None)]
-        sources += [*csrc.glob('cuda/*.cpp'), *csrc.glob('cuda/*.cu')]
-        flags['nvcc'] = ['-O3', '--expt-relaxed-constexpr']
-        os.environ.setdefault('TORCH_CUDA_ARCH_LIST', '8.0;9.0+PTX')
-    extension = build(
-        name=f'{PACKAGE}._ext',
-        sources=sorted(map(str, sources)),
-        include_dirs=[str(ROOT / csrc)],
-        depends=sorted(str(path) for path in csrc.rglob('*') if path.suffix in ('.h', '.cuh')),
-        define_macros=macros,
-        extra_compile_args=flags,
-        extra_link_args=['-fopenmp'],
-        optional=not required,
+def main() -> None:
+    """Build or install the package."""
+    ext_modules, build_commands = ops_extension()
+    setup(
+        name=PACKAGE,
+        version=read_version(),
+        description='Decomposed cross-modal distillation for RGB-based temporal action detection',
+        long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+        long_description_content_type='text/markdown',
+        author='The mmtad_decomp authors',
+        license='Apache-2.0',
+        license_files=['LICENSE'],
+        keywords='computer vision, temporal action detection, knowledge distillation',
+        classifiers=[
+            'Development Status :: 4 - Beta',
+            'Operating System :: OS Independent',
+            'Programming Language :: Python :: 3',
+            'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        ],
+        packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+        include_package_data=True,
+        python_requires='>=3.10',
+        install_requires=read_requirements('runtime'),
+        extras_require={
+            name: read_requirements(group)
+            for name, group in (
+                ('mim', 'mminstall'),
+                ('optional', 'optional'),
+                ('tests', 'tests'),
+                ('docs', 'docs'),
+            )
+        },
+        ext_modules=ext_modules,
+        cmdclass={'build_py': BuildWithMim, **build_commands},
+        zip_safe=False,
     )
-    return [extension], {'build_ext': BuildOps}
 
 
-ext_modules, build_commands = ops_extension()
-
-setup(
-    name=PACKAGE,
-    version=read_version(),
-    description='Decomposed cross-modal distillation for RGB-based temporal action detection',
-    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
-    long_description_content_type='text/markdown',
-    author='The mmtad_decomp authors',
-    license='Apache-2.0',
-    license_files=['LICENSE'],
-    keywords='computer vision, temporal action detection, knowledge distillation',
-    classifiers=[
-        'Development Status :: 4 - Beta',
-        'Operating System :: OS Independent',
-        'Programming Language :: Python :: 3',
-        'Topic :: Scientific/Engineering :: Artificial Intelligence',
-    ],
-    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    include_package_data=True,
-    python_requires='>=3.10',
-    install_requires=read_requirements('runtime'),
-    extras_require={
-        name: read_requirements(group)
-        for name, group in (
-            ('mim', 'mminstall'),
-            ('optional', 'optional'),
-            ('tests', 'tests'),
-            ('docs', 'docs'),
-        )
-    },
-    ext_modules=ext_modules,
-    cmdclass={'build_py': BuildWithMim, **build_commands},
-    zip_safe=False,
-)
+if __name__ == '__main__':
+    main()

@@ -1,81 +1,147 @@
-"""The CUDA sources compile for the GPUs they are for. Nothing here runs on a GPU."""
+"""setup.py builds the CUDA extension, where there is nvcc. Nothing here runs on a GPU.
 
+The build is the real one: setup.py's flags, those that torch adds, ninja's rule. Where torch is
+one for the CPU, it poses as torch for CUDA, with stubs of the header and libraries that it lacks.
+"""
+
+import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from setuptools import Distribution
+from setuptools.command.build_ext import build_ext
+from torch.utils import cpp_extension
 
-CSRC = Path(__file__).resolve().parents[2] / 'mmtad_decomp' / 'ops' / 'csrc'
+ROOT = Path(__file__).resolve().parents[2]
 TORCH_HEADERS = Path(torch.__file__).parent / 'include'
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which('nvcc') is None, reason='needs nvcc, of the CUDA toolkit'),
-]
-
-KERNELS = """
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-#include "cuda/local_attention_backward_kernels.cuh"
-#include "cuda/local_attention_kernels.cuh"
-#include "cuda/local_attentive_fusion_kernels.cuh"
-
-namespace mmtad {
-namespace cuda {
-#define ATTENTION(kernel, scalar, dims) \\
-  template __global__ void kernel<scalar, dims>(AttentionArgs<scalar>);
-#define ALL_ATTENTION(scalar, dims) \\
-  ATTENTION(local_attention_kernel, scalar, dims) \\
-  ATTENTION(local_attention_grad_query_kernel, scalar, dims) \\
-  ATTENTION(local_attention_grad_key_value_kernel, scalar, dims)
-#define FUSION(kernel, scalar) \\
-  template __global__ void kernel<scalar, true>(FusionArgs<scalar>); \\
-  template __global__ void kernel<scalar, false>(FusionArgs<scalar>);
-#define ALL(scalar) \\
-  ALL_ATTENTION(scalar, 32) ALL_ATTENTION(scalar, 64) \\
-  ALL_ATTENTION(scalar, 128) ALL_ATTENTION(scalar, 256) \\
-  FUSION(global_fusion_kernel, scalar) FUSION(global_fusion_backward_kernel, scalar) \\
-  FUSION(local_fusion_kernel, scalar) FUSION(local_fusion_backward_kernel, scalar)
-ALL(SCALAR)
-}
-}
+DRIVER = """
+import runpy, sys
+import torch
+from torch.utils import cpp_extension
+if cpp_extension.CUDA_HOME is None:
+    cpp_extension.CUDA_HOME, torch.version.cuda = sys.argv[1:3]
+sys.argv[:] = ['setup.py', 'build_ext', '--build-lib', sys.argv[3], '--build-temp', sys.argv[4]]
+runpy.run_path('setup.py', run_name='__main__')
 """
 
 
-def nvcc(*arguments):
+def load_setup():
+    """setup.py as a module."""
+    spec = importlib.util.spec_from_file_location('setup_of_the_project', ROOT / 'setup.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def cuda_home():
+    """The folder of the toolkit that nvcc belongs to."""
+    dry = subprocess.run(['nvcc', '--dryrun', 'x.cu'], capture_output=True, text=True).stderr
+    return re.search(r'^#\$ TOP=(.+)$', dry, re.M).group(1)
+
+
+def write_stubs(folder):
+    """The header and the libraries of torch for CUDA, empty, for compilers to find."""
+    header = folder / 'include' / 'c10' / 'cuda' / 'impl' / 'cuda_cmake_macros.h'
+    header.parent.mkdir(parents=True)
+    if not (TORCH_HEADERS / header.relative_to(folder / 'include')).exists():
+        header.write_text('#pragma once\n')
+    (folder / 'lib').mkdir()
+    for name in ('c10_cuda', 'torch_cuda', 'cudart'):
+        command = ['c++', '-shared', '-x', 'c++', os.devnull, '-o', f'{folder}/lib/lib{name}.so']
+        subprocess.run(command, check=True)
+    return {'CPATH': str(folder / 'include'), 'LIBRARY_PATH': str(folder / 'lib')}
+
+
+def build(folder, **environment):
+    """Run ``setup.py build_ext`` for CUDA into a folder; return what it prints."""
+    command = [sys.executable, '-c', DRIVER, cuda_home(), toolkit_version()]
     done = subprocess.run(
-        ['nvcc', '--expt-relaxed-constexpr', f'-I{CSRC}', *map(str, arguments)],
-        capture_output=True,
+        [*command, f'{folder}/built', f'{folder}/objects'],
+        cwd=ROOT,
+        env={**os.environ, **write_stubs(folder), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
 
 
-@pytest.mark.parametrize('arch, scalar', [('sm_90', '__nv_bfloat16'), ('sm_80', 'float')])
-def test_kernels(tmp_path, arch, scalar):
-    """Registers stay within what a block of threads can have, and next to nothing is spilled."""
-    source = tmp_path / 'kernels.cu'
-    source.write_text(KERNELS)
-    flags = ['-std=c++17', '-O3', '-cubin', f'-arch={arch}', f'-DSCALAR={scalar}', '-Xptxas=-v']
-    report = nvcc(*flags, source, '-o', tmp_path / 'kernels.cubin')
+def toolkit_version():
+    report = subprocess.run(['nvcc', '--version'], capture_output=True, text=True).stdout
+    return re.search(r'release (\d+\.\d+)', report).group(1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which('nvcc') is None, reason='needs nvcc, of the CUDA toolkit')
+def test_build(tmp_path):
+    """The extension compiles and links; kernels spill next to nothing."""
+    report = build(
+        tmp_path,
+        FORCE_CUDA='1',
+        TORCH_CUDA_ARCH_LIST='9.0',
+        NVCC_APPEND_FLAGS='-Xptxas=-v',
+    )
+    assert (tmp_path / 'built' / 'mmtad_decomp' / '_ext.so').exists()
     spilled = [int(size) for size in re.findall(r'(\d+) bytes spill loads', report)]
-    assert len(spilled) == 3 * 4 + 4 * 2 + 1
-    assert max(spilled) <= 32
+    # Per dtype: attention has 3 kernels of 4 widths, the fusion 4 kernels, wide rows or not.
+    assert len(spilled) == 4 * (3 * 4 + 4 * 2) + 1
+    assert max(spilled) <= 64
 
 
-@pytest.mark.parametrize('name', ['local_attention', 'local_attentive_fusion'])
-def test_launchers(tmp_path, name):
-    """The launchers agree with torch's headers; a torch without CUDA lacks one of them."""
-    missing = tmp_path / 'c10' / 'cuda' / 'impl' / 'cuda_cmake_macros.h'
-    if not (TORCH_HEADERS / missing.relative_to(tmp_path)).exists():
-        missing.parent.mkdir(parents=True)
-        missing.write_text('#pragma once\n')
-    source = CSRC / 'cuda' / f'{name}.cu'
-    # C++20: what the newest torch's headers ask for. PTX only: test_kernels goes on from there.
-    flags = ['-std=c++20', '-O0', '-Xcicc=-O0', '-c', '-gencode=arch=compute_90,code=compute_90']
-    nvcc(*flags, f'-I{tmp_path}', f'-isystem={TORCH_HEADERS}', source, '-o', tmp_path / 'x.o')
+@pytest.fixture
+def other_toolkit(tmp_path, monkeypatch):
+    """Pose as torch for CUDA beside the toolkit of another version."""
+    nvcc = tmp_path / 'bin' / 'nvcc'
+    nvcc.parent.mkdir()
+    nvcc.write_text('#!/bin/sh\necho Cuda compilation tools, release 1.0, V1.0\n')
+    nvcc.chmod(0o755)
+    monkeypatch.setattr(cpp_extension, 'CUDA_HOME', str(tmp_path))
+    monkeypatch.setattr(torch.version, 'cuda', '13.0')
+    monkeypatch.chdir(ROOT)
+
+
+def build_recorded(monkeypatch, required, cuda_required):
+    """Run setup.py's command up to the compilers; return the sources that it would compile."""
+    compiled = []
+    monkeypatch.setattr(
+        build_ext, 'build_extensions', lambda self: compiled.extend(self.extensions)
+    )
+    setup = load_setup()
+    distribution = Distribution({'name': 'x', 'ext_modules': [setup.make_extension(True)]})
+    command = setup.make_build_command(required, cuda_required)(distribution)
+    command.ensure_finalized()
+    command.run()
+    return [source for extension in compiled for source in extension.sources]
+
+
+def test_other_toolkit_falls_back_to_the_cpu(monkeypatch, capsys, other_toolkit):
+    """Where the toolkit is not torch's, the operators are built for the CPU, with one sentence."""
+    sources = build_recorded(monkeypatch, True, False)
+    printed = capsys.readouterr().out
+    assert re.search(
+        r'^The operators are built for the CPU only: .+\(1\.0\).+\(13\.0\)', printed, re.M
+    )
+    assert len(re.findall('The operators', printed)) == 1
+    assert any('cpu' in source for source in sources)
+    assert not any(source.endswith('.cu') for source in sources)
+
+
+def test_other_toolkit_is_an_error_where_cuda_is_required(monkeypatch, other_toolkit):
+    with pytest.raises(RuntimeError, match='CUDA version'):
+        build_recorded(monkeypatch, True, True)
+
+
+def test_architectures():
+    architectures = load_setup().cuda_architectures
+    assert architectures([]) == '8.0;9.0+PTX'
+    assert architectures([(8, 6), (8, 6), (9, 0)]) == '8.0;8.6;9.0+PTX'
+    assert architectures([(12, 0)]) == '8.0;9.0;12.0+PTX'
+    assert architectures([(7, 5)]) == '8.0;9.0+PTX'
