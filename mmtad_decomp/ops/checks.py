@@ -12,9 +12,10 @@ def check_same_shape(ndim: int, **tensors: Tensor) -> None:
     Raises:
         ValueError: If the number of dimensions or a shape differs; names the arguments.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != ndim:
-        listed = ', '.join(f'{name} {shape}' for name, shape in shapes.items())
+    # Compared and not hashed: sizes may be symbols, of torch.compile and torch.export.
+    first, *others = tensors.values()
+    if first.ndim != ndim or any(x.ndim != ndim or x.shape != first.shape for x in others):
+        listed = ', '.join(f'{name} {tuple(x.shape)}' for name, x in tensors.items())
         raise ValueError(f'expected {ndim}-dimensional tensors of one shape, got {listed}')
 
 
@@ -29,7 +30,7 @@ def check_mask(mask: Tensor | None, batch: int, steps: int) -> None:
         return
     if mask.dtype != torch.bool:
         raise TypeError(f'mask must be bool (True = valid step), got {mask.dtype}')
-    if tuple(mask.shape) != (batch, steps):
+    if mask.ndim != 2 or mask.shape[0] != batch or mask.shape[1] != steps:
         raise ValueError(f'mask must have shape {(batch, steps)}, got {tuple(mask.shape)}')
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,9 +42,46 @@ DEVICES = _load()
 _enabled = True
 
 
-def is_compiled_for(*tensors: Tensor) -> bool:
-    """Whether the compiled operators take these tensors: floating point, on a built device."""
-    return _enabled and all(x.device.type in DEVICES and x.is_floating_point() for x in tensors)
+MIN_CAPABILITY = (8, 0)
+"""The CUDA kernels need what GPUs of compute capability 8.0 (sm_80) have."""
+
+
+def is_compiled_for(x: Tensor) -> bool:
+    """Whether the compiled operators take it: floating point, on a device with kernels."""
+    if not (_enabled and x.device.type in DEVICES and x.is_floating_point()):
+        return False
+    return not x.is_cuda or gpu_has_kernels(x.device.index)
+
+
+@torch.compiler.assume_constant_result
+def gpu_has_kernels(index: int) -> bool:
+    """Whether the CUDA kernels run on a GPU; warns once where they do not."""
+    return _gpu_has_kernels(index)
+
+
+@functools.cache
+def _gpu_has_kernels(index: int) -> bool:
+    capability = torch.cuda.get_device_capability(index)
+    if capability >= MIN_CAPABILITY:
+        return True
+    needed, found = ('.'.join(map(str, pair)) for pair in (MIN_CAPABILITY, capability))
+    _warn_once(f'need a GPU of compute capability {needed} or higher; GPU {index} has {found}')
+    return False
+
+
+@torch.compiler.assume_constant_result
+def warn_of_plain_pytorch(reason: str) -> None:
+    """Warn, once for each reason, that the compiled operators are not used."""
+    _warn_once(reason)
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    warnings.warn(
+        f'The compiled operators of mmtad_decomp {reason}. Plain PyTorch takes their place, '
+        'several times slower.',
+        stacklevel=2,
+    )
 
 
 @contextmanager
@@ -75,16 +113,19 @@ def _register_fakes() -> None:
         return torch.empty_like(query), query.new_empty(query.shape[:3], dtype=dtype)
 
     @torch.library.register_fake('mmtad_decomp::local_attention_backward')
-    def _(grad, query, key, value, mask, lse, window):
-        return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+    def _(grad, query, key, value, mask, lse, window, needs):
+        return tuple(
+            torch.empty_like(x) if needed else x.new_empty(0)
+            for x, needed in zip((query, key, value), needs)
+        )
 
     @torch.library.register_fake('mmtad_decomp::local_attentive_fusion')
     def _(value, query, key, mask, window, residual):
         return value.new_empty(value.shape)
 
     @torch.library.register_fake('mmtad_decomp::local_attentive_fusion_backward')
-    def _(grad, value, query, key, mask, window, residual):
-        return tuple(x.new_empty(x.shape) for x in (value, query, key))
+    def _(grad, value, query, key, mask, window, residual, needs):
+        return tuple(value.new_empty(value.shape if needed else 0) for needed in needs)
 
 
 if DEVICES:

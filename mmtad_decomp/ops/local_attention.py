@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_mask, check_same_shape, check_window
-from .extension import is_compiled_for, to_common_dtype
+from .extension import is_compiled_for, to_common_dtype, warn_of_plain_pytorch
 
 # Up to this many steps one dense T x T attention with a band mask is no slower than blocks
 # (measured forward and backward on one CPU core, 4 heads of 128 channels, window 19).
@@ -18,13 +18,25 @@ _MIN_BLOCK = 32
 # computes up to twice the products of dense attention, but needs no mask over all pairs.
 _MAX_COMPILED_DENSE_STEPS = 63
 
+_MAX_CUDA_DIMS = 256
+
+
+def _is_exported() -> bool:
+    """Whether one graph must do for every length: torch.export and torch.jit.trace."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
+def _records_a_graph() -> bool:
+    """Whether a choice by the number of steps would cost torch.compile another graph, too."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
 
 def _dense_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, radius: int | None
 ) -> Tensor:
     """Attention with a ``T x T`` mask; a masked query attends to itself, which avoids NaN."""
     steps = query.shape[2]
-    if radius is not None and radius >= steps - 1:
+    if radius is not None and not _records_a_graph() and radius >= steps - 1:
         radius = None
     if mask is None and radius is None:
         return F.scaled_dot_product_attention(query, key, value)
@@ -73,10 +85,9 @@ def _plain_local_attention(
     if mask is not None:
         invalid = ~mask[:, None, :, None]
         query, key, value = (x.masked_fill(invalid, 0) for x in (query, key, value))
-    steps = query.shape[2]
     if window is None:
         out = _dense_attention(query, key, value, mask, None)
-    elif steps <= max(_MAX_DENSE_STEPS, 4 * window):
+    elif _is_exported() or query.shape[2] <= max(_MAX_DENSE_STEPS, 4 * window):
         out = _dense_attention(query, key, value, mask, window // 2)
     else:
         out = _blocked_attention(query, key, value, mask, window // 2)
@@ -120,8 +131,23 @@ def local_attention(
     check_mask(mask, batch, steps)
     check_window(window)
     query, key, value = to_common_dtype(query, key, value)
-    width = 2 * steps - 1 if window is None else min(window, 2 * steps - 1)
-    sparse = width <= max(steps, _MAX_COMPILED_DENSE_STEPS)
-    if sparse and steps and is_compiled_for(query, key, value):
-        return torch.ops.mmtad_decomp.local_attention(query, key, value, mask, width)[0]
+    if _is_sparse(steps, window) and is_compiled_for(query) and _fits_kernels(query):
+        return torch.ops.mmtad_decomp.local_attention.default(query, key, value, mask, window)[0]
     return _plain_local_attention(query, key, value, mask, window)
+
+
+def _is_sparse(steps: int, window: int | None) -> bool:
+    """Whether a band of the window's width is less work than all pairs of steps."""
+    if window is None:
+        return False
+    if _records_a_graph():
+        return True
+    return 0 < min(window, 2 * steps - 1) <= max(steps, _MAX_COMPILED_DENSE_STEPS)
+
+
+def _fits_kernels(query: Tensor) -> bool:
+    """Whether a head has no more channels than the kernels take."""
+    if not query.is_cuda or query.shape[3] <= _MAX_CUDA_DIMS:
+        return True
+    warn_of_plain_pytorch(f'take heads of at most {_MAX_CUDA_DIMS} channels on a GPU')
+    return False

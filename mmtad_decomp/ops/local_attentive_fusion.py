@@ -11,14 +11,21 @@ from .extension import is_compiled_for, to_common_dtype
 
 
 def _window_sum(x: Tensor, radius: int) -> Tensor:
-    """Sums of the last dimension over ``2 * radius + 1`` steps around each step, in float64.
+    """Sums of the last dimension over ``2 * radius + 1`` steps around each step.
 
-    The difference of two float64 running sums costs the same for every window and loses
-    nothing that float32 could hold.
+    They are made of sums over powers of two steps, each of two halves. No running sum loses
+    digits, or carries a NaN beyond its windows.
     """
-    sums = F.pad(x, (radius + 1, radius)).cumsum(-1, dtype=torch.float64)
-    width = 2 * radius + 1
-    return sums[..., width:] - sums[..., :-width]
+    width, steps = 2 * radius + 1, x.shape[-1]
+    block = F.pad(x, (radius, radius))  # block[..., i]: the sum over `size` steps from i on
+    total, done, size = block[..., :steps], 1, 1  # the width is odd
+    while 2 * size <= width:
+        block = block[..., :-size] + block[..., size:]
+        size *= 2
+        if width & size:
+            total = total + block[..., done : done + steps]
+            done += size
+    return total
 
 
 def masked_window_mean(x: Tensor, mask: Tensor | None, window: int | None) -> Tensor:
@@ -43,9 +50,8 @@ def masked_window_mean(x: Tensor, mask: Tensor | None, window: int | None) -> Te
     if window is None:
         total = x.sum(-1, keepdim=True, dtype=dtype)
         return total / valid.sum(-1, keepdim=True).clamp(min=1)
-    radius = min(window // 2, max(steps - 1, 0))
-    count = _window_sum(valid.to(torch.float32), radius).clamp(min=1)
-    return (_window_sum(x, radius) / count).to(dtype)
+    count = _window_sum(valid.to(dtype), window // 2).clamp(min=1)
+    return _window_sum(x.to(dtype), window // 2) / count
 
 
 def _plain_local_attentive_fusion(
@@ -107,8 +113,8 @@ def local_attentive_fusion(
     check_window(window)
     dtype = value.dtype
     value, query, key = to_common_dtype(value, query, key)
-    if is_compiled_for(value, query, key):
-        fused = torch.ops.mmtad_decomp.local_attentive_fusion(
+    if is_compiled_for(value):
+        fused = torch.ops.mmtad_decomp.local_attentive_fusion.default(
             value, query, key, mask, window, residual
         )
         return fused.to(dtype)
