@@ -26,6 +26,7 @@ from mmtad_decomp.utils import write_json
 
 ops = torch.ops.mmtad_decomp
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
+ALL = [True] * 3  # Gradients.
 
 
 def median_ms(calls: list[Callable[[], object]], repeats: int) -> float:
@@ -76,7 +77,7 @@ def attention_calls(
         forward.append(lambda x=inputs: ops.local_attention(*x, mask, args.window))
         backward.append(
             lambda g=grad, x=inputs, s=lse: ops.local_attention_backward(
-                g, *x, mask, s, args.window
+                g, *x, mask, s, args.window, ALL
             )
         )
     size = grad.numel() * grad.element_size()
@@ -94,7 +95,9 @@ def fusion_calls(
         grad, *inputs = (torch.randn(shape, device='cuda', dtype=dtype) for _ in range(4))
         forward.append(lambda x=inputs: ops.local_attentive_fusion(*x, mask, window, True))
         backward.append(
-            lambda g=grad, x=inputs: ops.local_attentive_fusion_backward(g, *x, mask, window, True)
+            lambda g=grad, x=inputs: ops.local_attentive_fusion_backward(
+                g, *x, mask, window, True, ALL
+            )
         )
     size = grad.numel() * grad.element_size()
     return {'forward': (forward, 4 * size), 'backward': (backward, 7 * size)}

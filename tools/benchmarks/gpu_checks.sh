@@ -12,14 +12,15 @@
 #   python -m pip download --no-deps --only-binary=:all: --python-version 3.12 --implementation cp \
 #       --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 -d WHEELS \
 #       mmengine==0.10.7 mmcv-lite==2.1.0 mmaction2==1.2.0 av addict termcolor yapf platformdirs \
-#       importlib_metadata 'setuptools<82'
+#       importlib_metadata lazy-importer 'setuptools<82'
 #
 # Steps, each with a time limit, all of them run even where one fails:
 #   build      FORCE_CUDA=1, for this GPU, in place
+#   import     mmtad_decomp and its CUDA operators
 #   tests      tests/test_ops on CUDA: formulas, opcheck, gradcheck, torch.compile, streams, graphs
-#   memcheck, racecheck, synccheck   compute-sanitizer on the tests named `small`
 #   bandwidth  tools/benchmarks/gpu_bandwidth.py
-#   peers      tools/benchmarks/ops.py --device cuda
+#   peers      tools/benchmarks/ops.py --device cuda; every row is written as it comes
+#   memcheck, racecheck, synccheck   compute-sanitizer on the tests named `small`
 # Logs and JSON files go to $OUT (default: work_dirs/gpu_checks). A table comes last; the exit
 # status is 1 where a step failed. Settings of the GPU are left alone.
 set -uo pipefail
@@ -82,13 +83,14 @@ sanitise() {
 
 if step build 280 env FORCE_CUDA=1 MMTAD_WITH_OPS=1 TORCH_CUDA_ARCH_LIST="$capability" \
     MAX_JOBS="$(nproc)" python3 setup.py build_ext --inplace; then
+    step import 60 python3 -c "from mmtad_decomp.ops import DEVICES; assert 'cuda' in DEVICES, DEVICES"
     step tests 180 python3 -m pytest -q -p no:cacheprovider tests/test_ops -k cuda \
         --ignore tests/test_ops/test_cuda_emulation.py --ignore tests/test_ops/test_cuda_compile.py
+    step bandwidth 40 python3 tools/benchmarks/gpu_bandwidth.py --json "$out/gpu_bandwidth.json"
+    step peers 120 python3 tools/benchmarks/ops.py --device cuda --json "$out/ops_cuda.json"
     sanitise memcheck
     sanitise racecheck
     sanitise synccheck
-    step bandwidth 40 python3 tools/benchmarks/gpu_bandwidth.py --json "$out/gpu_bandwidth.json"
-    step peers 240 python3 tools/benchmarks/ops.py --device cuda --json "$out/ops_cuda.json"
     [ -f "$out/bandwidth.log" ] && cat "$out/bandwidth.log"
 fi
 

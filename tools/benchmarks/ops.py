@@ -2,7 +2,8 @@
 
 python tools/benchmarks/ops.py --json docs/en/benchmarks/ops.json
 
-Every row has its contenders interleaved in one process, after a warm-up; times are medians.
+Every row has its contenders interleaved in one process, after a warm-up; times are medians. Rows
+are written as they come. On CUDA sizes and peers are fewer: compiling the others takes minutes.
 ``peak_mb`` is what a call allocates at most, beyond its inputs. A peer that can't run a row is
 printed with its reason and left out.
 """
@@ -31,10 +32,14 @@ from tools.benchmarks.nms_cases import nms_rows
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
+OPS = {'attention': 'local_attention', 'fusion': 'local_attentive_fusion', 'nms': None}
+
 Contender = Callable[..., Tensor]
 
 FLEX_SIZES = [(4, 256, 128), (4, 2304, 128)]
 """(H, T, D) at which flex_attention is tried: compiling it takes half a minute for each."""
+
+CUDA_PEERS = ['SDPA, band mask', 'flex_attention', 'NATTEN na1d']
 
 
 class Case(NamedTuple):
@@ -70,6 +75,20 @@ def fusion_cases() -> list[Case]:
     return rows + [Case('local_attentive_fusion', (2, 512, 2304), 19, 'bfloat16')]
 
 
+def cuda_cases() -> list[Case]:
+    """Sizes that tell how a GPU does, in a minute or two."""
+    cases = [
+        Case('local_attention', (batch, 4, steps, 128), 19, dtype)
+        for batch, steps in ((1, 256), (16, 2304))
+        for dtype in ('float32', 'bfloat16')
+    ]
+    return cases + [
+        Case('local_attentive_fusion', (16, 512, 2304), window, dtype)
+        for window in (19, None)
+        for dtype in ('float32', 'bfloat16')
+    ]
+
+
 def fusion_formula(window: int | None) -> Contender:
     """Local attentive fusion by PyTorch's average pooling, without masks."""
 
@@ -85,11 +104,13 @@ def fusion_formula(window: int | None) -> Contender:
     return fuse
 
 
-def contenders(case: Case) -> Iterator[tuple[str, Contender]]:
+def contenders(case: Case, device: str) -> Iterator[tuple[str, Contender]]:
     """Ours first, then its peers, as functions of three tensors."""
     if case.op == 'local_attention':
         yield 'ours', lambda q, k, v: local_attention(q, k, v, None, case.window)
         for name, build in PEERS.items():
+            if device == 'cuda' and name not in CUDA_PEERS:
+                continue
             if name == 'flex_attention' and case.size[1:] not in FLEX_SIZES:
                 continue
             try:
@@ -216,7 +237,7 @@ def rows_of(case: Case, device: str, rounds: int) -> Iterator[dict]:
     for x in inputs:
         x.requires_grad_()
     calls: dict[str, dict[str, Callable[[], object]]] = {}
-    for name, run in contenders(case):
+    for name, run in contenders(case, device):
         for kind, call in passes(run, inputs, grad).items():
             try:
                 call()
@@ -288,6 +309,21 @@ def table(rows: list[dict]) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def all_rows(args: argparse.Namespace) -> Iterator[dict]:
+    """The rows of the command line's choice, as they are measured."""
+    cases = cuda_cases() if args.device == 'cuda' else attention_cases() + fusion_cases()
+    for case in cases:
+        if case.op in map(OPS.get, args.ops) and args.only in case.shape:
+            print(f'{case.op} {case.shape} {case.dtype}', flush=True)
+            yield from rows_of(case, args.device, args.rounds)
+    if 'nms' in args.ops and args.device == 'cpu':
+        for row in nms_rows(rounds=args.rounds):
+            candidates, classes = row['shape']
+            row['shape'] = f'{candidates} candidates, {classes} classes'
+            print(row['op'], row['shape'], row['case'], end='')
+            yield row
+
+
 def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -297,8 +333,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument(
-        '--ops', nargs='+', default=['attention', 'fusion', 'nms'],
-        choices=['attention', 'fusion', 'nms'],
+        '--ops', nargs='+', default=list(OPS), choices=list(OPS),
     )  # fmt: skip
     parser.add_argument('--only', default='', help='run the shapes that contain this text')
     args = parser.parse_args(argv)
@@ -307,24 +342,11 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     machine = describe_machine(args.device)
     print(machine)
-    cases = attention_cases() if 'attention' in args.ops else []
-    cases += fusion_cases() if 'fusion' in args.ops else []
     rows = []
-    for case in cases:
-        if args.only not in case.shape:
-            continue
-        print(f'{case.op} {case.shape} {case.dtype}', flush=True)
-        for row in rows_of(case, args.device, args.rounds):
-            rows.append(row)
-            print_row(row)
-    if 'nms' in args.ops and args.device == 'cpu':
-        for row in nms_rows(rounds=args.rounds):
-            candidates, classes = row['shape']
-            row['shape'] = f'{candidates} candidates, {classes} classes'
-            rows.append(row)
-            print(row['op'], row['shape'], row['case'], end='')
-            print_row(row)
-    write_json(args.json, dict(machine=machine, rows=rows))
+    for row in all_rows(args):
+        rows.append(row)
+        print_row(row)
+        write_json(args.json, dict(machine=machine, rows=rows))
     if args.table:
         with atomic_write(args.table, 'w') as file:
             file.write(table(rows))
