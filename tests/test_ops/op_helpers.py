@@ -107,6 +107,47 @@ def check_against_formula(op, formula, inputs, grad, device, invalid=None):
         assert (error <= TOLERANCE[ours.dtype] * scale).all(), float(error.max()) / scale
 
 
+# How many radii of the window a NaN reaches: from a step of one input (the dict's key) to the
+# result and the gradients of the three inputs; None where it reaches nothing.
+ATTENTION_REACH = {0: (0, 0, 1, 1), 1: (1, 1, 2, 2), 2: (1, 1, 2, None)}
+FUSION_REACH = {0: (0, None, 1, 0), 1: (1, 1, 2, 1), 2: (0, 0, 1, 0)}
+
+
+def with_nan(inputs, index, step):
+    """Copies with NaN at one step (dimension 2) of one input, and copies with 0 there."""
+    spoiled, clean = [x.clone() for x in inputs], [x.clone() for x in inputs]
+    spoiled[index][:, :, step] = float('nan')
+    clean[index][:, :, step] = 0
+    return spoiled, clean
+
+
+def check_nan_reaches(tensor, clean, step, distance):
+    """NaN up to a distance from a step of dimension 2 (None: nowhere); elsewhere as expected."""
+    reached = torch.zeros(tensor.shape[2], dtype=torch.bool)
+    if distance is not None:
+        reached[max(step - distance, 0) : step + distance + 1] = True
+    assert tensor[:, :, reached].isnan().all()
+    torch.testing.assert_close(
+        tensor[:, :, ~reached].double(), clean[:, :, ~reached], atol=1e-5, rtol=1e-5
+    )
+
+
+def check_nan_stays(op, formula, inputs, index, step, radius, reach, device):
+    """A NaN shows in the windows that it belongs to, in results and gradients, and only there."""
+    spoiled, clean = with_nan(inputs, index, step)
+    exact = [x.double().requires_grad_() for x in clean]
+    expected = formula(*exact)
+    grad = make_inputs(1, expected.shape, inputs[0].dtype, 9)[0]
+    expected.backward(grad.double())
+    given = [x.to(device).requires_grad_() for x in spoiled]
+    out = op(*given)
+    out.backward(grad.to(device))
+    pairs = [(out.detach(), expected.detach()), *((x.grad, y.grad) for x, y in zip(given, exact))]
+    for (ours, theirs), factor in zip(pairs, reach[index]):
+        distance = None if factor is None else factor * radius
+        check_nan_reaches(ours.cpu(), theirs, step, distance)
+
+
 def run_python(code, **environment):
     """Run code in another process, for settings that are read once; return what it prints."""
     done = subprocess.run(

@@ -11,13 +11,17 @@ import pytest
 import torch
 from cuda_emulation import Case, compile_emulation, has_compiler, run_cases
 from op_helpers import (
+    ATTENTION_REACH,
+    FUSION_REACH,
     MASKS,
     TOLERANCE,
     attention_formula,
+    check_nan_reaches,
     fusion_formula,
     make_inputs,
     make_mask,
     poison,
+    with_nan,
 )
 
 pytestmark = pytest.mark.skipif(not has_compiler(), reason='the emulation needs g++')
@@ -230,6 +234,89 @@ def test_sanitised(sanitised, tmp_path):
             )
         ],
     )
+
+
+@pytest.mark.parametrize('dtype, dims', [(torch.float32, 32), (torch.float32, 128)])
+@pytest.mark.parametrize('index', ATTENTION_REACH)
+def test_nan_stays_in_its_windows_of_attention(program, tmp_path, index, dtype, dims):
+    made = []
+    for step, window in ((20, 7), (39, 19)):
+        spoiled, clean = with_nan(make_inputs(3, (1, 1, 45, dims), dtype), index, step)
+        expected = Expected(attention_formula, clean, None, window)
+        lse = torch.empty(1, 1, 45)
+        forward = Case('attention', spoiled, [torch.empty_like(clean[0]), lse], None, window)
+        made.append((step, window // 2, forward, expected))
+    forward = run_cases(program, tmp_path, [case for _, _, case, _ in made])
+    backward = [
+        Case('attention_backward', [expected.grad, *case.inputs, lse], case.outputs[:1] * 3, None,
+             case.window)
+        for (_, _, case, expected), (_, lse) in zip(made, forward)
+    ]  # fmt: skip
+    for (step, radius, _, expected), (out, _), grads in zip(
+        made, forward, run_cases(program, tmp_path, backward)
+    ):
+        check_reach(expected, out, grads, ATTENTION_REACH[index], step, radius)
+
+
+@pytest.mark.parametrize('steps', [60, 61])
+@pytest.mark.parametrize('limit', [SMALL, 227 * 1024])
+@pytest.mark.parametrize('index', FUSION_REACH)
+def test_nan_stays_in_its_windows_of_fusion(program, tmp_path, index, limit, steps):
+    made, cases = [], []
+    for step, window in ((20, 7), (55, 19)):
+        spoiled, clean = with_nan(make_inputs(3, (1, 3, steps)), index, step)
+        expected = Expected(fusion_formula, clean, None, window, True)
+        outputs = [torch.empty_like(clean[0])]
+        cases += [
+            Case('fusion', spoiled, outputs, None, window, True, limit),
+            Case(
+                'fusion_backward',
+                [expected.grad, *spoiled],
+                outputs * 3,
+                None,
+                window,
+                True,
+                limit,
+            ),
+        ]
+        made.append((step, window // 2, expected))
+    results = run_cases(program, tmp_path, cases)
+    for (step, radius, expected), (out,), grads in zip(made, results[::2], results[1::2]):
+        check_reach(expected, out, grads, FUSION_REACH[index], step, radius)
+
+
+def check_reach(expected, out, grads, reach, step, radius):
+    pairs = zip((out, *grads), (expected.out, *expected.grads))
+    for (ours, theirs), factor in zip(pairs, reach):
+        check_nan_reaches(ours, theirs, step, None if factor is None else factor * radius)
+
+
+@pytest.mark.parametrize('op', ['attention_backward', 'fusion_backward'])
+def test_only_the_gradients_that_are_needed(program, tmp_path, op):
+    shape = (1, 2, 37, 32) if op == 'attention_backward' else (2, 3, 37)
+    grad, *inputs = make_inputs(4, shape)
+    outputs = [torch.empty(shape)] * 3
+    if op == 'attention_backward':
+        forward = Case('attention', inputs, [outputs[0], torch.empty(shape[:3])], None, 9)
+        inputs = [*inputs, run_cases(program, tmp_path, [forward])[0][1]]
+    choices = list(itertools.product([True, False], repeat=3))
+    cases = [Case(op, [grad, *inputs], outputs, None, 9, needs=needs) for needs in choices]
+    every, *others = run_cases(program, tmp_path, cases)
+    for needs, some in zip(choices[1:], others):
+        for ours, theirs, needed in zip(some, every, needs):
+            assert torch.equal(ours, theirs) if needed else ours.isnan().all()
+
+
+def test_shared_memory_of_small_gpus(program, tmp_path):
+    """A block of sm_86 and sm_89 has 99 KB; the kernels do with that for every dtype and width."""
+    cases = [
+        Case('attention_backward', [*make_inputs(4, shape, dtype), torch.zeros(shape[:3]).to(acc)],
+             [torch.empty(shape, dtype=dtype)] * 3, None, window, shared_limit=99 * 1024, orders=1)
+        for dtype, acc in ((torch.float64, torch.float64), (torch.float32, torch.float32))
+        for shape in ((1, 1, 20, 129), (1, 1, 20, 256))
+        for window in (5, 39)
+    ]  # fmt: skip
+    run_cases(program, tmp_path, cases)
 
 
 def test_finds_a_missing_barrier(program):

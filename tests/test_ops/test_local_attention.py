@@ -1,11 +1,15 @@
 """Sliding-window attention against its formula in float64, on every implementation."""
 
+import itertools
+
 import pytest
 import torch
 from op_helpers import (
+    ATTENTION_REACH,
     MASKS,
     attention_formula,
     check_against_formula,
+    check_nan_stays,
     make_inputs,
     make_mask,
     run_python,
@@ -132,7 +136,9 @@ def test_opcheck(compiled_device, kind):
     torch.library.opcheck(op.local_attention.default, (turned, key, value, mask, 9))
     out, lse = op.local_attention(query, key, value, mask, 9)
     saved = [x.detach() for x in (torch.randn_like(out), query, key, value)]
-    torch.library.opcheck(op.local_attention_backward.default, (*saved, mask, lse.detach(), 9))
+    torch.library.opcheck(
+        op.local_attention_backward.default, (*saved, mask, lse.detach(), 9, [True] * 3)
+    )
 
 
 @pytest.mark.parametrize('dynamic', [False, True])
@@ -169,13 +175,62 @@ def test_large_logits_do_not_overflow(device):
     torch.testing.assert_close(out.cpu().double(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_nan_in_valid_steps_shows(compiled_device):
-    query, key, value = (x.to(compiled_device) for x in make_inputs(3, (1, 1, 50, 4)))
-    value[0, 0, 20] = float('nan')
-    out = local_attention(query, key, value, None, 7)
-    seen = torch.zeros(50, dtype=torch.bool)
-    seen[17:24] = True
-    assert torch.equal(out.isnan().any(-1)[0, 0].cpu(), seen)
+@pytest.mark.parametrize('index', ATTENTION_REACH)
+@pytest.mark.parametrize('steps, window', [(50, 7), (150, 19), (400, 131)])
+def test_nan_stays_in_its_windows(compiled_device, index, steps, window):
+    check_nan_stays(
+        lambda *x: local_attention(*x, None, window),
+        lambda *x: attention_formula(*x, None, window),
+        make_inputs(3, (1, 2, steps, 20)),
+        index,
+        steps // 2,
+        window // 2,
+        ATTENTION_REACH,
+        compiled_device,
+    )
+
+
+@pytest.mark.parametrize('kind', MASKS)
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize('steps, window', [(300, 151), (400, 401), (1021, 333)])
+def test_wide_windows(compiled_device, steps, window, dtype, kind):
+    check(compiled_device, (2, 2, steps, 12), window, kind, dtype)
+
+
+WIDE_MEMORY = """
+import resource, sys
+import torch
+from mmtad_decomp.ops import local_attention
+inputs = [torch.randn(1, 1, 2304, 16, requires_grad=True) for _ in range(3)]
+local_attention(*inputs, None, 19).sum().backward()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+local_attention(*inputs, None, 2303).sum().backward()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+def test_memory_of_wide_windows_on_a_cpu(compiled_device):
+    if compiled_device == 'cuda':
+        pytest.skip('of the CPU')
+    assert float(run_python(WIDE_MEMORY)) < 16  # MiB; one float32 per pair of steps takes 20.
+
+
+@pytest.mark.parametrize('needs', itertools.product([False, True], repeat=3))
+@pytest.mark.parametrize('window', [9, 141])
+def test_only_the_gradients_that_are_needed(compiled_device, window, needs):
+    op = torch.ops.mmtad_decomp
+    query, key, value, grad = (x.to(compiled_device) for x in make_inputs(4, (1, 2, 150, 8)))
+    _, lse = op.local_attention(query, key, value, None, window)
+    given = (grad, query, key, value, None, lse, window)
+    every = op.local_attention_backward(*given, [True] * 3)
+    some = op.local_attention_backward(*given, needs)
+    for ours, theirs, needed in zip(some, every, needs):
+        assert torch.equal(ours, theirs) if needed else ours.numel() == 0
+    inputs = [x.requires_grad_(needed) for x, needed in zip((query, key, value), needs)]
+    if any(needs):
+        local_attention(*inputs, None, window).backward(grad)
+    for x, theirs, needed in zip(inputs, every, needs):
+        assert torch.equal(x.grad, theirs) if needed else x.grad is None
 
 
 THREADS = """
@@ -252,3 +307,8 @@ def test_bad_arguments_below_the_front(compiled_device):
     ):
         with pytest.raises(RuntimeError, match=message):
             op(*arguments)
+    backward = torch.ops.mmtad_decomp.local_attention_backward
+    for lse in (torch.zeros(1, 2, 3), torch.zeros(1, 2, 4, dtype=torch.float64)):
+        with pytest.raises(RuntimeError, match='lse must be what the forward returned'):
+            lse = lse.to(compiled_device)
+            backward(query, query, query, query, None, lse, 3, [True] * 3)

@@ -1,10 +1,14 @@
 """Local attentive fusion against its formula in float64, on every implementation."""
 
+import itertools
+
 import pytest
 import torch
 from op_helpers import (
+    FUSION_REACH,
     MASKS,
     check_against_formula,
+    check_nan_stays,
     fusion_formula,
     make_inputs,
     make_mask,
@@ -101,7 +105,10 @@ def test_opcheck(compiled_device, kind, window):
     mask = None if mask is None else mask.to(compiled_device)
     torch.library.opcheck(op.local_attentive_fusion.default, (*inputs, mask, window, True))
     saved = [x.detach() for x in (torch.randn_like(inputs[0]), *inputs)]
-    torch.library.opcheck(op.local_attentive_fusion_backward.default, (*saved, mask, window, True))
+    torch.library.opcheck(
+        op.local_attentive_fusion_backward.default,
+        (*saved, mask, window, True, [True, False, True]),
+    )
 
 
 @pytest.mark.parametrize('dynamic', [False, True])
@@ -138,13 +145,35 @@ def test_saturated_gates(device, size):
     torch.testing.assert_close(out.cpu().double(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_nan_in_valid_steps_shows(device):
-    value, query, key = (x.to(device) for x in make_inputs(3, (1, 1, 50)))
-    query[0, 0, 20] = float('nan')
-    out = local_attentive_fusion(value, query, key, None, 7)
-    assert out.isnan().any()
-    if device == 'cpu':  # a plain window is a difference of running sums
-        assert not out[0, 0, :17].isnan().any()
+@pytest.mark.parametrize('index', FUSION_REACH)
+@pytest.mark.parametrize('steps, window', [(50, 7), (201, 63)])
+def test_nan_stays_in_its_windows(device, index, steps, window):
+    check_nan_stays(
+        lambda *x: local_attentive_fusion(*x, None, window),
+        lambda *x: fusion_formula(*x, None, window, True),
+        make_inputs(3, (2, 3, steps)),
+        index,
+        steps // 2,
+        window // 2,
+        FUSION_REACH,
+        device,
+    )
+
+
+@pytest.mark.parametrize('needs', itertools.product([False, True], repeat=3))
+@pytest.mark.parametrize('window', [9, None])
+def test_only_the_gradients_that_are_needed(compiled_device, window, needs):
+    op = torch.ops.mmtad_decomp
+    *inputs, grad = (x.to(compiled_device) for x in make_inputs(4, (2, 3, 50)))
+    every = op.local_attentive_fusion_backward(grad, *inputs, None, window, True, [True] * 3)
+    some = op.local_attentive_fusion_backward(grad, *inputs, None, window, True, needs)
+    for ours, theirs, needed in zip(some, every, needs):
+        assert torch.equal(ours, theirs) if needed else ours.numel() == 0
+    inputs = [x.requires_grad_(needed) for x, needed in zip(inputs, needs)]
+    if any(needs):
+        local_attentive_fusion(*inputs, None, window).backward(grad)
+    for x, theirs, needed in zip(inputs, every, needs):
+        assert torch.equal(x.grad, theirs) if needed else x.grad is None
 
 
 def test_autocast_and_mixed_dtypes(device):

@@ -45,6 +45,7 @@ class Case:
     residual: bool = True
     shared_limit: int = 227 * 1024
     orders: int = 2
+    needs: tuple[bool, bool, bool] = (True, True, True)
 
     def encode(self) -> bytes:
         """The case as the program reads it."""
@@ -63,7 +64,8 @@ class Case:
             window,
         ]
         header += [int(self.residual), int(self.mask is not None), self.shared_limit, self.orders]
-        parts = [struct.pack('<13q', *header, len(self.inputs), len(self.outputs))]
+        header += [sum(1 << i for i, needed in enumerate(self.needs) if needed)]
+        parts = [struct.pack('<14q', *header, len(self.inputs), len(self.outputs))]
         if self.mask is not None:
             parts.append(_raw(self.mask.contiguous().reshape(-1)))
         parts += [_layout(x) + _raw(_memory(x)) for x in self.inputs]

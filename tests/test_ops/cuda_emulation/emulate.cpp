@@ -77,17 +77,18 @@ struct Strided {
 struct Case {
   enum Op : int64_t { kAttention, kAttentionBackward, kFusion, kFusionBackward };
   int64_t op, dtype, batch, heads, steps, dims, window, residual, has_mask, limit, orders;
+  int64_t needs;  // Bits of the gradients that a backward pass writes.
   std::unique_ptr<Buffer> mask;
   std::vector<Strided> inputs, outputs;
   unsigned order = 0;
 
   bool read(std::FILE* file) {
-    int64_t header[13];
-    if (std::fread(header, 8, 13, file) != 13) return false;
-    int64_t* const fields[] = {&op, &dtype, &batch, &heads, &steps, &dims, &window, &residual, &has_mask, &limit, &orders};
-    for (int i = 0; i < 11; ++i) *fields[i] = header[i];
-    inputs.resize(header[11]);
-    outputs.resize(header[12]);
+    int64_t header[14];
+    if (std::fread(header, 8, 14, file) != 14) return false;
+    int64_t* const fields[] = {&op, &dtype, &batch, &heads, &steps, &dims, &window, &residual, &has_mask, &limit, &orders, &needs};
+    for (int i = 0; i < 12; ++i) *fields[i] = header[i];
+    inputs.resize(header[12]);
+    outputs.resize(header[13]);
     if (has_mask) {
       mask = std::make_unique<Buffer>(batch * steps);
       read_bytes(file, mask->data(), mask->size());
@@ -153,7 +154,8 @@ Heads<scalar> written_heads(Strided& x) {
 
 template <typename Layout, typename Kernel>
 void run_attention(Case& c, AttentionArgs<typename Layout::scalar> args, bool cache, Kernel kernel) {
-  const int64_t shared_bytes = plan_attention<Layout>(args, cache);
+  const int64_t shared_bytes = plan_attention<Layout>(args, cache, c.limit);
+  if (shared_bytes > c.limit) emulation::fail("a kernel asks for more shared memory than its GPU has");
   run_grid(c.order, c.batch * c.heads * args.tiles, kAttentionThreads, shared_bytes, [&] { kernel(args); });
 }
 
@@ -182,13 +184,13 @@ void attention(Case& c) {
   args.key = heads_of<scalar>(c.inputs[2]);
   args.value = heads_of<scalar>(c.inputs[3]);
   args.lse = c.inputs[4].data<acc>();
-  args.grad_query = written_heads<scalar>(c.outputs[0]);
-  args.grad_key = written_heads<scalar>(c.outputs[1]);
-  args.grad_value = written_heads<scalar>(c.outputs[2]);
+  if (c.needs & 1) args.grad_query = written_heads<scalar>(c.outputs[0]);
+  if (c.needs & 2) args.grad_key = written_heads<scalar>(c.outputs[1]);
+  if (c.needs & 4) args.grad_value = written_heads<scalar>(c.outputs[2]);
   Buffer delta(c.batch * c.heads * c.steps * sizeof(acc));
   args.delta = reinterpret_cast<acc*>(delta.data());
-  run_attention<Layout>(c, args, true, local_attention_grad_query_kernel<scalar, dims>);
-  run_attention<Layout>(c, args, false, local_attention_grad_key_value_kernel<scalar, dims>);
+  if (c.needs & 3) run_attention<Layout>(c, args, true, local_attention_grad_query_kernel<scalar, dims>);
+  if (c.needs & 6) run_attention<Layout>(c, args, false, local_attention_grad_key_value_kernel<scalar, dims>);
   delta.check_margins();
 }
 
@@ -221,9 +223,9 @@ void fusion(Case& c) {
   if (backward && !global && !args.shared_rows) args.scratch = reinterpret_cast<acc*>(scratch.data());
   void (*kernel)(FusionArgs<scalar>);
   if (backward) {
-    args.grad_value = c.outputs[0].data<scalar>();
-    args.grad_query = c.outputs[1].data<scalar>();
-    args.grad_key = c.outputs[2].data<scalar>();
+    if (c.needs & 1) args.grad_value = c.outputs[0].data<scalar>();
+    if (c.needs & 2) args.grad_query = c.outputs[1].data<scalar>();
+    if (c.needs & 4) args.grad_key = c.outputs[2].data<scalar>();
     if (global)
       kernel = plan.fast ? global_fusion_backward_kernel<scalar, true> : global_fusion_backward_kernel<scalar, false>;
     else

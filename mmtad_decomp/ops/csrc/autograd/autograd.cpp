@@ -3,6 +3,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include "common/checks.h"
+
 namespace mmtad {
 namespace {
 
@@ -16,18 +18,30 @@ using ThreeTensors = std::tuple<Tensor, Tensor, Tensor>;
 using AttentionSignature =
     std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, int64_t);
 using AttentionBackwardSignature = ThreeTensors(
-    const Tensor&, const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, const Tensor&, int64_t);
+    const Tensor&, const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, const Tensor&, int64_t, Needs);
 using FusionSignature =
     Tensor(const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, MaybeInt, bool);
 using FusionBackwardSignature = ThreeTensors(
-    const Tensor&, const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, MaybeInt, bool);
+    const Tensor&, const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, MaybeInt, bool, Needs);
 
 // Calls the operator below autograd: the kernel of the tensors' device, or a fake one.
-template <typename Signature, typename... Args>
-auto call(const char* name, const Args&... args) {
+template <const char* name, typename Signature, typename... Args>
+auto call(const Args&... args) {
+  static const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
   at::AutoDispatchBelowADInplaceOrView guard;
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>().call(args...);
+  return op.call(args...);
 }
+
+bool needs_gradient(const Tensor& a, const Tensor& b, const Tensor& c) {
+  return at::GradMode::is_enabled() && (a.requires_grad() || b.requires_grad() || c.requires_grad());
+}
+
+// Which of a Function's first three inputs need a gradient.
+Needs needed(AutogradContext* context) {
+  return {context->needs_input_grad(0), context->needs_input_grad(1), context->needs_input_grad(2)};
+}
+
+Tensor if_needed(const Tensor& grad, bool needed) { return needed ? grad : Tensor(); }
 
 Tensor or_undefined(const MaybeTensor& x) { return x.value_or(Tensor()); }
 
@@ -47,13 +61,13 @@ constexpr char kAttentionBackward[] = "mmtad_decomp::local_attention_backward";
 
 ThreeTensors attention_gradients(
     const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value,
-    const MaybeTensor& mask, const Tensor& lse, int64_t window);
+    const MaybeTensor& mask, const Tensor& lse, int64_t window, Needs needs);
 
 struct LocalAttention : torch::autograd::Function<LocalAttention> {
   static variable_list forward(
       AutogradContext* context, const Tensor& query, const Tensor& key, const Tensor& value,
       const MaybeTensor& mask, int64_t window) {
-    auto [out, lse] = call<AttentionSignature>(kAttention, query, key, value, mask, window);
+    auto [out, lse] = call<kAttention, AttentionSignature>(query, key, value, mask, window);
     context->save_for_backward({query, key, value, or_undefined(mask), lse});
     context->saved_data["window"] = window;
     context->mark_non_differentiable({lse});
@@ -63,18 +77,21 @@ struct LocalAttention : torch::autograd::Function<LocalAttention> {
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
     const auto saved = context->get_saved_variables();
     const Tensor &query = saved[0], &key = saved[1], &value = saved[2], &mask = saved[3], &lse = saved[4];
+    const Needs needs = needed(context);
     const auto [grad_query, grad_key, grad_value] = attention_gradients(
-        grads[0], query, key, value, or_nothing(mask), lse, context->saved_data["window"].toInt());
-    return {grad_query, grad_key, grad_value, Tensor(), Tensor()};
+        grads[0], query, key, value, or_nothing(mask), lse, context->saved_data["window"].toInt(), needs);
+    return {
+        if_needed(grad_query, needs[0]), if_needed(grad_key, needs[1]), if_needed(grad_value, needs[2]), Tensor(),
+        Tensor()};
   }
 };
 
 struct LocalAttentionBackward : torch::autograd::Function<LocalAttentionBackward> {
   static variable_list forward(
       AutogradContext*, const Tensor& grad, const Tensor& query, const Tensor& key,
-      const Tensor& value, const MaybeTensor& mask, const Tensor& lse, int64_t window) {
-    auto [grad_query, grad_key, grad_value] =
-        call<AttentionBackwardSignature>(kAttentionBackward, grad, query, key, value, mask, lse, window);
+      const Tensor& value, const MaybeTensor& mask, const Tensor& lse, int64_t window, const Needs& needs) {
+    auto [grad_query, grad_key, grad_value] = call<kAttentionBackward, AttentionBackwardSignature>(
+        grad, query, key, value, mask, lse, window, needs);
     return {grad_query, grad_key, grad_value};
   }
 
@@ -85,14 +102,16 @@ struct LocalAttentionBackward : torch::autograd::Function<LocalAttentionBackward
 
 std::tuple<Tensor, Tensor> local_attention(
     const Tensor& query, const Tensor& key, const Tensor& value, const MaybeTensor& mask, int64_t window) {
+  if (!needs_gradient(query, key, value))
+    return call<kAttention, AttentionSignature>(query, key, value, mask, window);
   const auto out = LocalAttention::apply(query, key, value, mask, window);
   return {out[0], out[1]};
 }
 
 ThreeTensors attention_gradients(
     const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value,
-    const MaybeTensor& mask, const Tensor& lse, int64_t window) {
-  const auto out = LocalAttentionBackward::apply(grad, query, key, value, mask, lse, window);
+    const MaybeTensor& mask, const Tensor& lse, int64_t window, Needs needs) {
+  const auto out = LocalAttentionBackward::apply(grad, query, key, value, mask, lse, window, needs);
   return {out[0], out[1], out[2]};
 }
 
@@ -103,7 +122,7 @@ constexpr char kFusionBackward[] = "mmtad_decomp::local_attentive_fusion_backwar
 
 ThreeTensors fusion_gradients(
     const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key,
-    const MaybeTensor& mask, MaybeInt window, bool residual);
+    const MaybeTensor& mask, MaybeInt window, bool residual, Needs needs);
 
 struct LocalAttentiveFusion : torch::autograd::Function<LocalAttentiveFusion> {
   static Tensor forward(
@@ -112,24 +131,27 @@ struct LocalAttentiveFusion : torch::autograd::Function<LocalAttentiveFusion> {
     context->save_for_backward({value, query, key, or_undefined(mask)});
     context->saved_data["window"] = window;
     context->saved_data["residual"] = residual;
-    return call<FusionSignature>(kFusion, value, query, key, mask, window, residual);
+    return call<kFusion, FusionSignature>(value, query, key, mask, window, residual);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
     const auto saved = context->get_saved_variables();
+    const Needs needs = needed(context);
     const auto [grad_value, grad_query, grad_key] = fusion_gradients(
         grads[0], saved[0], saved[1], saved[2], or_nothing(saved[3]),
-        context->saved_data["window"].to<MaybeInt>(), context->saved_data["residual"].toBool());
-    return {grad_value, grad_query, grad_key, Tensor(), Tensor(), Tensor()};
+        context->saved_data["window"].to<MaybeInt>(), context->saved_data["residual"].toBool(), needs);
+    return {
+        if_needed(grad_value, needs[0]), if_needed(grad_query, needs[1]), if_needed(grad_key, needs[2]), Tensor(),
+        Tensor(), Tensor()};
   }
 };
 
 struct LocalAttentiveFusionBackward : torch::autograd::Function<LocalAttentiveFusionBackward> {
   static variable_list forward(
       AutogradContext*, const Tensor& grad, const Tensor& value, const Tensor& query,
-      const Tensor& key, const MaybeTensor& mask, const MaybeInt& window, bool residual) {
-    auto [grad_value, grad_query, grad_key] =
-        call<FusionBackwardSignature>(kFusionBackward, grad, value, query, key, mask, window, residual);
+      const Tensor& key, const MaybeTensor& mask, const MaybeInt& window, bool residual, const Needs& needs) {
+    auto [grad_value, grad_query, grad_key] = call<kFusionBackward, FusionBackwardSignature>(
+        grad, value, query, key, mask, window, residual, needs);
     return {grad_value, grad_query, grad_key};
   }
 
@@ -141,13 +163,15 @@ struct LocalAttentiveFusionBackward : torch::autograd::Function<LocalAttentiveFu
 Tensor local_attentive_fusion(
     const Tensor& value, const Tensor& query, const Tensor& key, const MaybeTensor& mask,
     MaybeInt window, bool residual) {
+  if (!needs_gradient(value, query, key))
+    return call<kFusion, FusionSignature>(value, query, key, mask, window, residual);
   return LocalAttentiveFusion::apply(value, query, key, mask, window, residual);
 }
 
 ThreeTensors fusion_gradients(
     const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key,
-    const MaybeTensor& mask, MaybeInt window, bool residual) {
-  const auto out = LocalAttentiveFusionBackward::apply(grad, value, query, key, mask, window, residual);
+    const MaybeTensor& mask, MaybeInt window, bool residual, Needs needs) {
+  const auto out = LocalAttentiveFusionBackward::apply(grad, value, query, key, mask, window, residual, needs);
   return {out[0], out[1], out[2]};
 }
 

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
+
 namespace mmtad {
 
 inline void check_same(const at::Tensor& x, const at::Tensor& like, const char* op) {
@@ -33,6 +35,23 @@ inline int64_t window_radius(int64_t window, int64_t steps, const char* op) {
 // What sums are kept in.
 inline at::ScalarType compute_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+inline void check_lse(const at::Tensor& lse, const at::Tensor& query, const char* op) {
+  TORCH_CHECK(
+      lse.dim() == 3 && lse.sizes() == query.sizes().slice(0, 3) && lse.scalar_type() == compute_type(query) &&
+          lse.device() == query.device(),
+      op, ": lse must be what the forward returned, of shape ", query.sizes().slice(0, 3), " and ",
+      compute_type(query), ", got ", lse.sizes(), " ", lse.scalar_type(), " on ", lse.device());
+}
+
+// Which gradients a backward pass computes, in the order of the forward's tensors.
+using Needs = std::array<bool, 3>;
+
+// Memory for a gradient of x, by default with its strides; without elements where nobody needs it.
+inline at::Tensor empty_gradient(
+    const at::Tensor& x, bool needed, at::MemoryFormat format = at::MemoryFormat::Preserve) {
+  return needed ? at::empty_like(x, format) : at::empty({0}, x.options());
 }
 
 }  // namespace mmtad

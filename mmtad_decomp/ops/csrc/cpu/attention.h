@@ -337,6 +337,7 @@ void attention_backward_of(const AttentionArgs& args, int64_t columns, Tile tile
   }
 
   const auto write = [&](auto&& apply, const Heads& target, T factor) {
+    if (target.data == nullptr) return;
     for (int64_t i = 0; i < columns && first + i < args.steps; i += lanes)
       apply(i, w.out.from(i));
     unpack(w.out, first, columns, keep, factor, select<E>(target, args, tile));
@@ -363,32 +364,4 @@ auto with_element_type(Dtype dtype, F f) {
     case Dtype::BFloat16: return f(BFloat16{});
     default: return f(float{});
   }
-}
-
-// A longer tile repeats less of its neighbours; a shorter one stays in the second-level cache.
-inline int64_t attention_tile(const AttentionArgs& args) {
-  const int64_t lanes = args.dtype == Dtype::Double ? Simd<double>::lanes : Simd<float>::lanes;
-  const int64_t wanted = at_least(128, 2 * args.radius);
-  return round_up(at_most(wanted, args.steps), lanes);
-}
-
-inline int64_t attention_scratch(const AttentionArgs& args, bool backward) {
-  return with_element_type(args.dtype, [&](auto element) {
-    using T = Compute<decltype(element)>;
-    const int64_t tile = attention_tile(args);
-    return backward ? BackwardTile<T>(args, tile, nullptr).space.used
-                    : ForwardTile<T>(args, tile, nullptr).space.used;
-  });
-}
-
-inline void attention_forward(const AttentionArgs& args, Tile tile, void* scratch) {
-  with_element_type(args.dtype, [&](auto element) {
-    attention_forward_of<decltype(element)>(args, attention_tile(args), tile, scratch);
-  });
-}
-
-inline void attention_backward(const AttentionArgs& args, Tile tile, void* scratch) {
-  with_element_type(args.dtype, [&](auto element) {
-    attention_backward_of<decltype(element)>(args, attention_tile(args), tile, scratch);
-  });
 }

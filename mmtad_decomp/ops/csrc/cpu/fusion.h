@@ -99,8 +99,8 @@ void fusion_backward_of(const FusionArgs& args, int64_t begin, int64_t end, void
     const T* inverse = static_cast<const T*>(args.inverse) + row / args.channels * args.steps;
     const auto *value = static_cast<const E*>(args.value) + at, *query = static_cast<const E*>(args.query) + at,
                *key = static_cast<const E*>(args.key) + at, *grad = static_cast<const E*>(args.grad) + at;
-    E *grad_value = static_cast<E*>(args.grad_value) + at, *grad_query = static_cast<E*>(args.grad_query) + at,
-      *grad_key = static_cast<E*>(args.grad_key) + at;
+    const auto target = [&](void* x) { return x == nullptr ? nullptr : static_cast<E*>(x) + at; };
+    E *grad_value = target(args.grad_value), *grad_query = target(args.grad_query), *grad_key = target(args.grad_key);
     window.sum_valid(query, inverse);
     for (int64_t t = 0; t < args.steps; t += lanes) {
       const int64_t count = args.steps - t;
@@ -108,10 +108,11 @@ void fusion_backward_of(const FusionArgs& args, int64_t begin, int64_t end, void
       const Vec<T> k = load_first(key + t, count), g = load_first(grad + t, count);
       const Vec<T> gate = sigmoid<T>(mean * k);
       const Vec<T> slope = g * load_first(value + t, count) * gate * (T(1) - gate);
-      store_first(grad_value + t, scale > zero ? g * (gate + residual) : zero, count);
-      store_first(grad_key + t, scale > zero ? slope * mean : zero, count);
+      if (grad_value) store_first(grad_value + t, scale > zero ? g * (gate + residual) : zero, count);
+      if (grad_key) store_first(grad_key + t, scale > zero ? slope * mean : zero, count);
       store(window.row() + t, scale > zero ? slope * k * scale : zero);
     }
+    if (grad_query == nullptr) continue;
     window.compute();
     for (int64_t t = 0; t < args.steps; t += lanes) {
       const int64_t count = args.steps - t;

@@ -7,6 +7,9 @@ namespace {
 #include "cpu/simd.h"
 
 #include "cpu/attention.h"
+#include "cpu/attention_wide.h"
+
+#include "cpu/attention_passes.h"
 #include "cpu/fusion.h"
 
 }  // namespace
@@ -16,8 +19,7 @@ const Kernels kernels = {
     MMTAD_NAME,
     attention_tile,
     attention_scratch,
-    attention_forward,
-    attention_backward,
+    attention,
     fusion_scratch,
     fusion_forward,
     fusion_backward,

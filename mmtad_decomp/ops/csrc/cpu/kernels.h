@@ -20,8 +20,8 @@ struct AttentionArgs {
   int64_t heads, steps, dims, radius;
   const bool* mask;  // (N, T) contiguous, or null
   Heads query, key, value, out;
-  Heads grad, grad_query, grad_key, grad_value;  // backward only
-  void* lse;                                     // (N, H, T) contiguous, float or double
+  Heads grad, grad_query, grad_key, grad_value;  // backward only; null: a gradient that nobody needs
+  void *lse, *delta;                             // (N, H, T) contiguous, float or double
 };
 
 // Steps [first, first + tile size) of one head of one sequence.
@@ -37,16 +37,20 @@ struct FusionArgs {
   const bool* mask;     // (N, T) contiguous, or null
   const void* inverse;  // (N, T) float or double: 1 / valid steps in the window; 0 at masked steps
   const void *value, *query, *key, *grad;
-  void *out, *grad_value, *grad_query, *grad_key;
+  void *out, *grad_value, *grad_query, *grad_key;  // null: a gradient that nobody needs
 };
+
+// The backward pass of wide windows comes in two: GradQuery finds delta, of which GradKeyValue needs
+// that of all queries around its tile. Their scratch grows with the window, not with its square.
+enum class Pass { Forward, Backward, GradQuery, GradKeyValue };
+constexpr int64_t kBackwardRadius = 64;  // The largest radius for Pass::Backward.
 
 struct Kernels {
   const char* name;
   // Steps of one task, and bytes of scratch memory that a task needs, aligned to 64.
   int64_t (*attention_tile)(const AttentionArgs&);
-  int64_t (*attention_scratch)(const AttentionArgs&, bool backward);
-  void (*attention_forward)(const AttentionArgs&, Tile tile, void* scratch);
-  void (*attention_backward)(const AttentionArgs&, Tile tile, void* scratch);
+  int64_t (*attention_scratch)(const AttentionArgs&, Pass);
+  void (*attention)(const AttentionArgs&, Pass, Tile tile, void* scratch);
   int64_t (*fusion_scratch)(const FusionArgs&);
   // Rows [begin, end) of the N * C rows.
   void (*fusion_forward)(const FusionArgs&, int64_t begin, int64_t end, void* scratch);

@@ -25,20 +25,19 @@ AttentionArgs shape_args(const at::Tensor& query, int64_t window) {
   return args;
 }
 
-template <typename F>
-void for_tiles(const AttentionArgs& args, int64_t batch, bool backward, F kernel) {
+void run(const AttentionArgs& args, int64_t batch, Pass pass) {
   const int64_t tile = kernels().attention_tile(args);
   const int64_t tiles = tile > 0 ? (args.steps + tile - 1) / tile : 0;
   // Products of one tile: below about 2^18 of them, a second thread costs more than it saves.
   const int64_t products = std::max<int64_t>(tile * (2 * args.radius + 1) * args.dims, 1);
   const int64_t grain = std::max<int64_t>((1 << 17) / products, 1);
   parallel_with_scratch(
-      batch * args.heads * tiles, grain, kernels().attention_scratch(args, backward),
+      batch * args.heads * tiles, grain, kernels().attention_scratch(args, pass),
       [&](int64_t begin, int64_t end, void* scratch) {
         // Heads of one tile in turn: where channels hold the heads, their rows lie side by side.
         for (int64_t task = begin; task < end; ++task) {
           const int64_t row = task / args.heads;
-          kernel(args, Tile{row / tiles, task % args.heads, row % tiles * tile}, scratch);
+          kernels().attention(args, pass, Tile{row / tiles, task % args.heads, row % tiles * tile}, scratch);
         }
       });
 }
@@ -64,7 +63,7 @@ std::tuple<at::Tensor, at::Tensor> local_attention(
   args.value = heads_of(value);
   args.out = heads_of(written);
   args.lse = lse.data_ptr();
-  for_tiles(args, query.size(0), false, kernels().attention_forward);
+  run(args, query.size(0), Pass::Forward);
   if (!written.is_same(out)) out.copy_(written);
   return {out, lse};
 }
@@ -72,29 +71,41 @@ std::tuple<at::Tensor, at::Tensor> local_attention(
 std::tuple<at::Tensor, at::Tensor, at::Tensor> local_attention_backward(
     const at::Tensor& grad_, const at::Tensor& query_, const at::Tensor& key_,
     const at::Tensor& value_, const std::optional<at::Tensor>& mask_, const at::Tensor& lse,
-    int64_t window) {
+    int64_t window, Needs needs) {
   const char* op = "local_attention_backward";
   TORCH_CHECK(query_.dim() == 4, op, ": expected (N, H, T, D), got ", query_.sizes());
   for (const at::Tensor* x : {&grad_, &key_, &value_}) check_same(*x, query_, op);
+  check_lse(lse, query_, op);
   const auto mask = check_mask(mask_, query_, query_.size(2), op);
   AttentionArgs args = shape_args(query_, window);
   const at::Tensor grad = readable(grad_), query = readable(query_), key = readable(key_),
                    value = readable(value_), stats = lse.contiguous();
-  at::Tensor out[3] = {at::empty_like(query_), at::empty_like(key_), at::empty_like(value_)};
+  at::Tensor out[3] = {
+      empty_gradient(query_, needs[0]), empty_gradient(key_, needs[1]), empty_gradient(value_, needs[2])};
   if (query.numel() == 0) return {out[0], out[1], out[2]};
-  const at::Tensor written[3] = {readable(out[0]), readable(out[1]), readable(out[2])};
+  at::Tensor written[3];
+  Heads* const targets[3] = {&args.grad_query, &args.grad_key, &args.grad_value};
+  for (int i = 0; i < 3; ++i) {
+    if (!needs[i]) continue;
+    written[i] = readable(out[i]);
+    *targets[i] = heads_of(written[i]);
+  }
   args.mask = mask ? mask->const_data_ptr<bool>() : nullptr;
   args.query = heads_of(query);
   args.key = heads_of(key);
   args.value = heads_of(value);
   args.grad = heads_of(grad);
-  args.grad_query = heads_of(written[0]);
-  args.grad_key = heads_of(written[1]);
-  args.grad_value = heads_of(written[2]);
   args.lse = stats.data_ptr();
-  for_tiles(args, query.size(0), true, kernels().attention_backward);
+  if (args.radius <= kBackwardRadius) {
+    run(args, query.size(0), Pass::Backward);
+  } else {
+    const at::Tensor delta = at::empty_like(stats);
+    args.delta = delta.data_ptr();
+    if (needs[0] || needs[1]) run(args, query.size(0), Pass::GradQuery);
+    if (needs[1] || needs[2]) run(args, query.size(0), Pass::GradKeyValue);
+  }
   for (int i = 0; i < 3; ++i)
-    if (!written[i].is_same(out[i])) out[i].copy_(written[i]);
+    if (needs[i] && !written[i].is_same(out[i])) out[i].copy_(written[i]);
   return {out[0], out[1], out[2]};
 }
 

@@ -81,16 +81,18 @@ at::Tensor local_attentive_fusion(
 std::tuple<at::Tensor, at::Tensor, at::Tensor> local_attentive_fusion_backward(
     const at::Tensor& grad_, const at::Tensor& value, const at::Tensor& query,
     const at::Tensor& key, const std::optional<at::Tensor>& mask, std::optional<int64_t> window,
-    bool residual) {
+    bool residual, Needs needs) {
   Call call(value, query, key, mask, window, residual);
   check_same(grad_, value, kOp);
   const at::Tensor grad = grad_.contiguous();
-  const auto empty = [&] { return at::empty(value.sizes(), value.options()); };
-  at::Tensor grad_value = empty(), grad_query = empty(), grad_key = empty();
+  constexpr auto kDense = at::MemoryFormat::Contiguous;
+  at::Tensor grad_value = empty_gradient(value, needs[0], kDense),
+             grad_query = empty_gradient(value, needs[1], kDense),
+             grad_key = empty_gradient(value, needs[2], kDense);
   call.args.grad = grad.const_data_ptr();
-  call.args.grad_value = grad_value.data_ptr();
-  call.args.grad_query = grad_query.data_ptr();
-  call.args.grad_key = grad_key.data_ptr();
+  call.args.grad_value = needs[0] ? grad_value.data_ptr() : nullptr;
+  call.args.grad_query = needs[1] ? grad_query.data_ptr() : nullptr;
+  call.args.grad_key = needs[2] ? grad_key.data_ptr() : nullptr;
   call.run(kernels().fusion_backward);
   return {grad_value, grad_query, grad_key};
 }

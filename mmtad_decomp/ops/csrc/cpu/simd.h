@@ -95,7 +95,7 @@ inline Vec<double> exponential(Vec<double> x) {
   return x;
 }
 
-// ln(x) of a normal positive x: the exponent, and the series of atanh for the mantissa.
+// ln(x) of a normal positive x or NaN: the exponent, and the series of atanh for the mantissa.
 inline Vec<float> logarithm(Vec<float> x) {
   using IntVec = Simd<float>::IntVec;
   const IntVec exponent = ((IntVec)x - 0x3f3504f3) >> 23;  // mantissa in [sqrt(1/2), sqrt(2))
@@ -103,7 +103,8 @@ inline Vec<float> logarithm(Vec<float> x) {
   const Vec<float> s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
   const Vec<float> series = ((s2 * (1.0f / 9) + 1.0f / 7) * s2 + 1.0f / 5) * s2 + 1.0f / 3;
   const Vec<float> mantissa = 2.0f * s + 2.0f * s * s2 * series;
-  return __builtin_convertvector(exponent, Vec<float>) * 0.693147181f + mantissa;
+  const Vec<float> result = __builtin_convertvector(exponent, Vec<float>) * 0.693147181f + mantissa;
+  return x == x ? result : x;
 }
 
 inline Vec<double> logarithm(Vec<double> x) {

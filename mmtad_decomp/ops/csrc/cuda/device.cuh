@@ -85,6 +85,8 @@ __device__ __forceinline__ acc infinity() {
   return static_cast<acc>(INFINITY);
 }
 
+__device__ __forceinline__ bool is_finite(float x) { return fabsf(x) < infinity<float>(); }
+
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 

@@ -8,7 +8,9 @@ namespace {
 using at::Tensor;
 
 // The kernels read and write consecutive channels or consecutive steps.
-Tensor readable(const Tensor& x) { return x.stride(3) == 1 || x.stride(2) == 1 ? x : x.contiguous(); }
+Tensor readable(const Tensor& x, bool used = true) {
+  return !used || x.stride(3) == 1 || x.stride(2) == 1 ? x : x.contiguous();
+}
 
 template <typename scalar>
 cuda::Heads<const scalar> heads_of(const Tensor& x) {
@@ -55,7 +57,8 @@ template <typename Layout, typename scalar>
 void run(
     void (*kernel)(cuda::AttentionArgs<scalar>), cuda::AttentionArgs<scalar> args, int64_t batch, bool cache,
     const char* op) {
-  const int64_t shared_bytes = cuda::plan_attention<Layout>(args, cache);
+  const int64_t limit = cuda::device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  const int64_t shared_bytes = cuda::plan_attention<Layout>(args, cache, limit);
   cuda::launch(kernel, batch * args.heads * args.tiles, cuda::kAttentionThreads, shared_bytes, op, args);
 }
 
@@ -92,20 +95,19 @@ std::tuple<Tensor, Tensor> local_attention(
 
 std::tuple<Tensor, Tensor, Tensor> local_attention_backward(
     const Tensor& grad_, const Tensor& query_, const Tensor& key_, const Tensor& value_,
-    const std::optional<Tensor>& mask_, const Tensor& lse_, int64_t window) {
+    const std::optional<Tensor>& mask_, const Tensor& lse_, int64_t window, Needs needs) {
   const char* op = "local_attention_backward";
   check(query_, {&grad_, &key_, &value_}, op);
-  TORCH_CHECK(
-      lse_.dim() == 3 && lse_.sizes() == query_.sizes().slice(0, 3) && lse_.scalar_type() == compute_type(query_) &&
-          lse_.device() == query_.device(),
-      op, ": lse must be what the forward returned, got ", lse_.sizes(), " ", lse_.scalar_type());
+  check_lse(lse_, query_, op);
   const c10::cuda::CUDAGuard guard(query_.device());
   const auto mask = check_mask(mask_, query_, query_.size(2), op);
   const int64_t radius = window_radius(window, query_.size(2), op);
-  Tensor grad_query = at::empty_like(query_), grad_key = at::empty_like(key_), grad_value = at::empty_like(value_);
+  Tensor grad_query = empty_gradient(query_, needs[0]), grad_key = empty_gradient(key_, needs[1]),
+         grad_value = empty_gradient(value_, needs[2]);
   if (query_.numel() == 0) return {grad_query, grad_key, grad_value};
   const Tensor grad = readable(grad_), query = readable(query_), key = readable(key_), value = readable(value_);
-  const Tensor to_query = readable(grad_query), to_key = readable(grad_key), to_value = readable(grad_value);
+  const Tensor to_query = readable(grad_query, needs[0]), to_key = readable(grad_key, needs[1]),
+               to_value = readable(grad_value, needs[2]);
   const Tensor lse = lse_.contiguous(), delta = at::empty_like(lse);
   cuda::dispatch(query, op, [&](auto element) {
     using scalar = decltype(element);
@@ -115,16 +117,19 @@ std::tuple<Tensor, Tensor, Tensor> local_attention_backward(
     args.query = heads_of<scalar>(query);
     args.key = heads_of<scalar>(key);
     args.value = heads_of<scalar>(value);
-    args.grad_query = written_heads<scalar>(to_query);
-    args.grad_key = written_heads<scalar>(to_key);
-    args.grad_value = written_heads<scalar>(to_value);
+    if (needs[0]) args.grad_query = written_heads<scalar>(to_query);
+    if (needs[1]) args.grad_key = written_heads<scalar>(to_key);
+    if (needs[2]) args.grad_value = written_heads<scalar>(to_value);
     args.lse = const_cast<acc*>(lse.const_data_ptr<acc>());  // Read only.
     args.delta = delta.mutable_data_ptr<acc>();
     for_layout<scalar>(query.size(3), [&](auto layout) {
       using Layout = decltype(layout);
       constexpr int kDims = Layout::kDims;
-      run<Layout>(cuda::local_attention_grad_query_kernel<scalar, kDims>, args, query.size(0), true, op);
-      run<Layout>(cuda::local_attention_grad_key_value_kernel<scalar, kDims>, args, query.size(0), false, op);
+      // The first kernel also finds the delta that the second one needs for the keys.
+      if (needs[0] || needs[1])
+        run<Layout>(cuda::local_attention_grad_query_kernel<scalar, kDims>, args, query.size(0), true, op);
+      if (needs[1] || needs[2])
+        run<Layout>(cuda::local_attention_grad_key_value_kernel<scalar, kDims>, args, query.size(0), false, op);
     });
   });
   if (!to_query.is_same(grad_query)) grad_query.copy_(to_query);

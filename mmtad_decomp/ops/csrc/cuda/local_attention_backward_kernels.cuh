@@ -3,7 +3,7 @@
 //
 // The first kernel owns tiles of queries: delta, then dq. The second owns tiles of keys, reads the
 // first one's delta, and sums dk and dv over the queries that see them. Each result is written by
-// one thread, once: no atomics, the same bits every time.
+// one thread, once: no atomics, the same bits every time. Gradients with a null target are left out.
 #pragma once
 
 #include "local_attention_tiles.cuh"
@@ -70,8 +70,9 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   }
 
   // The first pass finds delta, the second one needs it for dq.
+  const int passes = args.grad_query.data == nullptr ? 1 : 2;
 #pragma unroll 1
-  for (int pass = 0; pass < 2; ++pass) {
+  for (int pass = 0; pass < passes; ++pass) {
 #pragma unroll 1
     for (int offset = place.begin; offset < place.end; offset += args.chunk) {
       if (pass == 0 || !one_chunk) {
@@ -110,7 +111,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
             }
             p[r] *= grad_p[r] - delta[r];
           }
-          add_weighted<Layout>(out, p, staging.first + row * Layout::kPitch, place.lane);
+          add_weighted<Layout>(out, p, staging.first + row * Layout::kPitch, place, offset + s, args.radius);
         }
       }
     }
@@ -127,6 +128,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     if (place.lane == 0 && t < args.steps) args.delta[flat(args, place, t)] = delta[r];
     factors[r] = args.scale;
   }
+  if (passes == 1) return;
+  clear_invalid<Layout>(out, args, place);
   __syncthreads();
   store_tile<Layout>(args.grad_query, out, factors, staging.first, args, place);
 }
@@ -141,6 +144,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   acc* const row_lse = staging.row_data;
   acc* const row_delta = row_lse + Layout::staged_rows(args.chunk);
   const Place<Layout> place(args);
+  const bool needs_key = args.grad_key.data != nullptr, needs_value = args.grad_value.data != nullptr;
 
   acc key[Layout::kRows][Layout::kChannels], value[Layout::kRows][Layout::kChannels];
   acc grad_key[Layout::kRows][Layout::kChannels], grad_value[Layout::kRows][Layout::kChannels];
@@ -168,7 +172,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
       const bool valid = is_valid(args, place.n, start + i);
       const int64_t at = flat(args, place, valid ? start + i : 0);
       row_lse[i] = valid ? args.lse[at] * acc(1 / kLn2) : infinity<acc>();
-      row_delta[i] = valid ? args.delta[at] : acc(0);
+      row_delta[i] = valid && needs_key ? args.delta[at] : acc(0);
     }
     wait_for_copies();
     __syncthreads();
@@ -188,8 +192,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
         p[r] = seen ? power_of_2(p[r] - lse) : acc(0);
         grad_logits[r] = seen ? p[r] * (grad_logits[r] - delta) : acc(0);
       }
-      add_weighted<Layout>(grad_key, grad_logits, query_rows, place.lane);
-      add_weighted<Layout>(grad_value, p, grad_rows, place.lane);
+      if (needs_key) add_weighted<Layout>(grad_key, grad_logits, query_rows, place, offset + s, args.radius);
+      if (needs_value) add_weighted<Layout>(grad_value, p, grad_rows, place, offset + s, args.radius);
     }
   }
 
@@ -199,9 +203,11 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     scales[r] = args.scale;
     ones[r] = 1;
   }
+  clear_invalid<Layout>(grad_key, args, place);
+  clear_invalid<Layout>(grad_value, args, place);
   __syncthreads();
-  store_tile<Layout>(args.grad_key, grad_key, scales, staging.first, args, place);
-  store_tile<Layout>(args.grad_value, grad_value, ones, staging.second, args, place);
+  if (needs_key) store_tile<Layout>(args.grad_key, grad_key, scales, staging.first, args, place);
+  if (needs_value) store_tile<Layout>(args.grad_value, grad_value, ones, staging.second, args, place);
 }
 
 }  // namespace cuda

@@ -77,7 +77,8 @@ __global__ void __launch_bounds__(kAttentionThreads, dims >= 128 && sizeof(scala
         if (!valid_rows[row + place.lane] || !place.sees(r, offset + s + place.lane, args.radius))
           logits[r] = -infinity<acc>();
       softmax.update(logits);
-      add_weighted<Layout>(softmax.out, logits, staging.second + row * Layout::kPitch, place.lane);
+      add_weighted<Layout>(
+          softmax.out, logits, staging.second + row * Layout::kPitch, place, offset + s, args.radius);
     }
   }
 

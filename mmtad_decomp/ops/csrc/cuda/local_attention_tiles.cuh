@@ -39,7 +39,7 @@ template <typename scalar>
 struct AttentionArgs {
   using acc = acc_of<scalar>;
   Heads<const scalar> query, key, value, grad;
-  Heads<scalar> out, grad_query, grad_key, grad_value;
+  Heads<scalar> out, grad_query, grad_key, grad_value;  // Null: a gradient that nobody needs.
   const bool* mask;  // (N, T), or null.
   acc* lse;          // (N, H, T), natural logarithm.
   acc* delta;        // (N, H, T): sum over the window of probability times its gradient.
@@ -87,21 +87,23 @@ bool has_aligned_rows(const Heads<scalar>& x, int dims) {
 }
 
 // Decides how to run a kernel on args whose tensors and sizes are set. `cache`: the kernel keeps
-// probabilities where they fit. Returns the bytes of shared memory that it needs.
+// probabilities where they fit; `limit`: bytes of shared memory that a block may have. Returns the
+// bytes that it needs: less than 96 KB without the cache, which every GPU from sm_80 on has.
 template <typename Layout>
-int64_t plan_attention(AttentionArgs<typename Layout::scalar>& args, bool cache) {
+int64_t plan_attention(AttentionArgs<typename Layout::scalar>& args, bool cache, int64_t limit) {
   const int64_t all = round_up(Layout::offsets(args.radius), Layout::kLanes);
   args.chunk = Layout::kLanes;
   while (args.chunk < all && Layout::staged_bytes(args.chunk + Layout::kLanes) <= kAttentionShared)
     args.chunk += Layout::kLanes;
   args.tiles = int(ceil_div(args.steps, Layout::kTile));
-  args.cached = cache && Layout::cache_bytes(args.radius) <= kAttentionCache;
+  const int64_t bytes = Layout::staged_bytes(args.chunk) + Layout::row_bytes(args.chunk);
+  const int64_t cache_bytes = Layout::cache_bytes(args.radius);
+  args.cached = cache && cache_bytes <= kAttentionCache && bytes + cache_bytes <= limit;
   args.wide = has_aligned_rows(args.query, args.dims) && has_aligned_rows(args.key, args.dims) &&
               has_aligned_rows(args.value, args.dims) && has_aligned_rows(args.grad, args.dims) &&
               has_aligned_rows(args.out, args.dims) && has_aligned_rows(args.grad_query, args.dims) &&
               has_aligned_rows(args.grad_key, args.dims) && has_aligned_rows(args.grad_value, args.dims);
-  return Layout::staged_bytes(args.chunk) + Layout::row_bytes(args.chunk) +
-         (args.cached ? Layout::cache_bytes(args.radius) : 0);
+  return bytes + (args.cached ? cache_bytes : 0);
 }
 
 // Where a thread works.
@@ -209,13 +211,16 @@ template <typename Layout, typename Args>
 __device__ __forceinline__ void stage(
     typename Layout::scalar* shared, const Heads<const typename Layout::scalar>& source, const Args& args,
     const Place<Layout>& place, int start, int rows) {
-  constexpr int kVectors = Layout::kDims / Layout::kVector;
   if (args.wide) {
-    for (int i = threadIdx.x; i < rows * kVectors; i += kAttentionThreads) {
-      const int row = i / kVectors, channel = i % kVectors * Layout::kVector;
-      const bool valid = channel < args.dims && is_valid(args, place.n, start + row);
-      const auto* from = source.row(place.n, place.h, valid ? start + row : 0) + (valid ? channel : 0);
-      copy_vector(shared + row * Layout::kPitch + channel, from, valid);
+    // A thread keeps its channels and steps down the rows: one addition per copy.
+    constexpr int kVectors = Layout::kDims / Layout::kVector, kStride = kAttentionThreads / kVectors;
+    static_assert(kAttentionThreads % kVectors == 0, "a row of vectors divides the block");
+    const int channel = threadIdx.x % kVectors * Layout::kVector, first = threadIdx.x / kVectors;
+    const bool used = channel < args.dims;
+    const auto* from = source.row(place.n, place.h, start + first) + channel;
+    for (int row = first; row < rows; row += kStride, from += kStride * source.step_stride) {
+      const bool valid = used && is_valid(args, place.n, start + row);
+      copy_vector(shared + row * Layout::kPitch + channel, valid ? from : source.data, valid);
     }
   } else if (source.has_rows()) {
     for (int i = threadIdx.x; i < rows * Layout::kDims; i += kAttentionThreads) {
@@ -353,22 +358,39 @@ __device__ __forceinline__ void multiply(
   multiply_rows<Layout, 1>(out, rows, staged, lane);
 }
 
-// sums[r] += weights[r] of lane b * staged row b, over the `kLanes` staged rows from `staged` on.
+// sums[r] += weights[r] of lane b * staged row b, over the `kLanes` staged rows from `staged` on, the
+// first of which is at `offset`. Rows outside of a window are left out: a NaN there, times a weight
+// of 0, would be one. What is left out is the same for all groups, so no warp diverges.
 template <typename Layout>
 __device__ __forceinline__ void add_weighted(
     typename Layout::acc (&sums)[Layout::kRows][Layout::kChannels],
-    const typename Layout::acc (&weights)[Layout::kRows], const typename Layout::scalar* staged, int lane) {
+    const typename Layout::acc (&weights)[Layout::kRows], const typename Layout::scalar* staged,
+    const Place<Layout>& place, int offset, int radius) {
   using acc = typename Layout::acc;
+  const int count = min(Layout::kLanes, 2 * radius + Layout::kRows - offset);
 #pragma unroll 2
-  for (int b = 0; b < Layout::kLanes; ++b) {
+  for (int b = 0; b < count; ++b) {
     acc x[Layout::kChannels];
-    read_staged<Layout>(x, staged + b * Layout::kPitch, lane);
+    read_staged<Layout>(x, staged + b * Layout::kPitch, place.lane);
 #pragma unroll
     for (int r = 0; r < Layout::kRows; ++r) {
       const acc weight = __shfl_sync(kAllLanes, weights[r], b, Layout::kLanes);
+      if (!place.sees(r, offset + b, radius)) continue;
 #pragma unroll
       for (int c = 0; c < Layout::kChannels; ++c) sums[r][c] += weight * x[c];
     }
+  }
+}
+
+// Zeros for the group's masked steps, which may hold sums of 0 * NaN.
+template <typename Layout, typename Args>
+__device__ __forceinline__ void clear_invalid(
+    typename Layout::acc (&x)[Layout::kRows][Layout::kChannels], const Args& args, const Place<Layout>& place) {
+#pragma unroll
+  for (int r = 0; r < Layout::kRows; ++r) {
+    if (is_valid(args, place.n, place.first + r)) continue;
+#pragma unroll
+    for (int c = 0; c < Layout::kChannels; ++c) x[r][c] = 0;
   }
 }
 

@@ -109,19 +109,20 @@ Tensor local_attentive_fusion(
 
 std::tuple<Tensor, Tensor, Tensor> local_attentive_fusion_backward(
     const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key,
-    const std::optional<Tensor>& mask, std::optional<int64_t> window, bool residual) {
+    const std::optional<Tensor>& mask, std::optional<int64_t> window, bool residual, Needs needs) {
   Call call(value, query, key, mask, window, residual);
   check_same(grad, value, kOp);
-  const auto empty = [&] { return at::empty(value.sizes(), value.options()); };
-  Tensor grad_value = empty(), grad_query = empty(), grad_key = empty();
+  constexpr auto kDense = at::MemoryFormat::Contiguous;
+  Tensor grad_value = empty_gradient(value, needs[0], kDense), grad_query = empty_gradient(value, needs[1], kDense),
+         grad_key = empty_gradient(value, needs[2], kDense);
   if (value.numel() == 0) return {grad_value, grad_query, grad_key};
   call.grad = with_rows(grad);
   cuda::dispatch(value, kOp, [&](auto element) {
     using scalar = decltype(element);
     const auto outputs = [&](auto& args) {
-      args.grad_value = pointer<scalar>(grad_value);
-      args.grad_query = pointer<scalar>(grad_query);
-      args.grad_key = pointer<scalar>(grad_key);
+      if (needs[0]) args.grad_value = pointer<scalar>(grad_value);
+      if (needs[1]) args.grad_query = pointer<scalar>(grad_query);
+      if (needs[2]) args.grad_key = pointer<scalar>(grad_key);
     };
     if (call.global)
       call.run<scalar>(

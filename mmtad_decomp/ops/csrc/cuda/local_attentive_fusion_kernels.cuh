@@ -59,6 +59,7 @@ __global__ void __launch_bounds__(kFusionThreads) global_fusion_backward_kernel(
 #pragma unroll
     for (int i = 0; i < kVector; ++i) part += mean[i];
   }
+  if (args.grad_query == nullptr) return;
   const acc shared_grad = static_cast<acc>(row.team.sum(part) / valid);
   for (int start = 0; start < args.steps; start += args.team * kVector) {
     acc grad_query[kVector];
@@ -102,6 +103,7 @@ __global__ void __launch_bounds__(kFusionThreads) local_fusion_backward_kernel(c
       if (t < args.steps && writes) grads[index(t)] = tile.is_valid(i) ? mean[i] / acc(tile.counts[i]) : acc(0);
     }
   });
+  if (args.grad_query == nullptr) return;
   __syncthreads();
   const auto only_valid = [&](int start) {
     Tile tile;

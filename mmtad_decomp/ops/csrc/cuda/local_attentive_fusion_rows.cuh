@@ -26,7 +26,7 @@ template <typename scalar>
 struct FusionArgs {
   using acc = acc_of<scalar>;
   Rows<scalar> value, query, key, grad;
-  scalar *out, *grad_value, *grad_query, *grad_key;  // Contiguous.
+  scalar *out, *grad_value, *grad_query, *grad_key;  // Contiguous; null where nobody needs it.
   const bool* mask;     // (N, T), or null.
   const int* counts;    // (N, T): valid steps in the window of a valid step; null without a mask.
   acc* scratch;         // (N, C, T), where a row's gradients do not fit shared memory.
@@ -238,7 +238,7 @@ struct FusionRow {
   }
 
   __device__ __forceinline__ void store(scalar* target, const acc (&x)[kVector], int start) const {
-    if (!active) return;
+    if (!active || target == nullptr) return;
     target += row * args.steps;
     Vector<scalar> y;
 #pragma unroll

@@ -1,6 +1,8 @@
 // Sums over a window that slides along a row, by the threads of a team.
 #pragma once
 
+#include <type_traits>
+
 #include "device.cuh"
 
 namespace mmtad {
@@ -49,7 +51,9 @@ struct Team {
   }
 };
 
-// Sums of the window around consecutive steps. `load(t)` gives step t, 0 <= t < steps.
+// Sums of the window around consecutive steps. `load(t)` gives step t, 0 <= t < steps. The running
+// sum keeps a NaN or an infinity for good; from there on, windows are summed one by one, so that it
+// shows in its own windows only.
 template <int kVector, typename sum_t, typename Load>
 struct SlidingWindow {
   const Load& load;
@@ -77,7 +81,18 @@ struct SlidingWindow {
     const sum_t before = carry + team.scan(running, total);
     carry += total;
 #pragma unroll
-    for (int i = 0; i < kVector; ++i) sums[i] += before;
+    for (int i = 0; i < kVector; ++i) {
+      sums[i] += before;
+      if constexpr (std::is_floating_point<sum_t>::value)
+        if (!is_finite(static_cast<float>(sums[i]))) sums[i] = sum_around(first + i);
+    }
+  }
+
+  __device__ __forceinline__ sum_t sum_around(int t) const {
+    sum_t sum = 0;
+#pragma unroll 1
+    for (int i = max(t - radius, 0); i <= min(t + radius, steps - 1); ++i) sum += load(i);
+    return sum;
   }
 };
 
