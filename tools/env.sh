@@ -5,8 +5,8 @@
 #   setup_env tests    # the same and what the test suite needs
 #
 # Afterwards PROJECT_ROOT is the working directory and VENV_PYTHON the interpreter to run.
-# A tier whose requirements have not changed since it was installed costs no pip call and no
-# network. Variables that change the defaults:
+# If a tier's requirements have not changed, it is not installed again. pip writes to setup.log in
+# the environment; its output is shown only if it fails. Variables that change the defaults:
 #
 #   PYTHON             interpreter that creates the environment (python3)
 #   MMTAD_VENV         where the environment lies (.venv in the project)
@@ -16,6 +16,8 @@
 PROJECT_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 VENV="${MMTAD_VENV:-$PROJECT_ROOT/.venv}"
 VENV_PYTHON="$VENV/bin/python"
+
+SETUP_LOG="$VENV/setup.log"
 
 say() { printf '[setup] %s\n' "$*"; }
 
@@ -69,31 +71,46 @@ print(digest.hexdigest())
 PY
 }
 
+# pip_install TITLE [arguments of pip install]: shows the title and the seconds that pass.
 pip_install() {
-    "$VENV_PYTHON" -m pip install --disable-pip-version-check -c "$CONSTRAINTS" "$@" ||
-        die "'pip install $*' failed, see above. Mend the cause and run the command again:" \
-            "what is already installed is kept"
+    local title="$1" started=$SECONDS pid code=0
+    shift
+    mkdir -p "$(dirname "$SETUP_LOG")"
+    printf '\n$ pip install %s\n' "$*" >>"$SETUP_LOG"
+    "$VENV_PYTHON" -m pip install --disable-pip-version-check --no-input -c "$CONSTRAINTS" "$@" \
+        >>"$SETUP_LOG" 2>&1 &
+    pid=$!
+    trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM # bash lets background jobs ignore Ctrl-C
+    while [ -t 1 ] && kill -0 "$pid" 2>/dev/null; do
+        printf '\r[setup] %s ... %d s' "$title" $((SECONDS - started))
+        sleep 1
+    done
+    wait "$pid" || code=$?
+    trap - INT TERM
+    [ ! -t 1 ] || printf '\r'
+    if [ "$code" -ne 0 ]; then
+        tail -n 15 "$SETUP_LOG" >&2
+        die "'pip install $*' failed; its whole output is in $SETUP_LOG. Fix the cause and run the" \
+            "command again: what is already installed is kept"
+    fi
+    say "$title: done in $((SECONDS - started)) s"
 }
 
 install_lite() {
-    say "lite tier 1/3: build tools"
-    pip_install -r requirements/build.txt
-    say "lite tier 2/3: torch, MMEngine, MMCV (lite), MMAction2 and the rest"
+    pip_install 'build tools' -r requirements/build.txt
+    local needs=(-r requirements/mminstall.txt -r requirements/runtime.txt)
     # An mmcv with operators that is already there takes the place of mmcv-lite.
     if "$VENV_PYTHON" -c 'from importlib.metadata import version; version("mmcv")' 2>/dev/null; then
-        pip_install -r requirements/runtime.txt
-    else
-        pip_install -r requirements/mminstall.txt -r requirements/runtime.txt
+        needs=(-r requirements/runtime.txt)
     fi
-    say "lite tier 3/3: this project, editable, and its compiled operators"
-    pip_install -e . --no-build-isolation --no-deps
+    pip_install 'torch, MMEngine, MMCV (lite), MMAction2' "${needs[@]}"
+    pip_install 'this project and its compiled operators' -e . --no-build-isolation --no-deps
 }
 
 install_tests() {
-    say "test tier 1/2: test tools"
-    pip_install -r requirements/tests.txt
-    say "test tier 2/2: the reference ActionFormer"
-    pip_install -r requirements/tests-nodeps.txt --no-build-isolation --no-deps
+    pip_install 'test tools' -r requirements/tests.txt
+    pip_install 'the reference ActionFormer' -r requirements/tests-nodeps.txt --no-build-isolation \
+        --no-deps
 }
 
 # Installs tier $1 unless its stamp has the fingerprint of the files that follow.

@@ -1,190 +1,195 @@
-"""The main job on the embedded data set: four trainings, four tests, a table and a picture."""
+"""The main job on the embedded data set: one seed of a study of four systems, and a picture.
+
+The study is configs/studies/quickstart.py. Run again, it goes on where it was stopped.
+"""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
-import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmengine.config import Config
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
 
-from mmtad_decomp.utils import write_json
+from tools.studies import Catalog, Execution, Results, StudyError, Task, load_study, make_plan
+from tools.studies.execution import Interrupted, format_duration
+from tools.studies.processes import make_slots
 
-DATA = Path('data/synthetic')
-OUT = Path('work_dirs/quickstart')
-SYSTEMS = {
-    'teacher': ('configs/teacher/actionformer_tsm18_synthetic_tg.py', 'motion teacher (TG)'),
-    'baseline': ('configs/baseline/actionformer_tsm18_synthetic.py', 'RGB baseline'),
-    'conventional': (
-        'configs/conventional/actionformer_tsm18_synthetic.py',
-        'RGB, conventional distillation',
-    ),
-    'decomposed': ('configs/decomp/actionformer_tsm18_synthetic.py', 'RGB, decomposed'),
-}
+STUDY = 'configs/studies/quickstart.py'
+SEED = 0
+STUDENT = 'decomposed'
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 # Two jobs at a time on half of the cores each: the threads of one small step spend much of their
 # time waiting for each other.
 JOBS = 2
-THREADS = max(1, (os.cpu_count() or 1) // JOBS)
-_TRAIN_LINE = re.compile(r'Epoch\(train\)\s+\[(\d+)\]\[\s*(\d+)/(\d+)\].*?\bloss: ([\d.naif]+)')
 
 
 class StepFailed(RuntimeError):
-    """A command of the main job failed; the message names its log."""
+    """A step of the main job failed; the message names its log."""
 
 
-def run(command: list[str], log: Path, title: str, epochs: int | None = None) -> None:
-    """Run a command with its output in ``log``, and print how far it is.
+class Board:
+    """A line with a bar for each system and one for the whole run, live in a terminal.
 
     Args:
-        command: What to run.
-        log: File for all of its output.
-        title: What to call it.
-        epochs: Epochs of the training, to show how far it is.
+        catalog: Runs of the study.
+        plan: Tasks of the study that will be done.
+        console: Where the lines go.
+    """
+
+    def __init__(self, catalog: Catalog, plan: Sequence[Task], console: Console) -> None:
+        self.progress = Progress(
+            TextColumn('{task.description:<32}'),
+            BarColumn(bar_width=30),
+            TextColumn('{task.percentage:>3.0f} %  {task.fields[words]}'),
+            console=console,
+            auto_refresh=False,
+        )
+        missing = {task.run for task in plan}
+        self.lines = {}
+        for run in catalog.runs(seeds=[SEED]):
+            done, words = (0, 'waits') if run in missing else (1, 'done before')
+            title = catalog.row(run).title
+            self.lines[run] = self.progress.add_task(title, total=1, completed=done, words=words)
+        self.whole = self.progress.add_task('whole run', total=1, words='')
+        self.begin = time.monotonic()
+
+    def update(self, execution: Execution, waiting: Sequence[Task]) -> None:
+        """Show how far each job and the whole run are."""
+        left = [task.run for task in waiting]
+        for job in execution.jobs:
+            share, words = job.progress()
+            left.append(job.task.run)
+            self.progress.update(self.lines[job.task.run], completed=share, words=words)
+        for run, line in self.lines.items():
+            if run not in left and self.progress.tasks[line].fields['words'] != 'done before':
+                self.progress.update(line, completed=1, words='done')
+        seconds = execution.seconds_left(waiting)
+        if seconds is not None:
+            passed = time.monotonic() - self.begin
+            words = f'about {format_duration(seconds)} left'
+            share = passed / max(passed + seconds, 1e-9)
+            self.progress.update(self.whole, completed=share, words=words)
+        self.progress.refresh()
+
+
+def run_study(catalog: Catalog, results: Results, console: Console) -> None:
+    """Train and test what is missing.
+
+    Raises:
+        StepFailed: If a training or a test failed.
+    """
+    plan = make_plan(catalog, results, seeds=[SEED])
+    board = Board(catalog, plan, console)
+    live = console.is_terminal
+    failures: list[str] = []
+
+    def say(line: str) -> None:
+        if not live:
+            print(line, flush=True)
+
+    execution = Execution(
+        catalog,
+        results,
+        make_slots(JOBS),
+        report=say,
+        interval=30.0,
+        watch=board.update if live else None,
+    )
+    if live:
+        with board.progress:
+            failures = list(execution.run(plan).values())
+            board.update(execution, [])
+    else:
+        failures = list(execution.run(plan).values())
+    if failures:
+        raise StepFailed(failures[0])
+
+
+def run_step(title: str, arguments: Sequence[str], log: Path) -> None:
+    """Run one of the project's tools with its output in ``log``.
 
     Raises:
         StepFailed: If it fails.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    print(f'{title} ...', flush=True)
-    with open(log, 'w', encoding='utf-8') as file:
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors='replace',
-            env={**os.environ, 'OMP_NUM_THREADS': str(THREADS)},
-        )
-        for line in process.stdout:
-            file.write(line)
-            match = _TRAIN_LINE.search(line)
-            if match and match[2] == match[3]:
-                print(f'{title}: epoch {match[1]} of {epochs}, loss {match[4]}', flush=True)
-        code = process.wait()
-    if code:
-        tail = ''.join(log.read_text(encoding='utf-8').splitlines(keepends=True)[-15:])
-        raise StepFailed(f'{title} failed (exit code {code}); its log is {log}:\n{tail}')
+    result = subprocess.run(
+        [sys.executable, '-W', 'ignore', *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors='replace',
+    )
+    log.write_text(result.stdout, encoding='utf-8')
+    if result.returncode:
+        tail = '\n'.join(result.stdout.splitlines()[-15:])
+        raise StepFailed(f'{title} failed (exit code {result.returncode}), see {log}:\n{tail}')
     print(f'{title}: done in {time.monotonic() - begin:.0f} s', flush=True)
 
 
-def fingerprint(cfg: Config, *parts: str) -> str:
-    """Hash of all that a result depends on: the config and the ``parts``."""
-    content = json.dumps([cfg.to_dict(), *parts], sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()
-
-
-def run_system(name: str, step: str, data: str, teacher: str) -> dict:
-    """Train and test one system, unless its result is already there.
-
-    Args:
-        name: Key of :data:`SYSTEMS`.
-        step: Shown before its title.
-        data: Hash of the data set.
-        teacher: Fingerprint of the teacher, for the students.
-
-    Returns:
-        Its metrics, times and fingerprint.
-    """
-    path, title = SYSTEMS[name]
-    cfg = Config.fromfile(path)
-    work_dir, mark = OUT / name, fingerprint(cfg, data, teacher)
-    result_file, mark_file = work_dir / 'result.json', work_dir / 'fingerprint'
-    if work_dir.exists() and (not mark_file.exists() or mark_file.read_text() != mark):
-        shutil.rmtree(work_dir)
-    if result_file.exists():
-        print(f'{step} {title}: already done')
-        return json.loads(result_file.read_text())
-    work_dir.mkdir(parents=True, exist_ok=True)
-    mark_file.write_text(mark)
-    options = []
-    if name in ('conventional', 'decomposed'):
-        options = ['--cfg-options', f'model.teacher_checkpoint={OUT / "teacher"}']
-    train = [sys.executable, '-W', 'ignore', 'tools/train.py', path, '--work-dir', str(work_dir)]
-    begin = time.monotonic()
-    run(
-        [*train, '--resume', '--no-validate', *options],
-        work_dir / 'train.log',
-        f'{step} train {title}',
-        cfg.train_cfg.max_epochs,
-    )
-    trained = time.monotonic()
-    test = [sys.executable, '-W', 'ignore', 'tools/test.py', path, str(work_dir)]
-    flags = [
-        '--work-dir',
-        str(work_dir / 'test'),
-        '--dump-json',
-        str(work_dir / 'detections.json'),
-    ]
-    run([*test, *flags, *options], work_dir / 'test.log', f'{step} test  {title}')
-    metrics_file = max((work_dir / 'test').glob('*/*.json'), key=lambda p: p.stat().st_mtime)
-    metrics = json.loads(metrics_file.read_text())
-    result = {key.removeprefix('tad/'): v for key, v in metrics.items() if key.startswith('tad/')}
-    result['train_seconds'] = round(trained - begin, 1)
-    result['test_seconds'] = round(time.monotonic() - trained, 1)
-    result['fingerprint'] = mark
-    write_json(result_file, result)
-    return result
-
-
-def run_systems(step: str, names: tuple[str, ...], data: str, teacher: str) -> dict[str, dict]:
-    """Train and test systems that do not depend on each other, side by side."""
-    with ThreadPoolExecutor(JOBS) as pool:
-        jobs = {name: pool.submit(run_system, name, step, data, teacher) for name in names}
-        return {name: job.result() for name, job in jobs.items()}
-
-
-def print_table(results: dict[str, dict]) -> None:
+def print_table(catalog: Catalog, results: Results) -> None:
     """Print mAP by tIoU of every system."""
-    columns = [0.3, 0.4, 0.5, 0.6, 0.7]
-    print('\nmAP (%) on the validation videos, at tIoU:')
-    print(f'{"":<32}' + ''.join(f'{t:>7}' for t in columns) + f'{"0.3:0.7":>10}')
-    for name, result in results.items():
-        cells = ''.join(f'{100 * result[f"mAP@{t}"]:7.1f}' for t in columns)
-        print(f'{SYSTEMS[name][1]:<32}{cells}{100 * result["mAP"]:10.1f}')
+    print(f'\nmAP (%) on the validation videos, seed {SEED}, at tIoU:')
+    print(f'{"":<32}' + ''.join(f'{t:>7}' for t in THRESHOLDS) + f'{"0.3:0.7":>10}')
+    for name, row in catalog.study.rows.items():
+        score = results.score(name, SEED)['validation']
+        cells = ''.join(f'{100 * score[f"mAP@{t}"]:7.1f}' for t in THRESHOLDS)
+        print(f'{row.title:<32}{cells}{100 * score[catalog.study.metric]:10.1f}')
+
+
+def finish(catalog: Catalog, out: Path) -> None:
+    """Publish the decomposed student and draw all systems' detections of one recording."""
+    runs = {run.row: run for run in catalog.runs(seeds=[SEED])}
+    student = runs[STUDENT]
+    config = str(catalog.folder(student) / 'config.py')
+    work_dir = str(catalog.folder(student) / 'train')
+    publish = ['tools/model_converters/publish_student.py', config, work_dir]
+    run_step('publish the student', [*publish, str(out / 'published')], out / 'publish.log')
+    data = Path(catalog.config(student).test_dataloader.dataset.data_root)
+    draw = ['tools/visualizations/timeline.py', str(data / 'annotations.json')]
+    draw += ['--subset', 'validation', '--key-frames', '12', '--score-thr', '0.2']
+    for name, run in runs.items():
+        title = catalog.study.rows[name].title
+        draw += ['--results', f'{title}={catalog.test_folder(run) / "validation.json"}']
+    run_step(
+        'draw detections', [*draw, '--out', str(out / 'timeline.png')], out / 'timeline.log'
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the main job; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--fresh', action='store_true', help='redo everything')
     args = parser.parse_args(argv)
-    if args.fresh and OUT.exists():
-        shutil.rmtree(OUT)
     begin = time.monotonic()
     try:
-        render = [sys.executable, 'tools/data/synthetic/render.py', '--out', str(DATA)]
-        run(render, OUT / 'render.log', '[1/4] render the videos')
-        data = hashlib.sha256((DATA / 'annotations.json').read_bytes()).hexdigest()
-        results = run_systems('[2/4]', ('teacher', 'baseline'), data, '')
-        teacher = results['teacher']['fingerprint']
-        results |= run_systems('[3/4]', ('conventional', 'decomposed'), data, teacher)
-        picture = OUT / 'timeline.png'
-        draw = [sys.executable, '-W', 'ignore', 'tools/visualizations/timeline.py']
-        draw += [str(DATA / 'annotations.json'), '--subset', 'validation', '--out', str(picture)]
-        for name, (_, title) in SYSTEMS.items():
-            draw += ['--results', f'{title}={OUT / name / "detections.json"}']
-        run(draw, OUT / 'timeline.log', '[4/4] draw detections against ground truth')
-    except StepFailed as error:
-        print(f'\n{error}', file=sys.stderr)
+        catalog = Catalog(load_study(STUDY))
+        out = catalog.study.work_dir
+        if args.fresh and out.exists():
+            shutil.rmtree(out)
+        results = Results(catalog)
+        run_study(catalog, results, Console())
+        finish(catalog, out)
+    except Interrupted as error:
+        print(f'\n{error}; the same command goes on from here', file=sys.stderr)
+        return 130
+    except (StepFailed, StudyError) as error:
+        print(f'\nerror: {error}', file=sys.stderr)
         return 1
-    summary = {name: {**result} for name, result in results.items()}
-    for result in summary.values():
-        result.pop('fingerprint')
-    write_json(OUT / 'summary.json', summary)
-    print_table(results)
-    print(f'\nnumbers: {OUT / "summary.json"}\npicture: {picture}')
-    print(f'whole run: {time.monotonic() - begin:.0f} s')
+    print_table(catalog, results)
+    print(f'\npicture: {out / "timeline.png"}\nnumbers: {results.path}')
+    print(f'student: {out / "published"} (RGB alone, without teacher and training aids)')
+    print(f'whole run: {format_duration(time.monotonic() - begin)}\n')
+    print('What next: prepare a data set      docs/en/user_guides/datasets.md')
+    print('           train on it             docs/en/user_guides/train_test.md')
+    print('           how the method works    docs/en/user_guides/method.md')
     return 0
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmtad_decomp.datasets.video_reader import VideoReadError, read_frames
 from mmtad_decomp.evaluation import SubmissionError, load_submission
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import AnnotationError, VideoAnnotation, load_annotations
@@ -56,6 +57,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--max-detections', type=int, default=200, help='most detections to draw of a model'
     )
+    parser.add_argument(
+        '--key-frames',
+        type=int,
+        default=0,
+        help='frames of the video to show above, evenly spaced; needs "path" and "fps" of the '
+        "video in the annotations, relative to the annotations' folder",
+    )
     parser.add_argument('--out', default='timeline.png', help='picture to write (png, pdf, svg)')
     return parser.parse_args(arguments)
 
@@ -86,6 +94,27 @@ def choose_video(
     return max(common, key=lambda video: len(video.labels))
 
 
+def key_frames(video: VideoAnnotation, folder: Path, count: int) -> list[tuple[float, np.ndarray]]:
+    """Times in seconds and ``(H, W, 3)`` uint8 pictures in the middle of equal parts of a video.
+
+    Raises:
+        SystemExit: If the annotation does not say where the video is, or it cannot be read.
+    """
+    if count < 1:
+        return []
+    if video.path is None or video.fps is None:
+        raise SystemExit(
+            f'--key-frames: video "{video.video_id}" has no "path" or no "fps" in its annotation; '
+            'add them, or leave the option out'
+        )
+    times = (np.arange(count) + 0.5) * video.duration / count
+    try:
+        images = read_frames(folder / video.path, (times * video.fps).astype(int), video.fps)
+    except VideoReadError as error:
+        raise SystemExit(f'--key-frames: {error}') from error
+    return list(zip(times.tolist(), images))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Draw and write the picture."""
     args = parse_args(arguments)
@@ -107,6 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
         title=video.video_id,
         score_thr=args.score_thr,
         max_detections=args.max_detections,
+        frames=key_frames(video, Path(args.annotations).parent, args.key_frames),
     )
     save_figure(figure, args.out)
     print(f'{video.video_id}: {len(video.labels)} instances; written to {args.out}')
