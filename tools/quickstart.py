@@ -158,9 +158,7 @@ def finish(catalog: Catalog, out: Path) -> None:
     for name, run in runs.items():
         title = catalog.study.rows[name].title
         draw += ['--results', f'{title}={catalog.test_folder(run) / "validation.json"}']
-    run_step(
-        'draw detections', [*draw, '--out', str(out / 'timeline.png')], out / 'timeline.log'
-    )
+    run_step('draw detections', [*draw, '--out', str(out / 'timeline.png')], out / 'timeline.log')
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,17 +6,18 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 setup_env tests
 
-# More threads than this only make small tensors slower.
+# One worker a core, up to four, of one thread each: most tests are of tensors too small for more.
 cores="$(getconf _NPROCESSORS_ONLN)"
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cores < 4 ? cores : 4))}"
+workers=$((cores < 4 ? cores : 4))
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
 failed=()
 echo '[tests] ruff check'
 "$VENV_PYTHON" -m ruff check . || failed+=('ruff check')
 echo '[tests] ruff format --check'
 "$VENV_PYTHON" -m ruff format --check . || failed+=('ruff format --check')
-echo "[tests] pytest, OMP_NUM_THREADS=$OMP_NUM_THREADS"
-"$VENV_PYTHON" -m pytest --durations=10 "$@" || failed+=('pytest')
+echo "[tests] pytest, $workers workers, OMP_NUM_THREADS=$OMP_NUM_THREADS"
+"$VENV_PYTHON" -m pytest --numprocesses "$workers" --dist worksteal --durations=10 "$@" || failed+=('pytest')
 
 if [ ${#failed[@]} -gt 0 ]; then
     printf '[tests] failed: %s\n' "${failed[@]}" >&2

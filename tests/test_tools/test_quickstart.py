@@ -1,46 +1,78 @@
-"""The driver of the quickstart; the run itself takes minutes and is the README's first command."""
+"""The quickstart around its study; the run itself takes minutes and is the README's first command."""
 
-import json
-import sys
+import io
+from types import SimpleNamespace
 
 import pytest
-from mmengine.config import Config
+from rich.console import Console
 
 from tools import quickstart
+from tools.studies import Catalog, Results, Task, load_study
 
 
-def test_run_shows_epochs_and_keeps_the_log(tmp_path, capsys):
-    lines = [
-        'INFO - Epoch(train) [1][20/71]  lr: 1.0e-03  loss: 0.9  loss_cls: 0.5',
-        'INFO - Epoch(train)  [2][71/71]  lr: 1.0e-03  loss: 0.7  loss_cls: 0.4',
-    ]
-    log = tmp_path / 'a' / 'train.log'
-    quickstart.run([sys.executable, '-c', f'print({chr(10).join(lines)!r})'], log, 'train', 5)
-    shown = capsys.readouterr().out
-    assert 'train: epoch 2 of 5, loss 0.7' in shown and 'epoch 1' not in shown
-    assert log.read_text().splitlines() == lines
+@pytest.fixture
+def catalog(monkeypatch):
+    monkeypatch.chdir(quickstart.__file__.rsplit('/tools/', 1)[0])
+    return Catalog(load_study(quickstart.STUDY))
+
+
+def test_the_study_is_complete(catalog):
+    rows = catalog.study.rows
+    assert list(rows) == ['teacher', 'baseline', 'conventional', 'decomposed']
+    assert {name for name, row in rows.items() if row.teacher == 'teacher'} == {
+        'conventional',
+        'decomposed',
+    }
+    assert quickstart.STUDENT in rows and quickstart.SEED in catalog.study.seeds
+    marks = {catalog.mark(run) for run in catalog.runs(seeds=[quickstart.SEED])}
+    assert len(marks) == len(rows)  # every config resolves, on the embedded data
+
+
+def test_the_board_follows_the_jobs(catalog):
+    runs = {run.row: run for run in catalog.runs(seeds=[quickstart.SEED])}
+    plan = [Task(run) for name, run in runs.items() if name != 'baseline']
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=110)
+    board = quickstart.Board(catalog, plan, console)
+    job = SimpleNamespace(task=plan[0], progress=lambda: (0.25, 'epoch 1/4 (25 %)'))
+    execution = SimpleNamespace(jobs=[job], seconds_left=lambda waiting: 90.0 * len(waiting))
+    with board.progress:
+        board.update(execution, plan[1:])
+        lines = {run.row: board.progress.tasks[line] for run, line in board.lines.items()}
+        assert (lines['teacher'].completed, lines['teacher'].fields['words']) == (
+            0.25,
+            'epoch 1/4 (25 %)',
+        )
+        assert lines['baseline'].fields['words'] == 'done before'
+        assert lines['decomposed'].fields['words'] == 'waits'
+        assert board.progress.tasks[board.whole].fields['words'] == 'about 3 min left'
+        execution.jobs = []
+        board.update(execution, [])
+        assert all(task.completed == 1 for task in lines.values())
+        assert lines['decomposed'].fields['words'] == 'done'
+    assert 'motion teacher (TG)' in output.getvalue()
 
 
 def test_a_failed_step_shows_the_end_of_its_log(tmp_path):
-    log = tmp_path / 'train.log'
-    with pytest.raises(quickstart.StepFailed, match=r'exit code 3(.|\n)*train\.log(.|\n)*oops'):
-        quickstart.run([sys.executable, '-c', 'print("oops"); exit(3)'], log, 'train')
+    log = tmp_path / 'draw.log'
+    with pytest.raises(quickstart.StepFailed, match=r'exit code 3(.|\n)*draw\.log(.|\n)*oops'):
+        quickstart.run_step('draw', ['-c', 'print("oops"); exit(3)'], log)
+    assert log.read_text() == 'oops\n'
 
 
-def test_results_are_kept_until_something_changes(tmp_path, monkeypatch):
-    path = quickstart.SYSTEMS['baseline'][0]
-    monkeypatch.setattr(quickstart, 'OUT', tmp_path)
-    mark = quickstart.fingerprint(Config.fromfile(path), 'data', '')
-    folder = tmp_path / 'baseline'
-    folder.mkdir()
-    (folder / 'fingerprint').write_text(mark)
-    (folder / 'result.json').write_text(json.dumps(dict(mAP=0.5)))
-    assert quickstart.run_system('baseline', '[1/1]', 'data', '') == dict(mAP=0.5)
+def test_the_table_has_a_line_for_each_system(catalog, monkeypatch, capsys):
+    score = {'mAP_0.3:0.7': 0.5, **{f'mAP@{t}': 0.1 * i for i, t in enumerate((0.3, 0.4, 0.5))}}
+    score |= {'mAP@0.6': 0.3, 'mAP@0.7': 0.4}
+    monkeypatch.setattr(Results, 'score', lambda self, row, seed: dict(validation=score))
+    quickstart.print_table(catalog, Results(catalog))
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.endswith('50.0')]) == 4
+    assert lines[-1].split()[-6:] == ['0.0', '10.0', '20.0', '30.0', '40.0', '50.0']
 
-    def started(command, log, *rest):
-        raise quickstart.StepFailed('started anew')
 
-    monkeypatch.setattr(quickstart, 'run', started)
-    with pytest.raises(quickstart.StepFailed, match='started anew'):
-        quickstart.run_system('baseline', '[1/1]', 'other data', '')
-    assert not (folder / 'result.json').exists()
+def test_a_study_that_cannot_start_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(quickstart, 'STUDY', 'configs/studies/none.py')
+    assert quickstart.main([]) == 1
+    assert capsys.readouterr().err.strip() == (
+        'error: study file configs/studies/none.py does not exist'
+    )

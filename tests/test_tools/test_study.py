@@ -257,6 +257,14 @@ def test_dry_run_shows_the_plan_and_the_estimate(project, capsys):
     assert '  rgb/seed1: train and test\n' in shown and not project.journal.exists()
 
 
+def test_estimates_use_times_where_known_and_costs_elsewhere():
+    rows = {name: Row(name, 'x.py', cost=cost) for name, cost in (('a', 1), ('b', 2), ('c', 4))}
+    tasks = [Task(Run(name, 0)) for name in 'abc']
+    assert estimate(tasks, {}, rows, 1) is None
+    assert estimate(tasks, {'a': 10.0}, rows, 1) == pytest.approx(10 + 20 + 40)
+    assert estimate(tasks, {'a': 10.0, 'b': 40.0}, rows, 2) == pytest.approx((10 + 40 + 60) / 2)
+
+
 @pytest.mark.parametrize(
     ('more', 'message'),
     [
@@ -287,6 +295,7 @@ def test_faults_of_a_study_are_named(project, more, message):
         (dict(name='rgb'), r"rows\[1\]: `name` 'rgb' is taken"),
         (dict(name='a/b'), r"`name` 'a/b' becomes the name of a folder"),
         (dict(cfg_options={'model.teacher_checkpoint': 'x'}), r'name the teacher in `teacher`'),
+        (dict(cost=0), r'rows\[0\]: `cost` must be a number > 0, got 0'),
         (dict(titel='x'), r'rows\[0\]: unknown field `titel`; did you mean `title`'),
     ],
 )

@@ -61,7 +61,7 @@ def _announce(catalog: Catalog, results: Results, plan: Sequence[Task], jobs: in
             f'{len(stale)} results are of other configs, data or versions, and do not count: '
             f'{", ".join(stale[:5])}{", ..." if len(stale) > 5 else ""}'
         )
-    seconds = estimate(plan, known_seconds(results), jobs)
+    seconds = estimate(plan, known_seconds(results), catalog.study.rows, jobs)
     time = 'no estimate before the first result' if seconds is None else format_duration(seconds)
     done = sum(results.is_done(run, catalog.mark(run)) for run in catalog.runs())
     print(f'{len(plan)} runs to do, {jobs} at a time ({time}); {done} results are there')

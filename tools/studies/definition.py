@@ -25,6 +25,7 @@ class Row:
         title: Its name in tables.
         cfg_options: Settings that replace the config's, by dotted key.
         teacher: Name of the row whose run of the same seed (and fold) teaches it.
+        cost: Time of a run relative to other rows', for estimates before one has ended.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Row:
     title: str = ''
     cfg_options: Mapping = field(default_factory=dict)
     teacher: str | None = None
+    cost: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,13 @@ def _name(reader: _Reader, value: str) -> str:
     return value
 
 
+def _cost(reader: _Reader) -> float:
+    cost = reader.get('cost', (int, float), 1.0, 'a number > 0')
+    if cost <= 0:
+        raise StudyError(f'{reader.where}: `cost` must be a number > 0, got {cost}')
+    return float(cost)
+
+
 def _read_row(where: str, content: object) -> Row:
     if not isinstance(content, Mapping):
         raise StudyError(f'{where} must be a dict of a row, got {content!r}')
@@ -140,6 +149,7 @@ def _read_row(where: str, content: object) -> Row:
         reader.get('title', str, name, 'a text'),
         dict(options),
         reader.get('teacher', str, None, 'the name of a row'),
+        _cost(reader),
     )
 
 

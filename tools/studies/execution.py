@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmtad_decomp.utils import processor_name, write_json
 
 from .catalog import Catalog, Run, training_config
+from .definition import Row
 from .planning import Task
 from .processes import Process, Slot, WorkDirLock, end_all, training_progress
 from .results import Results, build_metric, match_detections, metrics_of, write_matches
@@ -77,12 +78,25 @@ def known_seconds(results: Results) -> dict[str, float]:
     return {row: sum(values) / len(values) for row, values in seconds.items()}
 
 
-def estimate(tasks: Sequence[Task], seconds: Mapping[str, float], jobs: int) -> float | None:
-    """Seconds that tasks take; rows without a time are taken for average ones."""
-    if not seconds:
+def estimate(
+    tasks: Sequence[Task], seconds: Mapping[str, float], rows: Mapping[str, Row], jobs: int
+) -> float | None:
+    """Seconds that tasks take; those of a row without a time are taken from its ``cost``.
+
+    Args:
+        tasks: What is to be done.
+        seconds: Seconds of a run of each row that is known.
+        rows: The study's rows by name.
+        jobs: Jobs at a time.
+
+    Returns:
+        None if no time is known.
+    """
+    known = [value / rows[row].cost for row, value in seconds.items() if row in rows]
+    if not known:
         return None
-    average = sum(seconds.values()) / len(seconds)
-    return sum(seconds.get(task.run.row, average) for task in tasks) / jobs
+    unit = sum(known) / len(known)
+    return sum(seconds.get(t.run.row, unit * rows[t.run.row].cost) for t in tasks) / jobs
 
 
 class Execution:
@@ -94,6 +108,7 @@ class Execution:
         slots: Where jobs run.
         report: Called with a line of progress.
         interval: Seconds between lines of progress.
+        watch: Called with this object and the waiting tasks, several times a second.
     """
 
     def __init__(
@@ -103,11 +118,12 @@ class Execution:
         slots: Sequence[Slot],
         report: Callable[[str], None] = print,
         interval: float = 60.0,
+        watch: Callable[[Execution, Sequence[Task]], None] | None = None,
     ) -> None:
         self.catalog, self.results, self.report = catalog, results, report
         self.free = list(slots)
         self.num_slots = len(slots)
-        self.interval = interval
+        self.interval, self.watch = interval, watch
         self.jobs: list[Job] = []
         self.failures: dict[Run, str] = {}
         self.lock: WorkDirLock | None = None
@@ -153,6 +169,8 @@ class Execution:
             if time.monotonic() - shown > self.interval and self.jobs:
                 shown = time.monotonic()
                 self.report(self.progress_line(waiting, total))
+            if self.watch is not None:
+                self.watch(self, waiting)
             time.sleep(min(0.2, self.interval / 2))
 
     def _start(self, waiting: list[Task]) -> None:
@@ -248,22 +266,28 @@ class Execution:
         command += ['--dump-json', str(target / f'{subset}.json')]
         return Process(command, target / f'{subset}.log', job.slot, self.lock)
 
-    def progress_line(self, waiting: Sequence[Task], total: int) -> str:
-        """How far each job is, and how long all will take."""
-        seconds = known_seconds(self.results)
-        shares = [job.progress() for job in self.jobs]
-        for job, (share, _) in zip(self.jobs, shares):
+    def seconds_left(self, waiting: Sequence[Task]) -> float | None:
+        """How long the running and the waiting tasks will take; None before the first step."""
+        seconds, rows = known_seconds(self.results), self.catalog.study.rows
+        shares = [job.progress()[0] for job in self.jobs]
+        for job, share in zip(self.jobs, shares):
             gained = share - job.begun_at
             if job.stage == 'train' and gained > 0:
                 seconds[job.task.run.row] = job.process.seconds / gained
-        left = [0.0, *(estimate([job.task], seconds, 1) or 0.0 for job in self.jobs)]
-        left[1:] = [value * (1 - share) for value, (share, _) in zip(left[1:], shares)]
-        rest = estimate(waiting, seconds, self.num_slots) or 0.0
-        rest = max(max(left), sum(left) / self.num_slots + rest)
+        rest = estimate(waiting, seconds, rows, self.num_slots)
+        if rest is None:
+            return None
+        left = [estimate([job.task], seconds, rows, 1) for job in self.jobs]
+        left = [0.0, *(value * (1 - share) for value, share in zip(left, shares))]
+        return max(max(left), sum(left) / self.num_slots + rest)
+
+    def progress_line(self, waiting: Sequence[Task], total: int) -> str:
+        """How far each job is, and how long all will take."""
+        parts = [f'{job.task.run.key} {job.progress()[1]}' for job in self.jobs]
+        left = self.seconds_left(waiting)
         done = total - len(waiting) - len(self.jobs)
-        parts = [f'{job.task.run.key} {words}' for job, (_, words) in zip(self.jobs, shares)]
-        time_left = f'about {format_duration(rest)} left' if seconds else 'no estimate yet'
-        return f'[{done}/{total}] {"; ".join(parts)}; {time_left}'
+        words = 'no estimate yet' if left is None else f'about {format_duration(left)} left'
+        return f'[{done}/{total}] {"; ".join(parts)}; {words}'
 
 
 def _dump(cfg: Config, path: Path) -> Path:
