@@ -1,4 +1,4 @@
-"""The quickstart around its study; the run itself takes minutes and is the README's first command."""
+"""The quickstart around its study; the run itself is the README's first command."""
 
 import io
 from types import SimpleNamespace

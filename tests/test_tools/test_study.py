@@ -16,7 +16,7 @@ from study_helpers import Project
 
 from mmtad_decomp.evaluation.functional import average_precision, mean_over_classes
 from tools.analysis_tools import study as command
-from tools.studies import Catalog, Results, Run, StudyError, make_plan
+from tools.studies import Catalog, Results, Row, Run, StudyError, Task, make_plan
 from tools.studies.comparison import Comparer
 from tools.studies.execution import estimate
 from tools.studies.processes import WorkDirLock, make_slots, training_progress
