@@ -253,7 +253,8 @@ def test_dry_run_shows_the_plan_and_the_estimate(project, capsys):
     shown = capsys.readouterr().out
     assert re.search(r'4 runs to do, 1 at a time \(\d+ (s|min)\); 2 results are there', shown)
     tasks = make_plan(project.catalog(), Results(project.catalog()))
-    assert estimate(tasks, {'tg': 30.0, 'rgb': 60.0}, 2) == (2 * 60 + 2 * 45) / 2
+    rows = project.catalog().study.rows
+    assert estimate(tasks, {'tg': 30.0, 'rgb': 60.0}, rows, 2) == (2 * 60 + 2 * 45) / 2
     assert '  rgb/seed1: train and test\n' in shown and not project.journal.exists()
 
 

@@ -9,14 +9,14 @@ model = dict(
         backbone=dict(
             type='NarrowResNetTSM',
             depth=18,
-            base_channels=32,
+            base_channels=16,
             strides=(2, 2, 2, 2),
             shift_div=8,
             shift_place='blockres',
             conv_cfg=dict(type='mmaction.SmallMapConv2d'),
         ),
     ),
-    neck=dict(type='TemporalProjection', in_channels=256, out_channels=128),
+    neck=dict(type='TemporalProjection', in_channels=128, out_channels=128),
     head=dict(
         type='ActionFormerHead',
         in_channels=128,
