@@ -14,6 +14,6 @@ model = dict(
     head=dict(num_classes=_base_.num_classes),
 )
 
-# AFSD's threshold and soft-NMS; it does not vote.
-val_evaluator = dict(post_processor=dict(score_thr=0.01, voting_iou=None))
+# AFSD's threshold and soft-NMS.
+val_evaluator = dict(post_processor=dict(score_thr=0.01))
 test_evaluator = val_evaluator

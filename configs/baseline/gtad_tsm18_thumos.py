@@ -15,6 +15,6 @@ model = dict(
     head=dict(num_classes=_base_.num_classes, max_duration=107),
 )
 
-# G-TAD's soft-NMS; it does not vote.
-val_evaluator = dict(post_processor=dict(nms=dict(sigma=0.46), voting_iou=None))
+# G-TAD's soft-NMS.
+val_evaluator = dict(post_processor=dict(nms=dict(sigma=0.46)))
 test_evaluator = val_evaluator

@@ -47,7 +47,8 @@ train_dataloader = dict(dataset=dict(**dataset, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-# A config's evaluator is the list of both. Soft-NMS and voting are ActionFormer's for ActivityNet.
+# A config's evaluator is the list of both. Soft-NMS is ActionFormer's for ActivityNet; voting
+# comes with one class only (activitynet13_proposals.py), as in its release.
 evaluation = dict(
     ann_file=data_root + 'annotations.json', subset='validation', exclude_videos=exclude_videos
 )
@@ -59,7 +60,6 @@ detections = dict(
         type='PostProcessor',
         score_thr=0.001,
         nms=dict(type='soft_nms', sigma=0.75, min_score=0.001),
-        voting_iou=0.9,
         max_per_video=100,
     ),
 )

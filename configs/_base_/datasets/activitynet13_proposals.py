@@ -6,6 +6,7 @@ _base_ = './activitynet13_frames.py'
 num_classes = 1
 detections = dict(
     post_processor=dict(
+        voting_iou=0.9,
         max_proposals=100,
         classifier=dict(
             type='ExternalClassifier',

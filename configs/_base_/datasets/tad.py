@@ -1,5 +1,5 @@
 # What the data sets have in common: shuffled windows in training, windows that cover every video in
-# testing, mAP after ActionFormer's soft-NMS and voting.
+# testing, mAP after ActionFormer's multi-class soft-NMS, which does not vote.
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,
@@ -26,7 +26,6 @@ val_evaluator = dict(
         score_thr=0.001,
         min_length=0.05,
         nms=dict(type='soft_nms', sigma=0.5, min_score=0.001),
-        voting_iou=0.7,
         max_per_video=200,
     ),
 )
