@@ -61,9 +61,19 @@ def load_config(args: argparse.Namespace) -> Config:
         path = Path(args.config)
         cfg.work_dir = str(Path('work_dirs', path.resolve().parent.name, path.stem))
     check_config(cfg)
+    use_one_process_loaders(cfg)
     if args.launcher != 'none' and not torch.cuda.is_available():
         distribute_over_cpus(cfg)
     return cfg
+
+
+def use_one_process_loaders(cfg: Config) -> None:
+    """``num_workers=0`` loads in the main process: drop options that mean nothing then."""
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(key)
+        if isinstance(loader, dict) and loader.get('num_workers') == 0:
+            loader.persistent_workers = False
+            loader.pop('prefetch_factor', None)
 
 
 def distribute_over_cpus(cfg: Config) -> None:

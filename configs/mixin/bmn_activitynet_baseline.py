@@ -15,5 +15,7 @@ model = dict(
 )
 
 work_dir = 'work_dirs/mixin/bmn_activitynet_baseline'
-val_evaluator = dict(dump_config=dict(out=f'{work_dir}/results.json'))
+val_evaluator = dict(
+    type='LocalizerProposalMetric', dump_config=dict(out=f'{work_dir}/results.json')
+)
 test_evaluator = val_evaluator

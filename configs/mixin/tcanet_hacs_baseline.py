@@ -27,5 +27,7 @@ train_pipeline = [
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 work_dir = 'work_dirs/mixin/tcanet_hacs_baseline'
-val_evaluator = dict(dump_config=dict(out=f'{work_dir}/results.json'))
+val_evaluator = dict(
+    type='LocalizerProposalMetric', dump_config=dict(out=f'{work_dir}/results.json')
+)
 test_evaluator = val_evaluator

@@ -147,14 +147,26 @@ class TADDataset(BaseDataset):
             message += f', {unseen} instances in none of them (visible < {self.min_visible})'
         print_log(message, logger='current')
         if not windows:
-            raise AnnotationError(
-                f'{self.ann_file}: no training window keeps a ground truth; enlarge `window` '
-                f'({self.window} steps) or lower `min_visible` ({self.min_visible})'
-            )
+            raise AnnotationError(f'{self.ann_file}: {self._why_empty(videos)}')
         for transform in self.pipeline.transforms:
             if hasattr(transform, 'check_videos'):
                 transform.check_videos(windows)
         return windows
+
+    def _why_empty(self, videos: Sequence[VideoAnnotation]) -> str:
+        """Why there is nothing to train on, and what helps."""
+        instances = sum(len(video.labels) for video in videos)
+        if not instances:
+            return (
+                f'no video of subset {self.subset!r} has an instance to train on; correct '
+                '"annotations", `subset` or `ignore_labels`'
+            )
+        if self.window is None:
+            return f'no video shows {self.min_visible} of an instance; lower `min_visible`'
+        return (
+            f'no training window keeps one of the {instances} instances; enlarge `window` '
+            f'({self.window} frames) or lower `min_visible` ({self.min_visible})'
+        )
 
     def get_data_info(self, idx: int) -> dict:
         """The description of a window that the pipeline starts from."""

@@ -45,6 +45,7 @@ class Oddities(NamedTuple):
         excluded_in_vain: Number of videos to exclude, if none of them is annotated.
         outside: Detections that start before their video or end after it; they count as they are.
         empty: Detections without length; they count as false positives.
+        no_truth: Whether no annotated video has an instance.
     """
 
     unknown: list[str]
@@ -53,6 +54,7 @@ class Oddities(NamedTuple):
     excluded_in_vain: int
     outside: int
     empty: int
+    no_truth: bool
 
     def warnings(self) -> list[str]:
         """A sentence for each thing that occurs."""
@@ -62,6 +64,8 @@ class Oddities(NamedTuple):
             (self.silent, 'videos have no detection'),
         ]
         lines = []
+        if self.no_truth:
+            lines.append('there is no ground truth, so that mAP and recall have no value (NaN)')
         for videos, what in sentences:
             if videos:
                 shown = ', '.join(videos[:5]) + (', ...' if len(videos) > 5 else '')
@@ -104,4 +108,5 @@ def find_oddities(
         excluded_in_vain=0 if annotations.census.excluded_videos else len(left_out),
         outside=outside,
         empty=empty,
+        no_truth=not any(len(video.labels) for video in videos.values()),
     )

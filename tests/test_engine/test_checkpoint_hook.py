@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from checkpoint_runner import build, final_state, train, train_and_die
+from checkpoint_runner import RisingMetric, build, final_state, train, train_and_die
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
 
@@ -252,3 +252,28 @@ def test_kills_at_random_moments(server, uninterrupted, tmp_path):
     leftovers = [path.name for path in tmp_path.glob('.*.tmp')]
     assert not leftovers
     assert {name for name in names(tmp_path) if name.startswith('epoch')} == {'epoch_4.pth'}
+
+
+def test_a_metric_of_nan_is_never_the_best(tmp_path, monkeypatch):
+    monkeypatch.setattr(RisingMetric, 'compute_metrics', lambda *_: dict(acc=float('nan')))
+    build(tmp_path, 2, save_best='tiny/acc').train()
+    assert names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth'}
+
+
+def test_a_wrong_name_of_the_best_is_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(RisingMetric, 'names', lambda _: ['tiny/acc'], raising=False)
+    with pytest.raises(ValueError, match=r"save_best: 'tiny/mAP' .*\['tiny/acc'\]"):
+        build(tmp_path, 1, save_best='tiny/mAP', rule='greater').train()
+    assert names(tmp_path) == set()
+
+
+def test_validation_alone_saves_nothing(tmp_path):
+    assert build(tmp_path, 1, save_best='tiny/acc').val() == {'tiny/acc': 1.0}
+    assert names(tmp_path) == set()
+
+
+def test_resuming_a_finished_training_does_nothing(tmp_path):
+    build(tmp_path, 2).train()
+    runner = build(tmp_path, 2, resume=True)
+    runner.train()
+    assert runner.epoch == 2 and names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth'}

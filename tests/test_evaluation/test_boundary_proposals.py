@@ -1,12 +1,14 @@
 """BoundaryProposalMetric against MMAction2's own pairing of starts and ends."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmaction.evaluation.metrics import ANetMetric
 from mmaction.models.localizers.utils import generate_candidate_proposals
 
-from mmtad_decomp.evaluation.metrics import BoundaryProposalMetric
+from mmtad_decomp.evaluation.metrics import BoundaryProposalMetric, LocalizerProposalMetric
 from mmtad_decomp.evaluation.metrics.boundary_proposal_metric import boundary_proposals
 
 STEPS = 20
@@ -50,3 +52,64 @@ def test_sharp_boundaries_are_recalled(tmp_path):
     assert results['AR@100'] == 1.0 and results['auc'] > 90
     with pytest.raises(KeyError, match=r'v_b.*ann_file'):
         metric.process({}, [('v_b', table)])
+
+
+@pytest.mark.parametrize('names', [['v_0', 'v_1', 'v_2'], ['A_clip', 'B_clip', 'C_clip']])
+def test_names_of_videos_change_nothing(tmp_path, names):
+    """Only the last video is right, so names that fall together would give it to all."""
+    instances = [(2.0 + i, 8.0 + i) for i in range(3)]
+    database = {name: video([span]) for name, span in zip(names, instances)}
+    database['nothing'] = video([])
+    path = tmp_path / 'anno.json'
+    path.write_text(json.dumps(database))
+    metric = BoundaryProposalMetric(str(path))
+    for i, name in enumerate([*names, 'nothing']):
+        table = scores(i)
+        table[:, 1:3] = 0.01
+        start = 2 + i if i == 2 else 12
+        table[start, 1] = table[start + 6, 2] = 1.0
+        metric.process({}, [(name, table)])
+    results = metric.evaluate(4)
+    assert results['AR@1'] == pytest.approx(0.9 / 3, abs=0.1)
+    assert results['AR@1'] < 0.5
+
+
+def test_no_instances_give_no_number(tmp_path):
+    path = tmp_path / 'anno.json'
+    path.write_text(json.dumps(dict(a=video([]))))
+    metric = BoundaryProposalMetric(str(path))
+    metric.process({}, [('a', scores(0))])
+    assert all(np.isnan(value) for value in metric.evaluate(1).values())
+
+
+def test_nan_scores_are_refused(tmp_path):
+    path = tmp_path / 'anno.json'
+    path.write_text(json.dumps(dict(a=video())))
+    table = scores(0)
+    table[3, 1] = np.nan
+    with pytest.raises(ValueError, match='video "a": its scores have NaN'):
+        BoundaryProposalMetric(str(path)).process({}, [('a', table)])
+
+
+def test_localizer_metric_equals_mmaction2s(tmp_path):
+    """On names that ANetMetric can tell apart."""
+    rng = np.random.default_rng(0)
+    samples, found = [], []
+    for i in range(6):
+        start = np.sort(rng.uniform(0, 80, 4))
+        annotations = [dict(segment=[s, s + 15], label='a') for s in start]
+        metainfo = dict(video_name=f'v_{i}', annotations=annotations)
+        samples.append(SimpleNamespace(metainfo=metainfo))
+        proposals = [
+            dict(segment=[s + rng.normal(), s + 15 + 2 * rng.normal()], score=rng.uniform())
+            for s in np.repeat(start, 10)
+        ]
+        found.append(dict(video_name=f'v_{i}', proposal_list=proposals))
+    values = []
+    for kind in (ANetMetric, LocalizerProposalMetric):
+        dump = dict(out=str(tmp_path / 'results.json'), output_format='json')
+        metric = kind(metric_type='AR@AN', dump_config=dump)
+        metric.process(dict(data_samples=samples), found)
+        values.append(dict(metric.compute_metrics(metric.results)))
+        assert set(json.loads((tmp_path / 'results.json').read_text())['results']) == set('012345')
+    assert values[0] == pytest.approx(values[1], abs=1e-6)

@@ -300,3 +300,23 @@ def test_padding_of_the_sampler_counts_once(ann_file, tmp_path):
     expected = evaluate(build('TADMetric', ann_file), many_windows())
     assert results == [expected] * WORLD
     assert 0 < expected['tad/mAP'] < 1
+
+
+@pytest.mark.parametrize('kind', [TADMetric, ProposalMetric])
+def test_no_ground_truth_gives_no_number_and_says_so(kind, tmp_path, monkeypatch):
+    database = {'v0': dict(subset='test', duration=100.0, annotations=[])}
+    path = tmp_path / 'empty.json'
+    path.write_text(json.dumps(dict(classes=['a', 'b'], database=database)))
+    logged = []
+    monkeypatch.setattr(video_metric, 'print_log', lambda text, **_: logged.append(text))
+    metric = kind(str(path))
+    results = evaluate(metric, [sample('v0', [[0, 10]], [0.5], [0])])
+    assert results and all(np.isnan(value) for value in results.values())
+    assert sum('there is no ground truth' in text for text in logged) == 1
+    assert metric.names() == list(results)
+
+
+@pytest.mark.parametrize('kind', [TADMetric, ProposalMetric])
+def test_nan_scores_are_refused(kind, ann_file):
+    with pytest.raises(ValueError, match='video "v0".* NaN'):
+        evaluate(kind(ann_file), [sample('v0', [[0, 10]], [float('nan')], [0])])

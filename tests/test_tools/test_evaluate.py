@@ -146,8 +146,14 @@ def test_nothing_in_common_is_an_error_and_no_zero(files):
         run((files[0], database, {}))
     for video in database.values():
         video['annotations'] = []
-    with pytest.raises(SystemExit, match='no instance is left'):
-        run(files, '--classes', 'run', 'jump')
+
+
+def test_no_ground_truth_gives_no_number_and_says_so(files):
+    for video in files[1].values():
+        video['annotations'] = []
+    content = run(files, '--classes', 'run', 'jump', '--proposals')['results']['label']
+    assert content['average_mAP'] is None and content['AUC'] is None
+    assert any('there is no ground truth' in line for line in content['warnings'])
 
 
 def test_files_that_are_missing_or_empty(files):

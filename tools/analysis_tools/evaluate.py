@@ -39,7 +39,6 @@ from mmtad_decomp.evaluation.functional import (
 )
 from mmtad_decomp.evaluation.metrics.report import detection_table, proposal_table
 from mmtad_decomp.structures import (
-    AnnotationError,
     AnnotationSet,
     load_annotations,
     read_video_list,
@@ -167,11 +166,8 @@ def demand_overlap(
 
     Raises:
         SubmissionError: If no annotated video has a detection.
-        AnnotationError: If there is no instance.
     """
-    if not len(truth.labels):
-        raise AnnotationError(f'{annotations.ann_file}: no instance is left to be found')
-    if not len(found.scores):
+    if len(truth.labels) and not len(found.scores):
         raise SubmissionError(
             f'{submission.path}: none of its {submission.census.detections} detections is in one '
             f'of the {len(annotations.videos)} annotated videos (such as '
@@ -180,8 +176,13 @@ def demand_overlap(
         )
 
 
-def _by_tiou(tious: np.ndarray, values: np.ndarray) -> dict[str, float]:
-    return {f'{tiou:g}': float(value) for tiou, value in zip(tious, values)}
+def _number(value: float) -> float | None:
+    """A JSON number; null for NaN, which JSON lacks."""
+    return None if np.isnan(value) else float(value)
+
+
+def _by_tiou(tious: np.ndarray, values: np.ndarray) -> dict[str, float | None]:
+    return {f'{tiou:g}': _number(value) for tiou, value in zip(tious, values)}
 
 
 def summarise(
@@ -195,7 +196,7 @@ def summarise(
     mean = mean_over_classes(ap)
     return dict(
         mAP=_by_tiou(tious, mean),
-        average_mAP=float(mean.mean()),
+        average_mAP=_number(mean.mean()),
         recall={f'{k}x': _by_tiou(tious, mean_over_classes(r)) for k, r in recall.items()},
         classes={
             name: dict(
@@ -260,8 +261,8 @@ def evaluate(
     ]
     if args.proposals:
         curve = average_recall(truth, found, PROPOSAL_TIOUS, len(annotations.videos))
-        result['AR@AN'] = {str(n): float(curve.at(n).mean()) for n in PROPOSAL_NUMBERS}
-        result['AUC'] = curve.auc
+        result['AR@AN'] = {str(n): _number(curve.at(n).mean()) for n in PROPOSAL_NUMBERS}
+        result['AUC'] = _number(curve.auc)
         table = proposal_table(PROPOSAL_TIOUS, PROPOSAL_NUMBERS, curve)
         lines += ['', table, f'area under AR@AN: {curve.auc:.2f}']
     return result, '\n'.join(lines)

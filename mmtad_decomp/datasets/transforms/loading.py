@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import zipfile
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,9 +122,37 @@ class LoadFrameFolder(FrameLoader):
         if len(sizes) > 1:
             raise VideoReadError(
                 f'frames in {folder} are of different sizes (height, width): {sorted(sizes)}; '
-                'extract the video again'
+                'extract all of them at one size'
             )
         return np.stack([read[index] for index in indices])
+
+    def check_videos(self, windows: Sequence[Mapping]) -> None:
+        """Check how folders are numbered; the data set calls it before anything is loaded.
+
+        Args:
+            windows: Descriptions of windows, as the data set lists them.
+
+        Raises:
+            VideoReadError: If the first image of a folder has another number than ``first``.
+        """
+        for path in {window['path']: None for window in windows}:
+            wanted, before = (
+                Path(path) / self.template.format(number)
+                for number in (self.first, max(self.first - 1, 0))
+            )
+            if before != wanted and before.is_file():
+                raise VideoReadError(
+                    f'frames in {path} are numbered from {self.first - 1} ({before.name}), '
+                    f'LoadFrameFolder reads them from {self.first}; set its '
+                    f'`first={self.first - 1}`'
+                )
+            after = Path(path) / self.template.format(self.first + 1)
+            if not wanted.is_file() and after.is_file():
+                raise VideoReadError(
+                    f'frames in {path} are numbered from {self.first + 1} ({after.name}), '
+                    f'LoadFrameFolder reads them from {self.first}; set its '
+                    f'`first={self.first + 1}`, or extract {wanted.name} too'
+                )
 
     @staticmethod
     def indices(results: dict) -> np.ndarray:
@@ -138,9 +167,10 @@ class LoadFrameFolder(FrameLoader):
     def _read(self, file: Path) -> np.ndarray:
         image = cv2.imread(str(file), cv2.IMREAD_COLOR)
         if image is None:
+            state = 'is damaged' if file.is_file() else 'is missing'
             raise VideoReadError(
-                f'frame {file} is missing or unreadable; extract the video again, or correct '
-                '"frame" and "fps" in its annotation'
+                f'frame {file} {state}; extract the frames of this video again'
+                + ('' if file.is_file() else ', or correct "frame" and "fps" in its annotation')
             )
         size = scaled_size(image.shape[1], image.shape[0], self.short_side)
         if size != image.shape[1::-1]:
@@ -150,6 +180,13 @@ class LoadFrameFolder(FrameLoader):
 
 FEATURE_KEYS = ('features', 'motion_features')
 """Modalities of features that a pipeline may hold, step by step beside each other."""
+
+
+_SLACK, _SLACK_SHARE = 1.0, 0.02
+"""Seconds, or share of a video, by which its features may be shorter or longer."""
+
+_TOLERATED = 0.1
+"""Share of the videos whose features may do otherwise; they are only named then."""
 
 
 @TRANSFORMS.register_module()
@@ -203,7 +240,46 @@ class LoadFeatures(BaseTransform):
         results['window'] = (0, content.shape[0])
         return results
 
-    def _path(self, results: dict) -> str:
+    def check_videos(self, windows: Sequence[Mapping]) -> None:
+        """Compare the length of all features with the videos; the data set calls it first.
+
+        Args:
+            windows: Descriptions of windows, as the data set lists them.
+
+        Raises:
+            VideoReadError: If a file cannot be read, or most files cover another time than their
+                videos.
+        """
+        videos = {window['video_id']: window for window in windows}
+        shares, wrong = [], []
+        for window in videos.values():
+            path, grid = self._path(window), window['time_grid']
+            covered = _num_steps(path) * grid.stride / grid.fps
+            shares.append(covered / window['duration'])
+            slack = max(_SLACK, _SLACK_SHARE * window['duration'])
+            slack += (grid.stride + 2 * grid.offset) / grid.fps
+            if abs(covered - window['duration']) > slack:
+                wrong.append(
+                    f'{path}: {_num_steps(path)} steps of {grid.stride:g} frames at {grid.fps:g} '
+                    f'fps are {covered:.1f} s of a {window["duration"]:.1f} s video'
+                )
+        if not wrong:
+            return
+        message = (
+            f'features of {len(wrong)} of {len(videos)} videos do not cover their video, such as '
+            f'{wrong[0]}'
+        )
+        if len(wrong) <= _TOLERATED * len(videos):
+            print_log(message, logger='current', level=logging.WARNING)
+            return
+        stride = float(np.median([w['time_grid'].stride for w in videos.values()]))
+        raise VideoReadError(
+            f'{message}; set `feature_stride` (about {stride / np.median(shares):.3g} would fit '
+            'most), `sample_fps` (the rate that the features were extracted at) or "duration", '
+            'or extract whole videos'
+        )
+
+    def _path(self, results: Mapping) -> str:
         if self.folder is None:
             return results['path']
         array = self.folder / f'{results["video_id"]}.npy'
@@ -224,6 +300,18 @@ class LoadFeatures(BaseTransform):
             raise VideoReadError(
                 f'features {path} cannot be read ({error}); extract them again'
             ) from error
+
+
+def _num_steps(path: str) -> int:
+    """Steps in a file of features; arrays are not read into memory where that can be avoided."""
+    if path.endswith('.npz'):
+        return len(LoadFeatures._read(path))
+    try:
+        return len(np.load(path, mmap_mode='r'))
+    except (OSError, ValueError, EOFError, TypeError) as error:
+        raise VideoReadError(
+            f'features {path} cannot be read ({error}); extract them again'
+        ) from error
 
 
 @TRANSFORMS.register_module()

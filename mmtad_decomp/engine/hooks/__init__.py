@@ -2,11 +2,13 @@
 
 from .checkpoint_hook import SafeCheckpointHook
 from .distill_schedule_hook import DistillScheduleHook
+from .model_fit_hook import ModelFitHook
 from .output_health_hook import OutputHealthHook, UnhealthyOutputError
 from .teacher_classes_hook import TeacherClassesHook
 
 __all__ = [
     'DistillScheduleHook',
+    'ModelFitHook',
     'OutputHealthHook',
     'SafeCheckpointHook',
     'TeacherClassesHook',

@@ -57,7 +57,7 @@ class _DeferredRemovals:
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook`` with three promises; its arguments are the same.
+    """MMEngine's ``CheckpointHook`` with four promises; its arguments are the same.
 
     1. At every moment ``last_checkpoint`` names a complete file: checkpoints and
        ``last_checkpoint`` are written under temporary names, flushed and renamed, and an older
@@ -67,6 +67,8 @@ class SafeCheckpointHook(CheckpointHook):
        tensors and plain types, and back when it is loaded.
     3. Entries of ``meta`` or ``message_hub`` that have no plain form are left out with a warning;
        anywhere else they raise ``TypeError``.
+    4. A ``save_best`` that no metric returns is refused before training, and a metric that is NaN
+       is never the best.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -74,10 +76,17 @@ class SafeCheckpointHook(CheckpointHook):
         remote = '://' in str(self.out_dir)
         if self.backend_args is None and self.file_client_args is None and not remote:
             self.backend_args = dict(backend='atomic_local')
+        self._training = False
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare as MMEngine does, and clear what a killed run left half-written."""
+        """Prepare as MMEngine does, and clear what a killed run left half-written.
+
+        Raises:
+            ValueError: If ``save_best`` names no metric of the evaluation.
+        """
         super().before_train(runner)
+        self._training = True
+        self._check_save_best(runner)
         if not is_main_process() or not isinstance(self.file_backend, AtomicLocalBackend):
             return
         removed = remove_temporary_files(runner.work_dir, 'last_checkpoint')
@@ -85,6 +94,21 @@ class SafeCheckpointHook(CheckpointHook):
             removed += remove_temporary_files(self.out_dir, names)
         for path in removed:
             runner.logger.warning(f'Removed half-written {path} of an interrupted run')
+
+    def _check_save_best(self, runner: Runner) -> None:
+        """Compare ``save_best`` with the names that the metrics say they return."""
+        if not self.save_best or runner.val_loop is None:
+            return
+        metrics = runner.val_loop.evaluator.metrics
+        if not all(hasattr(metric, 'names') for metric in metrics):
+            return
+        known = [name for metric in metrics for name in metric.names()]
+        unknown = [key for key in self.key_indicators if key not in (*known, 'auto')]
+        if unknown:
+            raise ValueError(
+                f'default_hooks.checkpoint.save_best: {unknown[0]!r} is no metric of '
+                f"`val_evaluator`; name one of {known}, or 'auto'"
+            )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Convert the checkpoint to plain types, after other hooks have put in theirs."""
@@ -141,6 +165,8 @@ class SafeCheckpointHook(CheckpointHook):
         return steps[: -self.max_keep_ckpts]
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self._training:  # `Runner.val()` alone.
+            return
         backend = self.file_backend
         self.file_backend = deferred = _DeferredRemovals(backend)
         try:

@@ -89,11 +89,11 @@ def envelope_sums(
 def mean_over_classes(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis without NaN entries (classes without ground truth).
 
-    Returns 0 where no class has ground truth.
+    NaN where no class has ground truth: a mean of nothing is no number.
     """
     known = ~np.isnan(values)
-    total = np.where(known, values, 0).sum(axis=-1)
-    return total / np.maximum(known.sum(axis=-1), 1)
+    total, count = np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def _rank_in_group(groups: np.ndarray, num_groups: int) -> np.ndarray:

@@ -126,7 +126,8 @@ def average_recall(
     - Times and tIoUs are rounded to float32 before they are compared with the thresholds.
     - Videos without instances count in ``V``; those without proposals have no instance found.
 
-    Proposals of equal score keep their order. (MMAction2 sorts them unstably.)
+    Proposals of equal score keep their order. (MMAction2 sorts them unstably.) Without instances
+    every recall and the area are NaN.
 
     Args:
         ground_truth: The annotations; ``videos`` in ``[0, num_videos)``.
@@ -136,7 +137,7 @@ def average_recall(
         max_avg_proposals: Largest average number ``A``; None for ``P / V``.
 
     Raises:
-        ValueError: If a table, a threshold or a number is malformed, or there is no instance.
+        ValueError: If a table, a threshold or a number is malformed.
     """
     thresholds = check_tious(tious)
     limit = np.iinfo(np.int64).max
@@ -144,8 +145,6 @@ def average_recall(
     predictions = check_predictions(predictions, limit)
     _check_videos(ground_truth, 'ground_truth', num_videos)
     _check_videos(predictions, 'predictions', num_videos)
-    if not len(ground_truth.labels):
-        raise ValueError('ground_truth has no instance, so that recall has no meaning')
     if max_avg_proposals is not None and not 0 < max_avg_proposals < np.inf:
         raise ValueError(f'max_avg_proposals must be > 0 or None, got {max_avg_proposals!r}')
     total = len(predictions.scores)
@@ -154,6 +153,8 @@ def average_recall(
     owned = np.bincount(predictions.videos, minlength=num_videos)
     ratio = most * float(num_videos) / total if total else 1.0
     kept = np.minimum((owned * ratio).astype(np.int64), owned)
+    if not len(ground_truth.labels):
+        return _curve(np.full((len(thresholds), POINTS), np.nan), shares * max(most, 1.0))
     if not kept.any():
         return _curve(np.zeros((len(thresholds), POINTS)), shares * max(most, 1.0))
 

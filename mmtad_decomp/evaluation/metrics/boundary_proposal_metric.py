@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
 import mmengine
 import numpy as np
-from mmaction.evaluation.metrics import ANetMetric
 from mmaction.models.localizers.utils import post_processing
 from mmaction.registry import METRICS
+
+from .localizer_proposal_metric import LocalizerProposalMetric
 
 
 def boundary_proposals(scores: np.ndarray, peak_ratio: float = 0.5) -> np.ndarray:
@@ -43,7 +43,7 @@ def _likely(values: np.ndarray, peak_ratio: float) -> np.ndarray:
 
 
 @METRICS.register_module()
-class BoundaryProposalMetric(ANetMetric):
+class BoundaryProposalMetric(LocalizerProposalMetric):
     """AR@AN (MMAction2's) of proposals paired from TEM's scores, after soft-NMS.
 
     Args:
@@ -75,6 +75,7 @@ class BoundaryProposalMetric(ANetMetric):
 
         Raises:
             KeyError: If a video is not in the annotation file.
+            ValueError: If a score is NaN or infinite.
         """
         for name, scores in predictions:
             if name not in self.videos:
@@ -82,19 +83,12 @@ class BoundaryProposalMetric(ANetMetric):
                     f'BoundaryProposalMetric: video {name!r} is not in `ann_file`; name the '
                     'annotation file of the data set that is tested'
                 )
-            proposals = boundary_proposals(np.asarray(scores), self.peak_ratio)
+            scores = np.asarray(scores)
+            if not np.isfinite(scores).all():
+                raise ValueError(
+                    f'video "{name}": its scores have NaN or infinity; the model diverged or its '
+                    'input is broken'
+                )
+            proposals = boundary_proposals(scores, self.peak_ratio)
             found = post_processing(proposals, self.videos[name], *self.post_processing)
-            self.results.append(dict(video_name=name, proposal_list=found))
-
-    def compute_metrics(self, results: list) -> OrderedDict:
-        """``auc``, ``AR@1``, ``AR@5``, ``AR@10`` and ``AR@100``."""
-        self.ground_truth = {
-            result['video_name'][2:]: np.array(
-                [
-                    [*item['segment'], 0]
-                    for item in self.videos[result['video_name']]['annotations']
-                ]
-            )
-            for result in results
-        }
-        return self.compute_ARAN(results)
+            self.keep(name, found, self.videos[name]['annotations'])

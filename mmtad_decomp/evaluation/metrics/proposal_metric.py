@@ -64,6 +64,10 @@ class ProposalMetric(VideoMetric):
         """The one class of all proposals."""
         return ('action',)
 
+    def names(self) -> list[str]:
+        """Names of the metrics, with prefix."""
+        return [f'{self.prefix}/{name}' for name in ('AUC', *map('AR@{}'.format, self.numbers))]
+
     def read_window(self, sample: dict) -> WindowResult:
         """All candidates of a window, whatever their labels."""
         return WindowResult.from_sample(sample, agnostic=True)

@@ -148,6 +148,11 @@ class TADMetric(VideoMetric):
             raise ValueError(f'{name!r} is not a metric of TADMetric; it has {sorted(rows)}')
         return rows[name]
 
+    def names(self) -> list[str]:
+        """Names of the metrics, with prefix."""
+        shape = (len(self.tious), len(self.annotations.classes))
+        return [f'{self.prefix}/{name}' for name in self.summary(np.zeros(shape))]
+
     def summary(self, ap: np.ndarray) -> dict[str, float]:
         """Metrics from ``(T, C)`` average precisions, without prefix."""
         groups = self._group_means(ap)

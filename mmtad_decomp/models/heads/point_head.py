@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,6 +63,20 @@ class PointHead(TemporalHead):
         return torch.stack([t.labels for t in assigned]), torch.stack(
             [t.offsets for t in assigned]
         )
+
+    def can_serve(self, segments: Tensor, steps: int) -> Tensor:
+        """Which segments have a point that may stand for them, other segments aside.
+
+        Args:
+            segments: ``(G, 2)`` start and end in feature steps.
+            steps: T, length of the features.
+
+        Returns:
+            ``(G,)`` bool.
+        """
+        lengths = [math.ceil(steps / stride) for stride in self.point_generator.strides]
+        points = Points(*(torch.cat(field) for field in zip(*self.point_generator(lengths))))
+        return self.assigner.matches(points, segments).any(dim=0)
 
     def decode(
         self,

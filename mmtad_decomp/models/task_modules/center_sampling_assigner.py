@@ -69,9 +69,7 @@ class CenterSamplingAssigner:
                 positions.new_zeros((*shape, num_classes)), positions.new_zeros((*shape, 2))
             )
         segments = segments.to(positions)
-        offsets = torch.stack(
-            (positions[:, None] - segments[:, 0], segments[:, 1] - positions[:, None]), dim=-1
-        )
+        offsets = _offsets(points, segments)
         matched = self._matches(points, segments, offsets)
         lengths = (segments[:, 1] - segments[:, 0]).expand(len(positions), -1)
         lengths = lengths.masked_fill(~matched, math.inf)
@@ -83,8 +81,17 @@ class CenterSamplingAssigner:
         targets = offsets[rows, index] / points.strides[:, None]
         return PointTargets(point_labels, targets.masked_fill(~matched.any(1)[:, None], 0))
 
+    def matches(self, points: Points, segments: Tensor) -> Tensor:
+        """``(P, G)`` bool: which point may stand for which segment.
+
+        Args:
+            points: P points.
+            segments: ``(G, 2)`` start and end in feature steps.
+        """
+        segments = segments.to(points.positions)
+        return self._matches(points, segments, _offsets(points, segments))
+
     def _matches(self, points: Points, segments: Tensor, offsets: Tensor) -> Tensor:
-        """``(P, G)`` bool: may this point stand for this segment."""
         inside = offsets.amin(-1) > 0
         if self.radius is not None:
             centers = 0.5 * (segments[:, 0] + segments[:, 1])
@@ -94,3 +101,9 @@ class CenterSamplingAssigner:
         farthest = offsets.amax(-1)
         low, high = points.ranges[:, 0, None], points.ranges[:, 1, None]
         return inside & (farthest >= low) & (farthest <= high)
+
+
+def _offsets(points: Points, segments: Tensor) -> Tensor:
+    """``(P, G, 2)`` distances from points to starts and ends, in feature steps."""
+    positions = points.positions[:, None]
+    return torch.stack((positions - segments[:, 0], segments[:, 1] - positions), dim=-1)

@@ -1,0 +1,146 @@
+"""Refusing heads that do not fit the data set, before anything is trained or tested."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from mmaction.registry import HOOKS
+from mmengine.evaluator import Evaluator
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from torch import nn
+
+from mmtad_decomp.evaluation.metrics import ProposalMetric
+from mmtad_decomp.evaluation.metrics.video_metric import VideoMetric
+from mmtad_decomp.models.detectors import TADDetector
+from mmtad_decomp.models.heads import PointHead, TemporalHead
+from mmtad_decomp.utils import unwrap_model
+
+
+@HOOKS.register_module()
+class ModelFitHook(Hook):
+    """Compare the model's heads with the data set and the evaluation.
+
+    1. A head has as many classes as the data set, or one: it is then class-agnostic.
+    2. Detections of a class-agnostic head need an external classifier that names them, unless the
+       data set has one class or proposals are evaluated: a warning in training, where mAP is a
+       side product, an error in testing.
+    3. Before training, a warning counts the instances that no point of the head can stand for:
+       they are too short, too long or between its steps, and would be background.
+
+    A teacher's classes are compared by
+    :class:`~mmtad_decomp.engine.hooks.TeacherClassesHook`.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the training, and the evaluation in between.
+
+        Raises:
+            ValueError: If the head does not fit.
+        """
+        dataset = runner.train_dataloader.dataset
+        _check_classes(runner.model, dataset)
+        if runner.val_loop is not None:
+            _check_classes(runner.model, runner.val_dataloader.dataset)
+        _warn_of_lost_instances(runner.model, dataset)
+
+    def before_val(self, runner: Runner) -> None:
+        """Check the evaluation.
+
+        Raises:
+            ValueError: If the head does not fit.
+        """
+        _check_classes(runner.model, runner.val_dataloader.dataset)
+        _check_classifier(runner.model, runner.val_loop.evaluator, 'val')
+
+    def before_test(self, runner: Runner) -> None:
+        """Check the test.
+
+        Raises:
+            ValueError: If the head does not fit.
+        """
+        _check_classes(runner.model, runner.test_dataloader.dataset)
+        _check_classifier(runner.model, runner.test_loop.evaluator, 'test')
+
+
+def _heads(model: nn.Module) -> Iterator[tuple[str, TemporalHead]]:
+    """Heads with classes, and their places in the config; a teacher's are left out."""
+    for name, module in unwrap_model(model).named_modules():
+        known = isinstance(module, TemporalHead) and hasattr(module, 'num_classes')
+        if known and 'teacher' not in name.split('.'):
+            yield f'model.{name}', module
+
+
+def _check_classes(model: nn.Module, dataset: object) -> None:
+    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    if classes is None:
+        return
+    for name, head in _heads(model):
+        if head.num_classes not in (1, len(classes)):
+            raise ValueError(
+                f'{name}.num_classes is {head.num_classes}, but the data set has {len(classes)} '
+                f'classes: {_shown(classes)}; set it to {len(classes)}, or to 1 for a '
+                'class-agnostic head, or correct `metainfo.classes` and `ignore_labels`'
+            )
+
+
+def _check_classifier(model: nn.Module, evaluator: Evaluator, phase: str) -> None:
+    agnostic = [name for name, head in _heads(model) if head.num_classes == 1]
+    for metric in evaluator.metrics if agnostic else ():
+        if not isinstance(metric, VideoMetric) or isinstance(metric, ProposalMetric):
+            continue
+        processor = metric.merger.post_processor
+        named = processor is not None and getattr(processor, 'classifier', True) is not None
+        if len(metric.result_classes) > 1 and not named:
+            message = (
+                f'{agnostic[0]}.num_classes is 1, a class-agnostic head, but no classifier names '
+                f'its candidates: all would be called "{metric.result_classes[0]}". Set '
+                f'`{phase}_evaluator.post_processor.classifier`, evaluate by ProposalMetric, or '
+                f'set num_classes to {len(metric.result_classes)}'
+            )
+            if phase == 'test':
+                raise ValueError(message)
+            print_log(message, logger='current', level=logging.WARNING)
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+
+
+def _warn_of_lost_instances(model: nn.Module, dataset: object) -> None:
+    """Count the instances without a target in any window."""
+    model = unwrap_model(model)
+    detector = getattr(model, 'student', model)
+    head = getattr(detector, 'head', None)
+    if not isinstance(detector, TADDetector) or not isinstance(head, PointHead):
+        return
+    if not hasattr(dataset, 'get_data_info'):
+        return
+    served: dict[tuple[str, int], bool] = {}
+    steps_seconds = 0.0
+    for window in map(dataset.get_data_info, range(len(dataset))):
+        if 'time_grid' not in window or not len(window['segments']):
+            continue
+        grid = window['time_grid'].coarsen(detector.feature_stride, detector.feature_offset)
+        start, stop = window['window']
+        frames = window['duration'] * grid.fps if stop is None else stop - start
+        steps = max(1, math.ceil(frames / grid.stride))
+        segments = torch.from_numpy(grid.to_steps(window['segments'])).float()
+        steps_seconds = grid.stride / grid.fps
+        for number, has_target in zip(window['instance_ids'], head.can_serve(segments, steps)):
+            key = (window['video_id'], int(number))
+            served[key] = served.get(key, False) or bool(has_target)
+    lost = sum(not has_target for has_target in served.values())
+    if lost:
+        print_log(
+            f'{lost} of {len(served)} instances get no target at this stride: no point of '
+            f'{type(head).__name__}, one every {steps_seconds:.3g} s, can stand for them, so they '
+            'are trained as background. Use a finer stride (or more levels, for long ones), and '
+            'check that "segment" is in seconds',
+            logger='current',
+            level=logging.WARNING,
+        )

@@ -1,0 +1,88 @@
+"""Features and frame folders that do not follow the annotation's clock are named at once."""
+
+import logging
+
+import cv2
+import numpy as np
+import pytest
+from media_helpers import numbered_frame, video_entry, write_annotations
+from mmengine.registry import init_default_scope
+
+from mmtad_decomp.datasets import TADDataset, VideoReadError
+from mmtad_decomp.datasets.transforms import loading
+from mmtad_decomp.structures import AnnotationError
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    init_default_scope('mmaction')
+
+
+def features(root, steps, **options):
+    """Videos of 15 s at 25 fps, whose features have so many steps."""
+    root.mkdir(exist_ok=True)
+    for i, number in enumerate(steps):
+        np.save(root / f'v{i}.npy', np.zeros((number, 6), np.float32))
+    database = {f'v{i}': video_entry(15.0, (12.0, 14.0, 'a')) for i in range(len(steps))}
+    write_annotations(root / 'ann.json', database)
+    return TADDataset(
+        str(root / 'ann.json'),
+        'feature',
+        data_prefix=dict(feature=str(root)),
+        pipeline=[dict(type='LoadFeatures', channels=6)],
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ('steps', 'options', 'fits'),
+    [(45, {}, '8'), (91, dict(sample_fps=50), '8'), (182, {}, '2'), (50, {}, '7.5')],
+)
+def test_features_of_another_clock_are_refused(tmp_path, steps, options, fits):
+    message = rf'features of 2 of 2 videos .*v0\.npy: {steps} steps.*about {fits} would fit'
+    with pytest.raises(VideoReadError, match=message):
+        features(tmp_path, [steps] * 2, **options)
+
+
+@pytest.mark.parametrize('steps', [86, 91, 94])
+def test_features_with_or_without_their_margins_pass(tmp_path, steps):
+    assert len(features(tmp_path, [steps] * 2)) == 2
+
+
+def test_a_few_other_lengths_are_a_warning(tmp_path, monkeypatch):
+    logged = []
+    monkeypatch.setattr(loading, 'print_log', lambda text, **more: logged.append((text, more)))
+    features(tmp_path, [91] * 10 + [45])
+    assert 'features of 1 of 11 videos' in logged[0][0]
+    assert logged[0][1]['level'] == logging.WARNING
+
+
+def folder(root, first, **options):
+    """A folder of 50 numbered frames."""
+    (root / 'v').mkdir()
+    for index in range(50):
+        cv2.imwrite(str(root / 'v' / f'img_{index + first:05d}.jpg'), numbered_frame(index))
+    write_annotations(root / 'ann.json', dict(v=video_entry(2.0, (0.5, 1.5, 'a'), frame=50)))
+    loader = dict(type='LoadFrameFolder', **options)
+    return TADDataset(
+        str(root / 'ann.json'), 'frames', data_prefix=dict(frames=str(root)), pipeline=[loader]
+    )
+
+
+@pytest.mark.parametrize(('first', 'said'), [(0, 1), (1, 0)])
+def test_folders_numbered_otherwise_are_refused(tmp_path, first, said):
+    with pytest.raises(VideoReadError, match=rf'numbered from {first} .*`first={first}`'):
+        folder(tmp_path, first, first=said)
+
+
+@pytest.mark.parametrize('first', [0, 1])
+def test_folders_numbered_as_said_pass(tmp_path, first):
+    assert len(folder(tmp_path, first, first=first)) == 1
+
+
+def test_nothing_to_train_on_is_explained(tmp_path):
+    path = write_annotations(tmp_path / 'ann.json', dict(v=video_entry(2.0)))
+    (tmp_path / 'v.mp4').touch()
+    with pytest.raises(AnnotationError, match='has an instance to train on; correct') as error:
+        TADDataset(str(path), data_prefix=dict(video=str(tmp_path)))
+    assert 'None' not in str(error.value).replace('subset None', '')

@@ -1,0 +1,116 @@
+"""ModelFitHook: heads that do not fit the data, and instances without a target."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.registry import init_default_scope
+
+from mmtad_decomp.engine.hooks import ModelFitHook, model_fit_hook
+from mmtad_decomp.evaluation.metrics import ProposalMetric, TADMetric
+from mmtad_decomp.models.task_modules import CenterSamplingAssigner, PointGenerator, Points
+from mmtad_decomp.structures import TimeGrid
+
+
+class Windows:
+    """A data set of one video of 20 s with features every 0.16 s."""
+
+    def __init__(self, segments, classes=('a', 'b', 'c')):
+        self.metainfo = dict(classes=list(classes))
+        self.segments = np.array(segments, dtype=np.float64).reshape(-1, 2)
+
+    def __len__(self):
+        return 1
+
+    def get_data_info(self, index):
+        return dict(
+            video_id='v',
+            duration=20.0,
+            window=(0, None),
+            time_grid=TimeGrid(25, 4, 8),
+            segments=self.segments,
+            instance_ids=np.arange(len(self.segments)),
+        )
+
+
+def detector(num_classes):
+    init_default_scope('mmaction')
+    encoder = dict(embed_dims=8, num_stem_layers=0)
+    head = dict(num_classes=num_classes, in_channels=8, num_levels=2, encoder=encoder)
+    return MODELS.build(dict(type='TADDetector', head=dict(type='ActionFormerHead', **head)))
+
+
+def runner(model, dataset, *metrics):
+    loader = SimpleNamespace(dataset=dataset)
+    loop = SimpleNamespace(evaluator=SimpleNamespace(metrics=metrics))
+    names = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    return SimpleNamespace(
+        model=model, val_loop=loop, test_loop=loop, **dict.fromkeys(names, loader)
+    )
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(model_fit_hook, 'print_log', lambda text, **_: lines.append(text))
+    return lines
+
+
+@pytest.mark.parametrize('entry', ['before_train', 'before_val', 'before_test'])
+@pytest.mark.parametrize('num_classes', [2, 5])
+def test_another_number_of_classes_is_refused(entry, num_classes):
+    message = rf'model\.head\.num_classes is {num_classes}, .* has 3 classes: a, b, c; set it to 3'
+    with pytest.raises(ValueError, match=message):
+        getattr(ModelFitHook(), entry)(runner(detector(num_classes), Windows([])))
+
+
+def test_a_teacher_is_left_to_its_own_hook(logged):
+    model = detector(3)
+    model.teacher = detector(7)
+    ModelFitHook().before_test(runner(model, Windows([])))
+    assert not logged
+
+
+def metric(kind, classifier=None):
+    processor = SimpleNamespace(classifier=classifier)
+    found = kind.__new__(kind)
+    found.merger = SimpleNamespace(post_processor=processor)
+    found.annotations = SimpleNamespace(classes=('a', 'b', 'c'))
+    return found
+
+
+def test_an_agnostic_head_needs_a_classifier(logged):
+    model, dataset = detector(1), Windows([])
+    message = 'no classifier names its candidates: all would be called "a"'
+    with pytest.raises(ValueError, match=message):
+        ModelFitHook().before_test(runner(model, dataset, metric(TADMetric)))
+    ModelFitHook().before_val(runner(model, dataset, metric(TADMetric)))
+    assert len(logged) == 1 and message in logged[0]
+    fine = metric(TADMetric, classifier=object()), metric(ProposalMetric)
+    ModelFitHook().before_test(runner(model, dataset, *fine))
+
+
+def test_instances_without_a_target_are_counted(logged):
+    """Steps lie every 0.16 s: 5.01 to 5.06 s and 8 to 8.02 s hold none, the other one does."""
+    dataset = Windows([(2.0, 4.0), (5.01, 5.06), (8.0, 8.02)])
+    steps = 0.32 + 0.16 * np.arange(200)
+    inside = [((steps > s) & (steps < e)).any() for s, e in dataset.segments]
+    assert inside == [True, False, False]
+    ModelFitHook().before_train(runner(detector(3), dataset))
+    assert len(logged) == 1
+    assert logged[0].startswith('2 of 3 instances get no target at this stride')
+    logged.clear()
+    ModelFitHook().before_train(runner(detector(3), Windows([(2.0, 4.0)])))
+    assert not logged
+
+
+def test_matches_are_those_of_the_assignment():
+    generator = PointGenerator([1, 2])
+    points = Points(*(torch.cat(field) for field in zip(*generator([64, 32]))))
+    assigner = CenterSamplingAssigner()
+    for start in np.random.default_rng(0).uniform(0, 50, 20):
+        segments = torch.tensor([[start, start + 0.9]], dtype=torch.float32)
+        targets = assigner.assign(points, segments, torch.zeros(1, dtype=torch.long), 1)
+        assert assigner.matches(points, segments)[:, 0].equal(targets.labels[:, 0] > 0)
