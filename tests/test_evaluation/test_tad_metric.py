@@ -318,5 +318,5 @@ def test_no_ground_truth_gives_no_number_and_says_so(kind, tmp_path, monkeypatch
 
 @pytest.mark.parametrize('kind', [TADMetric, ProposalMetric])
 def test_nan_scores_are_refused(kind, ann_file):
-    with pytest.raises(ValueError, match='video "v0".* NaN'):
+    with pytest.raises(ValueError, match=r'video "v0".* NaN'):
         evaluate(kind(ann_file), [sample('v0', [[0, 10]], [float('nan')], [0])])

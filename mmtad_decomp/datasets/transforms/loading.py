@@ -251,16 +251,18 @@ class LoadFeatures(BaseTransform):
                 videos.
         """
         videos = {window['video_id']: window for window in windows}
-        shares, wrong = [], []
+        strides, wrong = [], []
         for window in videos.values():
             path, grid = self._path(window), window['time_grid']
-            covered = _num_steps(path) * grid.stride / grid.fps
-            shares.append(covered / window['duration'])
+            steps = _num_steps(path)
+            covered = steps * grid.stride / grid.fps
+            frames = window['duration'] * grid.fps - 2 * grid.offset + grid.stride
+            strides.append(frames / max(steps, 1))
             slack = max(_SLACK, _SLACK_SHARE * window['duration'])
             slack += (grid.stride + 2 * grid.offset) / grid.fps
             if abs(covered - window['duration']) > slack:
                 wrong.append(
-                    f'{path}: {_num_steps(path)} steps of {grid.stride:g} frames at {grid.fps:g} '
+                    f'{path}: {steps} steps of {grid.stride:g} frames at {grid.fps:g} '
                     f'fps are {covered:.1f} s of a {window["duration"]:.1f} s video'
                 )
         if not wrong:
@@ -272,9 +274,8 @@ class LoadFeatures(BaseTransform):
         if len(wrong) <= _TOLERATED * len(videos):
             print_log(message, logger='current', level=logging.WARNING)
             return
-        stride = float(np.median([w['time_grid'].stride for w in videos.values()]))
         raise VideoReadError(
-            f'{message}; set `feature_stride` (about {stride / np.median(shares):.3g} would fit '
+            f'{message}; set `feature_stride` (about {np.median(strides):.3g} would fit '
             'most), `sample_fps` (the rate that the features were extracted at) or "duration", '
             'or extract whole videos'
         )
