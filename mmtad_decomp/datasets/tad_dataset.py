@@ -165,7 +165,7 @@ class TADDataset(BaseDataset):
             return f'no video shows {self.min_visible} of an instance; lower `min_visible`'
         return (
             f'no training window keeps one of the {instances} instances; enlarge `window` '
-            f'({self.window} frames) or lower `min_visible` ({self.min_visible})'
+            f'({self.window} steps) or lower `min_visible` ({self.min_visible})'
         )
 
     def get_data_info(self, idx: int) -> dict:

@@ -249,22 +249,24 @@ def evaluate(
     lines = [
         f'ground truth: {annotations.census}',
         f'detections: {len(found.scores)} in {len(annotations.videos)} annotated videos',
-        *(f'warning: {line}' for line in warnings),
-        '',
-        detection_table(
+        *(f'warning: {line}' for line in reversed(warnings)),
+    ]
+    if len(truth.labels):
+        table = detection_table(
             tious,
             {'average': np.arange(len(tious))},
             ap,
             recall,
             classes if args.classwise else None,
-        ),
-    ]
+        )
+        lines += ['', table]
     if args.proposals:
         curve = average_recall(truth, found, PROPOSAL_TIOUS, len(annotations.videos))
         result['AR@AN'] = {str(n): _number(curve.at(n).mean()) for n in PROPOSAL_NUMBERS}
         result['AUC'] = _number(curve.auc)
         table = proposal_table(PROPOSAL_TIOUS, PROPOSAL_NUMBERS, curve)
-        lines += ['', table, f'area under AR@AN: {curve.auc:.2f}']
+        if len(truth.labels):
+            lines += ['', table, f'area under AR@AN: {curve.auc:.2f}']
     return result, '\n'.join(lines)
 
 
@@ -275,7 +277,8 @@ def main(argv: list[str] | None = None) -> dict:
     try:
         for name, fields, found_fields in args.labels:
             results[name], text = evaluate(args, fields, found_fields)
-            print(f'{f"{name}: " if len(args.labels) > 1 else ""}percent by tIoU\n{text}\n')
+            title = f'{f"{name}: " if len(args.labels) > 1 else ""}percent by tIoU'
+            print(f'{title}\n{text}' + ('' if name == args.labels[-1][0] else '\n'))
     except ValueError as error:
         raise SystemExit(f'evaluate: {error}') from error
     content = dict(
