@@ -252,14 +252,9 @@ def evaluate(
         *(f'warning: {line}' for line in reversed(warnings)),
     ]
     if len(truth.labels):
-        table = detection_table(
-            tious,
-            {'average': np.arange(len(tious))},
-            ap,
-            recall,
-            classes if args.classwise else None,
-        )
-        lines += ['', table]
+        rows = classes if args.classwise else None
+        groups = {'average': np.arange(len(tious))}
+        lines += ['', detection_table(tious, groups, ap, recall, rows)]
     if args.proposals:
         curve = average_recall(truth, found, PROPOSAL_TIOUS, len(annotations.videos))
         result['AR@AN'] = {str(n): _number(curve.at(n).mean()) for n in PROPOSAL_NUMBERS}
