@@ -82,7 +82,7 @@ def mean_ap(gt, pred, order, taken, num_classes, normalizer, drop=(), bucket=Non
             and (taken[p] is None or bucket is None or taken[p] in bucket)
         ]
         values.append(average_precision(hits, len(rows), normalizer or len(rows))[0])
-    return sum(values) / len(values) if values else 0.0
+    return sum(values) / len(values) if values else float('nan')
 
 
 def ranks(pred, order, num_classes):
