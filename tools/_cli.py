@@ -1,9 +1,11 @@
-"""What tools/train.py and tools/test.py share."""
+"""How tools that run a model read the config and build the Runner."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +15,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmtad_decomp.utils import (
+    ConfigError,
     allow_legacy_checkpoints,
     check_config,
     explain_build_error,
@@ -21,40 +24,14 @@ from mmtad_decomp.utils import (
 )
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of MMAction2's tools that training and testing have in common."""
-    parser.add_argument('--work-dir', help='where logs, checkpoints and results go')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config: key=value, with dots between nested keys; lists '
-        'as key="[a,b]"',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument(
-        '--legacy-checkpoint',
-        action='store_true',
-        help='read checkpoints that hold pickled objects; only for files you trust, since such a '
-        'file can run code',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-
-
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config, apply the common flags and check it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.legacy_checkpoint:
         allow_legacy_checkpoints()
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.launcher = args.launcher
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
+    override(cfg, args.cfg_options or ())
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -76,6 +53,40 @@ def use_one_process_loaders(cfg: Config) -> None:
             loader.pop('prefetch_factor', None)
 
 
+def read_config(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        ConfigError: If the file, or one that it inherits from, cannot be read.
+    """
+    try:
+        return Config.fromfile(path)
+    except (SyntaxError, NameError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f'{path}: the config cannot be read, {type(error).__name__}: {error}'
+        ) from error
+
+
+def override(cfg: Config, options: Sequence[str]) -> None:
+    """Set ``key=value`` pairs of ``--cfg-options``.
+
+    Raises:
+        ConfigError: If one has no ``=``, or does not fit into the config.
+    """
+    for option in options:
+        if not option.partition('=')[1] or option.startswith('='):
+            raise ConfigError(f'--cfg-options {option}: write key=value')
+    namespace = argparse.Namespace(cfg_options=None)
+    DictAction([], 'cfg_options')(argparse.ArgumentParser(), namespace, options)
+    for key, value in namespace.cfg_options.items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (TypeError, KeyError, IndexError, AssertionError) as error:
+            raise ConfigError(
+                f'{cfg.filename}: --cfg-options {key}={value} does not fit: {error}'
+            ) from error
+
+
 def distribute_over_cpus(cfg: Config) -> None:
     """Processes without GPUs talk over gloo, and their models have no device ids."""
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
@@ -85,10 +96,22 @@ def distribute_over_cpus(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner, or the one that the config names, and set up the process for it."""
-    try:
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    except TypeError as error:
-        raise explain_build_error(cfg, error) from error
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     print_log(f'{torch.get_num_threads()} threads on {processor_name()}', logger='current')
     keep_freed_memory()
     return runner
+
+
+@contextlib.contextmanager
+def explained(cfg: Config) -> Iterator[None]:
+    """Errors of building from the config name its file and key.
+
+    The Runner builds data loaders and metrics only when it runs, so this goes around both.
+    """
+    try:
+        yield
+    except (TypeError, KeyError) as error:
+        explanation = explain_build_error(cfg, error)
+        if explanation is error:
+            raise
+        raise explanation from error

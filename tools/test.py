@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmengine.config import Config
-from mmengine.runner import Runner
+from tools.command_line import add_common_arguments, demand_config_file, run_main
 
-from mmtad_decomp.utils import CheckpointError, resolve_checkpoint
-from tools._cli import add_common_arguments, build_runner, load_config
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -38,6 +39,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Apply the flags of testing to the config."""
+    from mmtad_decomp.utils import resolve_checkpoint
+
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
     for evaluator in evaluators:
@@ -64,6 +67,8 @@ def demand_fit(runner: Runner) -> None:
     The checkpoint is loaded when testing starts, since hooks take part in loading it. Then a
     :class:`CheckpointError` is raised if weights are missing, left over or of another shape.
     """
+    from mmtad_decomp.utils import CheckpointError
+
     load = runner.load_checkpoint
 
     def load_strictly(filename: str, *args, **kwargs) -> dict:
@@ -84,11 +89,15 @@ def demand_fit(runner: Runner) -> None:
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Test; returns the metrics."""
     args = parse_args(argv)
+    demand_config_file(args.config)
+    from tools._cli import build_runner, explained, load_config  # late: takes seconds
+
     cfg = merge_args(load_config(args), args)
-    runner = build_runner(cfg)
-    demand_fit(runner)
-    return runner.test()
+    with explained(cfg):
+        runner = build_runner(cfg)
+        demand_fit(runner)
+        return runner.test()
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmengine.config import Config
-from mmengine.device import get_device
+from tools.command_line import add_common_arguments, demand_config_file, run_main
 
-from mmtad_decomp.utils import ConfigError, half_dtype, resolve_checkpoint
-from tools._cli import add_common_arguments, build_runner, load_config
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -52,6 +50,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Apply the flags of training to the config."""
+    from mmtad_decomp.utils import ConfigError, resolve_checkpoint
+
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
@@ -79,6 +79,11 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
 def use_mixed_precision(cfg: Config) -> None:
     """Train in a 16-bit type: the one that the config names, or this machine's."""
+    import torch
+    from mmengine.device import get_device
+
+    from mmtad_decomp.utils import half_dtype
+
     wrapper = cfg.optim_wrapper
     wrapper.type = 'AutocastOptimWrapper'
     if wrapper.get('dtype') not in ('bfloat16', 'float16'):
@@ -88,9 +93,13 @@ def use_mixed_precision(cfg: Config) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Train."""
     args = parse_args(argv)
+    demand_config_file(args.config)
+    from tools._cli import build_runner, explained, load_config  # late: takes seconds
+
     cfg = merge_args(load_config(args), args)
-    build_runner(cfg).train()
+    with explained(cfg):
+        build_runner(cfg).train()
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -66,6 +66,20 @@ def check_config(cfg: Config) -> None:
         if key in known:
             for path, node in _typed_dicts(key, cfg[key]):
                 _check_arguments(name, path, node)
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        _check_loader(name, loader, cfg.get(loader))
+
+
+def _check_loader(file: str, path: str, loader: object) -> None:
+    """Check the numbers of a data loader, which torch refuses late and without their key."""
+    if not isinstance(loader, dict):
+        return
+    for key, least in (('batch_size', 1), ('num_workers', 0)):
+        value = loader.get(key, least)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigError(
+                f'{file}: `{path}.{key}` is {value!r}; set a whole number of at least {least}'
+            )
 
 
 def accepted_arguments(target: Callable) -> tuple[set[str], bool]:
@@ -93,17 +107,17 @@ def accepted_arguments(target: Callable) -> tuple[set[str], bool]:
     return names - {'self'}, open_ended
 
 
-def _typed_dicts(path: str, node: object) -> Iterator[tuple[str, dict]]:
-    """Dicts with a ``type`` and their paths; builders' own ``norm_cfg`` and the like are not."""
+def _typed_dicts(path: str, node: object, below_cfg: bool = False) -> Iterator[tuple[str, dict]]:
+    """Dicts with a ``type`` and their paths; builders' ``norm_cfg`` and the like on demand."""
     if isinstance(node, dict):
         if 'type' in node:
             yield path, node
         for key, value in node.items():
-            if not str(key).endswith('_cfg'):
-                yield from _typed_dicts(f'{path}.{key}', value)
+            if below_cfg or not str(key).endswith('_cfg'):
+                yield from _typed_dicts(f'{path}.{key}', value, below_cfg)
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
-            yield from _typed_dicts(f'{path}[{index}]', value)
+            yield from _typed_dicts(f'{path}[{index}]', value, below_cfg)
 
 
 def _registered(kind: object) -> list[Callable]:
@@ -139,16 +153,19 @@ def _check_arguments(file: str, path: str, node: dict) -> None:
         raise ConfigError(complaints[0])
 
 
-def explain_build_error(cfg: Config, error: TypeError) -> Exception:
-    """Turn a constructor's complaint about an argument into one about the config.
+def explain_build_error(cfg: Config, error: TypeError | KeyError) -> Exception:
+    """Turn a complaint about an argument or a type into one about the config.
 
     Args:
         cfg: The config that was built from.
-        error: What was raised: it names the constructor and the argument.
+        error: What a constructor or a registry raised: it names the constructor and the argument,
+            or the type and the registry.
 
     Returns:
-        A :class:`ConfigError` if the error is about an argument, else the error itself.
+        A :class:`ConfigError` if the error is about an argument or a type, else the error itself.
     """
+    if isinstance(error, KeyError):
+        return _explain_unknown_type(cfg, error)
     match = re.search(r"(\w+)\.__init__\(\) (got an unexpected|missing).*?'(\w+)'", str(error))
     if match is None:
         return error
@@ -163,6 +180,35 @@ def explain_build_error(cfg: Config, error: TypeError) -> Exception:
         f'{cfg.filename or "config"}: {error}; {mend}'
         + (f' (key {", ".join(f"`{path}`" for path in places)})' if places else '')
     )
+
+
+def _explain_unknown_type(cfg: Config, error: KeyError) -> Exception:
+    """The same for a type that no registry knows."""
+    match = re.search(r'(\S+) is not in the (\w+)::([\w ]+) registry', str(error.args[0]))
+    if match is None:
+        return error
+    kind, _, registry = match.groups()
+    names = {
+        name
+        for root in {**vars(mmengine_registry), **vars(mmaction_registry)}.values()
+        if isinstance(root, Registry) and root.name == registry
+        for name in root.module_dict
+    }
+    close = difflib.get_close_matches(kind.rpartition('.')[2], sorted(names), n=1)
+    mend = (
+        f'did you mean `{close[0]}`?'
+        if close
+        else 'name the module that registers it in `custom_imports`'
+    )
+    places = [
+        path
+        for key in cfg
+        for path, node in _typed_dicts(key, cfg[key], below_cfg=True)
+        if node['type'] == kind
+    ]
+    where = f' (key {", ".join(f"`{path}.type`" for path in places)})' if places else ''
+    file = cfg.filename or 'config'
+    return ConfigError(f'{file}: unknown {registry} type `{kind}`; {mend}{where}')
 
 
 def _paths(node: object, path: str = '') -> Iterator[str]:

@@ -96,7 +96,7 @@ def test_options_reach_the_result(files, tmp_path):
     ],
 )
 def test_mistakes_are_named(files, tmp_path, more, message):
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(ValueError, match=message):
         diagnose.main([*files, *flags(tmp_path, *more)])
     assert not (tmp_path / 'out').exists()
 

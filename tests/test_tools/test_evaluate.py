@@ -130,7 +130,7 @@ def test_several_labels_of_one_segment(files):
 def test_labels_that_are_no_classes(files):
     _, _, results = files
     results['v0'].append(dict(segment=[1, 6], score=1.0, label='swim'))
-    with pytest.raises(SystemExit, match=r'evaluate: .*video "v0", detection 2.*is \'swim\''):
+    with pytest.raises(ValueError, match=r'.*video "v0", detection 2.*is \'swim\''):
         run(files)
     content = run(files, '--subset', 'validation', '--drop-unknown-labels')['results']['label']
     assert content['average_mAP'] == 1
@@ -140,9 +140,9 @@ def test_labels_that_are_no_classes(files):
 def test_nothing_in_common_is_an_error_and_no_zero(files):
     _, database, results = files
     renamed = {f'v_{name}': items for name, items in results.items()}
-    with pytest.raises(SystemExit, match=r'none of its 6 detections is in one of the 4 annotated'):
+    with pytest.raises(ValueError, match=r'none of its 6 detections is in one of the 4 annotated'):
         run((files[0], database, renamed))
-    with pytest.raises(SystemExit, match='none of its 0 detections'):
+    with pytest.raises(ValueError, match='none of its 0 detections'):
         run((files[0], database, {}))
     for video in database.values():
         video['annotations'] = []
@@ -162,11 +162,11 @@ def test_files_that_are_missing_or_empty(files):
     empty = folder / 'empty.json'
     empty.write_text('')
     for pair in ((empty, folder / 'ann.json'), (folder / 'sub.json', empty)):
-        with pytest.raises(SystemExit, match=r'empty\.json is not valid JSON'):
+        with pytest.raises(ValueError, match=r'empty\.json is not valid JSON'):
             main([str(path) for path in pair])
-    with pytest.raises(SystemExit, match=r'no\.json does not exist'):
+    with pytest.raises(ValueError, match=r'no\.json does not exist'):
         main([str(folder / 'no.json'), str(folder / 'ann.json')])
-    with pytest.raises(SystemExit, match=r'no\.json does not exist'):
+    with pytest.raises(ValueError, match=r'no\.json does not exist'):
         main([str(folder / 'sub.json'), str(folder / 'no.json')])
 
 
@@ -186,5 +186,5 @@ def test_thresholds_that_are_refused(files, text, capsys):
 
 
 def test_thresholds_out_of_range(files):
-    with pytest.raises(SystemExit, match=r'evaluate: tious must be .* in \(0, 1\]'):
+    with pytest.raises(ValueError, match=r'tious must be .* in \(0, 1\]'):
         run(files, '--tiou', '0', '0.5')

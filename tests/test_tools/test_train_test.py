@@ -192,7 +192,7 @@ def test_amp_on_a_cpu_is_bfloat16():
 
 @pytest.mark.parametrize('capability, dtype', [((7, 5), 'float16'), ((8, 0), 'bfloat16')])
 def test_amp_on_a_gpu(capability, dtype, monkeypatch):
-    monkeypatch.setattr(train_tool, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: capability)
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'Some GPU')
     assert amp_of() == amp_of(*PLAIN) == ('AutocastOptimWrapper', dtype)

@@ -42,7 +42,8 @@ from mmtad_decomp.utils import (
 )
 from mmtad_decomp.visualization import save_figure
 from mmtad_decomp.visualization.diagnosis_plots import plot_branch_ap
-from tools._cli import add_common_arguments, build_runner, load_config
+from tools._cli import build_runner, explained, load_config
+from tools.command_line import add_common_arguments, demand_config_file, run_main
 from tools.test import demand_fit
 
 BRANCHES = ('appearance', 'motion', 'joint')
@@ -207,15 +208,17 @@ def format_branches(results: dict[str, dict]) -> str:
 def main(argv: list[str] | None = None) -> dict[str, dict]:
     """Test all branches and write; returns what :func:`by_branch` does."""
     args = parse_args(argv)
+    demand_config_file(args.config)
     cfg = load_config(args)
     use_branches(cfg, args)
     cfg.load_from = resolve_checkpoint(args.checkpoint)
     cfg.resume = False
     if '://' not in cfg.load_from:
         demand_shared_head(cfg.load_from)
-    runner = build_runner(cfg)
-    demand_fit(runner)
-    results = by_branch(runner.test())
+    with explained(cfg):
+        runner = build_runner(cfg)
+        demand_fit(runner)
+        results = by_branch(runner.test())
     if is_main_process():
         write_results(results, args, cfg)
     return results
@@ -238,4 +241,4 @@ def write_results(results: dict[str, dict], args: argparse.Namespace, cfg: Confi
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -51,6 +51,7 @@ from tools.analysis_tools.evaluate import (
     parse_labels,
     parse_tiou,
 )
+from tools.command_line import run_main
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -171,10 +172,7 @@ def run(args: argparse.Namespace) -> tuple[Diagnosis, dict, str]:
 def main(argv: list[str] | None = None) -> dict:
     """Diagnose and write; returns what is in the JSON file."""
     args = parse_args(argv)
-    try:
-        diagnosis, content, text = run(args)
-    except ValueError as error:
-        raise SystemExit(f'diagnose: {error}') from error
+    diagnosis, content, text = run(args)
     out = Path(args.out_dir)
     write_json(out / 'diagnosis.json', content)
     with atomic_write(out / 'diagnosis.txt', 'w', encoding='utf-8') as file:
@@ -190,4 +188,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -44,6 +44,7 @@ from mmtad_decomp.structures import (
     read_video_list,
 )
 from mmtad_decomp.utils import write_json
+from tools.command_line import run_main
 
 PROPOSAL_TIOUS = tuple(np.linspace(0.5, 0.95, 10).round(2))
 PROPOSAL_NUMBERS = (1, 5, 10, 100)
@@ -269,13 +270,10 @@ def main(argv: list[str] | None = None) -> dict:
     """Evaluate, print and write; returns what is in the JSON file."""
     args = parse_args(argv)
     results = {}
-    try:
-        for name, fields, found_fields in args.labels:
-            results[name], text = evaluate(args, fields, found_fields)
-            title = f'{f"{name}: " if len(args.labels) > 1 else ""}percent by tIoU'
-            print(f'{title}\n{text}' + ('' if name == args.labels[-1][0] else '\n'))
-    except ValueError as error:
-        raise SystemExit(f'evaluate: {error}') from error
+    for name, fields, found_fields in args.labels:
+        results[name], text = evaluate(args, fields, found_fields)
+        title = f'{f"{name}: " if len(args.labels) > 1 else ""}percent by tIoU'
+        print(f'{title}\n{text}' + ('' if name == args.labels[-1][0] else '\n'))
     content = dict(
         submission=args.submission,
         annotations=args.annotations,
@@ -289,4 +287,4 @@ def main(argv: list[str] | None = None) -> dict:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -26,6 +26,7 @@ from mmtad_decomp.postprocessing import PostProcessor, ProposalFile, RawPredicti
 from mmtad_decomp.postprocessing.fusion import METHODS, fuse_files
 from mmtad_decomp.structures import load_annotations
 from mmtad_decomp.utils.config_check import accepted_arguments
+from tools.command_line import run_main
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -142,4 +143,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

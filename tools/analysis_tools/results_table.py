@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mmengine.config import Config
 
 from mmtad_decomp.utils import write_json
+from tools.command_line import run_main
 from tools.studies.training_log import read_scalars, training_minutes
 
 
@@ -73,4 +74,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

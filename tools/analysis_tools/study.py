@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
 from tools.studies import Catalog, Execution, Results, StudyError, Task, load_study, make_plan
 from tools.studies.execution import Interrupted, estimate, format_duration, known_seconds
 from tools.studies.processes import make_slots
@@ -101,14 +102,15 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    try:
-        return run(parse_args(argv))
-    except Interrupted as error:
-        print(f'{error}; the same command goes on from here', file=sys.stderr)
-        return 130
-    except StudyError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
+
+    def command() -> int:
+        try:
+            return run(parse_args(argv))
+        except Interrupted as error:
+            print(f'{error}; the same command goes on from here', file=sys.stderr)
+            return 130
+
+    return run_main(command)
 
 
 if __name__ == '__main__':

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmtad_decomp.structures import pairwise_tiou
 from mmtad_decomp.utils import atomic_write
-from tools.data.common.cli import run_main
+from tools.command_line import run_main
 
 FPS, FRAMES_PER_STEP, CLASSES = 30, 16, 5
 

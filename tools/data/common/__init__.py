@@ -1,8 +1,9 @@
 """What every data script shares: files, video writing, parallel work, annotations."""
 
+from tools.command_line import run_main
+
 from . import labelled
 from .annotations import census_table, make_video_entry, read_database, write_annotations
-from .cli import run_main
 from .files import atomic_folder, atomic_path, read_json, write_json
 from .manifest import Manifest
 from .parallel import Failure, parallel_map, print_failures
