@@ -101,6 +101,8 @@ def plain_pytorch() -> Iterator[None]:
 def to_common_dtype(*tensors: Tensor) -> list[Tensor]:
     """Promote tensors, whose dtypes autocast may have made different, to one dtype."""
     dtype = tensors[0].dtype
+    if all(x.dtype == dtype for x in tensors):
+        return list(tensors)  # Conversions cost time, even to the same dtype.
     for x in tensors[1:]:
         dtype = torch.promote_types(dtype, x.dtype)
     return [x.to(dtype) for x in tensors]

@@ -34,3 +34,16 @@ def compiled_device(request):
     """Device with compiled operators."""
     need_compiled(request.param)
     return request.param
+
+
+@pytest.fixture(params=['default', 'avx2', 'avx512'])
+def instructions(request, compiled_device):
+    """Value of ATEN_CPU_CAPABILITY; torch takes it at its word, so the CPU must have them."""
+    if compiled_device != 'cpu':
+        pytest.skip('of the CPU')
+    capability = torch.backends.cpu.get_cpu_capability()
+    if request.param == 'avx512' and 'AVX512' not in capability:
+        pytest.skip('this CPU has no AVX-512')
+    if request.param == 'avx2' and 'AVX' not in capability:
+        pytest.skip('this CPU has no AVX2')
+    return request.param

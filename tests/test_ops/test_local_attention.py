@@ -274,10 +274,7 @@ for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
 """
 
 
-@pytest.mark.parametrize('instructions', ['default', 'avx2', 'avx512'])
-def test_instruction_sets(compiled_device, instructions):
-    if compiled_device == 'cuda':
-        pytest.skip('of the CPU')
+def test_instruction_sets(instructions):
     run_python(INSTRUCTIONS, ATEN_CPU_CAPABILITY=instructions)
 
 
