@@ -24,31 +24,48 @@ def test_static_clips_stay_static_and_uint8():
         assert (got == got[:1]).all(), 'all frames alike'
         changed += not np.array_equal(got, frames)
         assert np.array_equal(frames[0], frame), 'the source is left as it is'
-    assert changed > 20
+    assert changed > 8
+
+
+def test_shares_of_e2e_tad():
+    """Half of the windows are left alone; of the distorted half, half have permuted channels."""
+    np.random.seed(0)
+    frames = np.full((1, 1, 1, 3), (200, 120, 40), dtype=np.uint8)
+    seen = [PhotometricDistortion()(dict(frames=frames))['frames'] for _ in range(2000)]
+    distorted = [one for one in seen if one is not frames]
+    assert 0.45 < len(distorted) / len(seen) < 0.55
+    # 5 of the 6 orders of the half that is permuted put the channels out of order
+    permuted = [tuple(np.argsort(one[0, 0, 0], kind='stable')) != (2, 1, 0) for one in distorted]
+    assert 0.5 * 5 / 6 - 0.06 < np.mean(permuted) < 0.5 * 5 / 6 + 0.06
 
 
 @pytest.fixture
 def certain(monkeypatch):
-    """Draws what a test says, from the four uniform draws in their order."""
+    """A distortion whose draws are what a test says; what it leaves out is not drawn."""
 
-    def build(shift=0.0, gain=1.0, saturation=1.0, hue=0.0):
-        draws = iter([shift, gain, saturation, hue])
+    def build(shift=None, gain=None, saturation=None, hue=0.0, first=True, order=None):
+        drawn = [shift, gain, saturation, order]
+        flags = [value is not None for value in drawn]
+        coins = iter([flags[0], first, *flags[1:]])
+        draws = iter([value for value in (shift, gain, saturation, hue) if value is not None])
+        monkeypatch.setattr(np.random, 'randint', lambda high: next(coins))
         monkeypatch.setattr(np.random, 'uniform', lambda low, high: next(draws))
+        monkeypatch.setattr(np.random, 'permutation', lambda count: list(order))
         return PhotometricDistortion(prob=1)
 
     return build
 
 
-def test_brightness_and_contrast_by_formula(certain):
+@pytest.mark.parametrize('first', [True, False])
+def test_brightness_and_contrast_by_formula(certain, first):
     frames = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, -1)
-    got = certain(shift=10.4, gain=1.3)(dict(frames=frames))['frames']
-    wanted = np.clip(np.rint((frames + 10.4) * 1.3), 0, 255)
-    np.testing.assert_array_equal(got, wanted)
-    dark = certain(shift=-32, gain=0.5)(dict(frames=frames))['frames']
-    np.testing.assert_array_equal(dark, np.clip(np.rint((frames - 32.0) * 0.5), 0, 255))
+    for shift, gain in ((10.0, 1.3), (-32.0, 0.5), (32.0, 0.5)):
+        got = certain(shift=shift, gain=gain, first=first)(dict(frames=frames))['frames']
+        wanted = np.clip(np.rint(np.clip(frames + shift, 0, 255) * gain), 0, 255)
+        np.testing.assert_array_equal(got, wanted)
 
 
-def test_saturation_and_hue(certain):
+def test_saturation_hue_and_channels(certain):
     red = np.full((2, 4, 4, 3), (200, 40, 40), dtype=np.uint8)
     grey = np.full((2, 4, 4, 3), 120, dtype=np.uint8)
     pale = certain(saturation=0.5)(dict(frames=red))['frames'][0, 0, 0]
@@ -58,6 +75,8 @@ def test_saturation_and_hue(certain):
         hsv = cv2.cvtColor(turned[0], cv2.COLOR_RGB2HSV)[0, 0]
         assert abs(int(hsv[0]) * 2 - hue % 360) <= 2
         np.testing.assert_array_equal(certain(hue=hue)(dict(frames=grey))['frames'], grey)
+    blue = certain(order=(1, 2, 0))(dict(frames=red))['frames']
+    np.testing.assert_array_equal(blue, red[..., ::-1])
 
 
 def features(steps: int, segments: list, start: int = 0) -> dict:

@@ -138,6 +138,9 @@ class RandomHorizontalFlip(SharedGeometry):
 class RandomRotation(SharedGeometry):
     """Rotate the window by one random angle with probability ``prob``; flow vectors turn with it.
 
+    The corners show the picture reflected at its border, as in E2E-TAD; flow vectors are mirrored
+    there.
+
     Args:
         degrees: The angle is drawn from ``[-degrees, degrees]``.
         prob: Probability of rotating.
@@ -155,9 +158,20 @@ class RandomRotation(SharedGeometry):
     def move(self, clip: np.ndarray, angle: float) -> np.ndarray:
         height, width = clip.shape[1:3]
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
-        return _per_frame(clip, lambda frame: cv2.warpAffine(frame, matrix, (width, height)))
+        return _per_frame(
+            clip,
+            lambda frame: cv2.warpAffine(
+                frame, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101
+            ),
+        )
 
     def turn_vectors(self, flow: np.ndarray, angle: float) -> np.ndarray:
+        height, width = flow.shape[1:3]
         cos, sin = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
         turn = np.array([[cos, sin], [-sin, cos]], dtype=flow.dtype)
-        return flow @ turn.T
+        # (H, W, 2): where a pixel comes from, in widths and heights from the centre
+        offset = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
+        size = np.array([width - 1, height - 1])
+        source = ((offset - size / 2) @ turn) / np.maximum(size, 1)
+        mirrored = np.floor(np.abs(source) + 0.5 - 1e-6) % 2
+        return (flow * (1 - 2 * mirrored).astype(flow.dtype)) @ turn.T

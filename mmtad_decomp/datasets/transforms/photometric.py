@@ -15,17 +15,19 @@ def _table(values: np.ndarray) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class PhotometricDistortion(BaseTransform):
-    """Random brightness, contrast, saturation and hue, each with probability ``prob``.
+    """E2E-TAD's random brightness, contrast, saturation, hue and order of the channels.
 
-    The same draw holds for every frame of the window, so that it adds no motion. Pixels stay
-    uint8. Defaults are E2E-TAD's.
+    With probability ``prob`` the window is distorted: brightness, contrast, saturation and the
+    order of the channels change with probability 0.5 each, the hue always. Contrast comes before
+    or after the colours, with the same chance. The same draw holds for every frame of the window,
+    so that it adds no motion. Pixels stay uint8. Defaults are E2E-TAD's.
 
     Args:
         brightness: Largest shift, in pixel values.
         contrast: Range of the contrast factor.
         saturation: Range of the saturation factor.
         hue: Largest turn of the hue, in degrees.
-        prob: Probability of each of the four.
+        prob: Probability that a window is distorted at all.
     """
 
     def __init__(
@@ -53,23 +55,30 @@ class PhotometricDistortion(BaseTransform):
                 f'video "{results["video_id"]}": PhotometricDistortion finds no frames; put a '
                 'loader of frames before it, or leave it out where only optical flow is loaded'
             )
-        shift, gain, saturation, hue = 0.0, 1.0, 1.0, 0.0
         if np.random.rand() < self.prob:
-            shift = np.random.uniform(-self.brightness, self.brightness)
-        if np.random.rand() < self.prob:
-            gain = np.random.uniform(*self.contrast)
-        if np.random.rand() < self.prob:
-            saturation = np.random.uniform(*self.saturation)
-        if np.random.rand() < self.prob:
-            hue = np.random.uniform(-self.hue, self.hue)
-        frames = results['frames']
-        if (shift, gain) != (0.0, 1.0):
-            table = _table((np.arange(256) + shift) * gain)
-            frames = table[frames]
-        if (saturation, hue) != (1.0, 0.0):
-            frames = self._turn_colours(frames, saturation, hue)
-        results['frames'] = frames
+            results['frames'] = self._distort(results['frames'])
         return results
+
+    def _distort(self, frames: np.ndarray) -> np.ndarray:
+        """Draw once and apply to all ``(T, H, W, 3)`` frames."""
+        levels, gain, saturation = np.arange(256), 1.0, 1.0
+        if np.random.randint(2):
+            shift = np.random.uniform(-self.brightness, self.brightness)
+            levels = np.clip(levels + shift, 0, 255)
+        contrast_first = np.random.randint(2)
+        if np.random.randint(2):
+            gain = np.random.uniform(*self.contrast)
+        if np.random.randint(2):
+            saturation = np.random.uniform(*self.saturation)
+        hue = np.random.uniform(-self.hue, self.hue)
+
+        frames = _table(levels * gain if contrast_first else levels)[frames]
+        frames = self._turn_colours(frames, saturation, hue)
+        if not contrast_first:
+            frames = _table(np.arange(256) * gain)[frames]
+        if np.random.randint(2):
+            frames = np.ascontiguousarray(frames[..., np.random.permutation(3)])
+        return frames
 
     @staticmethod
     def _turn_colours(frames: np.ndarray, saturation: float, hue: float) -> np.ndarray:
