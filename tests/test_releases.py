@@ -43,3 +43,10 @@ def test_actionformer_post_processing():
         assert detections.nms == dict(type='soft_nms', sigma=0.75, min_score=0.001)
         # class-agnostic with an external classifier, as released, or with classes of its own
         assert detections.get('voting_iou') == (None if 'classes' in path else 0.9), path
+
+
+def test_gtad_on_thumos():
+    for path in files('gtad', 'thumos', ('baseline', 'teacher')):
+        head = load(path).model.head
+        assert head.loss_cls == dict(extra_count=10), path
+        assert head.max_duration == 107, path

@@ -38,7 +38,7 @@ GT = [
 
 
 def reference_iou(segment, start, end, length):
-    begin, stop = (min(max(x, 0), length) for x in segment)
+    begin, stop = (min(max(x, -0.5), length - 0.5) for x in segment)
     inter = max(min(stop, end) - max(begin, start), 0)
     union = (stop - begin) + (end - start) - inter
     return inter / union if union else 0.0
@@ -55,7 +55,7 @@ def test_targets_against_loops(num_classes):
             own = [seg for seg, label in rows if num_classes == 1 or label == k]
             for d in range(durations):
                 for s in range(steps):
-                    ious = [reference_iou(seg, s, s + d + 1, length) for seg in own]
+                    ious = [reference_iou(seg, s - 0.5, s + d + 0.5, length) for seg in own]
                     expected = max(ious, default=0)
                     assert targets.ious[n, k, d, s].item() == pytest.approx(expected, abs=1e-6)
         for column, actual in enumerate((targets.starts, targets.ends)):
@@ -68,9 +68,11 @@ def test_targets_against_loops(num_classes):
 
 
 def test_the_fitting_pair_has_tiou_one():
-    targets = ScoreMapTargetGenerator(6)(prefix_masks((8,), 8), [instances([(2, 5)], [0])], 1)
+    """Steps 2 to 4 as a whole, from the left edge of step 2 to the right edge of step 4."""
+    gt = [instances([(1.5, 4.5)], [0])]
+    targets = ScoreMapTargetGenerator(6)(prefix_masks((8,), 8), gt, 1)
     assert targets.ious[0, 0, 2, 2] == 1 and (targets.ious == 1).sum() == 1
-    assert targets.starts[0].tolist() == [0, 1, 1, 1, 0, 0, 0, 0]
+    assert targets.starts[0].tolist() == [0.5, 1, 1, 0.5, 0, 0, 0, 0]
 
 
 def official_bce(probability, positive):
@@ -89,6 +91,20 @@ def test_balanced_bce():
     expected = official_bce(logits[valid].sigmoid().tolist(), positive[valid].tolist())
     loss = BalancedBCELoss(loss_weight=3.0)(logits, positive, valid)
     assert loss.item() == pytest.approx(3 * expected)
+
+
+def test_balanced_bce_with_extra_counts():
+    """G-TAD's class loss for THUMOS'14: coefficients from P + 10 and P + Q + 20, float64."""
+    logits, positive = draw(46), torch.arange(46) < 6
+    positives, entries = 6 + 10, 46 + 20
+    ratio = entries / positives
+    log_p, log_q = logits.sigmoid().log(), (1 - logits.sigmoid()).log()
+    terms = 0.5 * ratio * log_p * positive + 0.5 * ratio / (ratio - 1) * log_q * ~positive
+    loss = BalancedBCELoss(extra_count=10)(logits, positive, torch.ones(46).bool())
+    assert loss.item() == pytest.approx(-terms.sum().item() / entries)
+    assert loss.item() < 0.9 * BalancedBCELoss()(logits, positive, torch.ones(46).bool()).item()
+    with pytest.raises(ValueError, match='extra_count must be >= 0, got -1'):
+        BalancedBCELoss(extra_count=-1)
 
 
 def test_balanced_bce_without_one_kind_or_any():

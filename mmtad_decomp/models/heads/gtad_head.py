@@ -183,9 +183,9 @@ class GTADHead(TemporalHead):
         for sample in scores.flatten(1):
             best, index = sample.topk(min(self.nms_pre, len(sample)))
             best, index = best[best > self.score_thr], index[best > self.score_thr]
-            start = index % steps
+            start = index % steps - 0.5
             duration = index // steps % self.max_duration
-            segments = torch.stack((start, start + duration + 1), dim=1).float()
+            segments = torch.stack((start, start + duration + 1), dim=1)
             labels = index // (steps * self.max_duration)
             results.append(InstanceData(segments=segments, scores=best, labels=labels))
         return results

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from .weighting import at_least_float32
 
 
-def balanced_bce_loss(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
+def balanced_bce_loss(
+    logits: Tensor, positive: Tensor, valid: Tensor, extra_count: float = 0.0
+) -> Tensor:
     r"""Mean loss of the positives plus that of the negatives, halved.
 
     With P valid positives and Q valid negatives,
@@ -18,20 +20,23 @@ def balanced_bce_loss(logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor
 
     which is the weighted logistic loss of BSN (Lin et al., 2018) and G-TAD, there written with
     the coefficients ``0.5 r`` and ``0.5 r / (r - 1)``, r = (P + Q) / P. A half without elements
-    is 0.
+    is 0. G-TAD's class loss for THUMOS'14 has P + 10 and Q + 10 in place of P and Q.
 
     Args:
         logits: x, any shape. Half precision is computed in float32.
         positive: bool, same shape.
         valid: bool, broadcastable to it; other elements do not count.
+        extra_count: Added to P and to Q.
 
     Returns:
         A scalar.
     """
     logits = at_least_float32(logits)
     positive, negative = (positive & valid).to(logits.dtype), (~positive & valid).to(logits.dtype)
-    of_positives = (F.softplus(-logits) * positive).sum() / positive.sum().clamp(min=1)
-    of_negatives = (F.softplus(logits) * negative).sum() / negative.sum().clamp(min=1)
+    num_positive = (positive.sum() + extra_count).clamp(min=1)
+    num_negative = (negative.sum() + extra_count).clamp(min=1)
+    of_positives = (F.softplus(-logits) * positive).sum() / num_positive
+    of_negatives = (F.softplus(logits) * negative).sum() / num_negative
     return 0.5 * (of_positives + of_negatives)
 
 
@@ -41,12 +46,20 @@ class BalancedBCELoss(nn.Module):
 
     Args:
         loss_weight: Factor of the result.
+        extra_count: Added to the numbers of positives and of negatives, >= 0.
+
+    Raises:
+        ValueError: If ``extra_count`` is negative.
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, extra_count: float = 0.0) -> None:
         super().__init__()
+        if not extra_count >= 0:
+            raise ValueError(f'BalancedBCELoss: extra_count must be >= 0, got {extra_count}')
         self.loss_weight = loss_weight
+        self.extra_count = extra_count
 
     def forward(self, logits: Tensor, positive: Tensor, valid: Tensor) -> Tensor:
         """Compute the loss; see :func:`balanced_bce_loss`."""
-        return self.loss_weight * balanced_bce_loss(logits, positive, valid)
+        loss = balanced_bce_loss(logits, positive, valid, self.extra_count)
+        return self.loss_weight * loss

@@ -31,9 +31,10 @@ class ScoreMapTargets(NamedTuple):
 class ScoreMapTargetGenerator:
     """G-TAD's targets (after BSN and BMN, Lin et al., 2018 and 2019).
 
-    Pair (d, s) is the segment ``[s, s + d + 1]``, compared with the instances cut to the valid
-    steps ``[0, L]``. The surroundings of a boundary b are ``[b - w / 2, b + w / 2]``, of which
-    step g sees what lies in ``[g - 1/2, g + 1/2]``.
+    Step g is the span ``[g - 1/2, g + 1/2]`` in feature steps, whose integers are middles of
+    steps. Pair (d, s) is the segment of the steps s to s + d, ``[s - 1/2, s + d + 1/2]``,
+    compared with the instances cut to the valid steps ``[-1/2, L - 1/2]``. The surroundings of a
+    boundary b are ``[b - w / 2, b + w / 2]``, of which step g sees what lies in its span.
 
     Args:
         max_duration: D.
@@ -67,10 +68,10 @@ class ScoreMapTargetGenerator:
     def _map(self, mask: Tensor, segments: Tensor, labels: Tensor, num_classes: int) -> Tensor:
         """``(K, D, T)`` highest tIoU."""
         steps = len(mask)
-        start = torch.arange(steps, device=mask.device).repeat(self.max_duration)
+        start = torch.arange(steps, device=mask.device).repeat(self.max_duration) - 0.5
         length = torch.arange(1, self.max_duration + 1, device=mask.device)
-        pairs = torch.stack((start, start + length.repeat_interleave(steps)), dim=1).float()
-        cut = torch.minimum(segments.clamp(min=0), mask.sum())
+        pairs = torch.stack((start, start + length.repeat_interleave(steps)), dim=1)
+        cut = torch.minimum(segments.clamp(min=-0.5), mask.sum() - 0.5)
         tious = pairwise_tiou(cut, pairs)
         ious = pairs.new_zeros(num_classes, len(pairs))
         ious.scatter_reduce_(0, labels[:, None].expand_as(tious), tious, 'amax')
