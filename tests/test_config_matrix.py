@@ -53,8 +53,7 @@ def teacher(backbone, head, modality):
 
 def distiller(backbone, head, modality, kind):
     """What the configs of ``configs/decomp`` and ``configs/conventional`` make of a detector."""
-    suffix = '' if head == 'actionformer' else f'_{head}'
-    fragment = load(f'_base_/{kind}_{modality}{suffix}.py')
+    fragment = load(f'_base_/distill/{kind}_{modality}.py')
     student = detector(backbone, head)
     if kind == 'decomp':
         student = dict(type='DecomposedDetector', detector=student, fusion=fragment.fusion)

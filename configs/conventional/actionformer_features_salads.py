@@ -1,6 +1,6 @@
 _base_ = [
     '../baseline/actionformer_features_salads.py',
-    '../_base_/conventional_accelerometers.py',
+    '../_base_/distill/conventional_accelerometers.py',
 ]
 
 model = dict(

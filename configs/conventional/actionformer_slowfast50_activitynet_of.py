@@ -1,4 +1,7 @@
-_base_ = ['../baseline/actionformer_slowfast50_activitynet.py', '../_base_/conventional_of.py']
+_base_ = [
+    '../baseline/actionformer_slowfast50_activitynet.py',
+    '../_base_/distill/conventional_of.py',
+]
 
 model = dict(
     _delete_=True,

@@ -1,4 +1,4 @@
-_base_ = ['../baseline/actionformer_tsm18_grid.py', '../_base_/conventional_of.py']
+_base_ = ['../baseline/actionformer_tsm18_grid.py', '../_base_/distill/conventional_of.py']
 
 model = dict(
     _delete_=True,

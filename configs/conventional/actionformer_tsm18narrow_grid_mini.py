@@ -1,4 +1,7 @@
-_base_ = ['../baseline/actionformer_tsm18narrow_grid_mini.py', '../_base_/conventional_tg.py']
+_base_ = [
+    '../baseline/actionformer_tsm18narrow_grid_mini.py',
+    '../_base_/distill/conventional_tg.py',
+]
 
 model = dict(
     _delete_=True,

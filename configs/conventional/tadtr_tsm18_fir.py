@@ -1,4 +1,4 @@
-_base_ = ['../baseline/tadtr_tsm18_fir.py', '../_base_/conventional_tg_tadtr.py']
+_base_ = ['../baseline/tadtr_tsm18_fir.py', '../_base_/distill/conventional_tg.py']
 
 model = dict(
     _delete_=True,

@@ -1,4 +1,4 @@
-_base_ = ['../baseline/tags_tsm18_thumos.py', '../_base_/conventional_tg_tags.py']
+_base_ = ['../baseline/tags_tsm18_thumos.py', '../_base_/distill/conventional_tg.py']
 
 model = dict(
     _delete_=True,

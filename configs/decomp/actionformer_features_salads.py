@@ -1,4 +1,7 @@
-_base_ = ['../baseline/actionformer_features_salads.py', '../_base_/decomp_accelerometers.py']
+_base_ = [
+    '../baseline/actionformer_features_salads.py',
+    '../_base_/distill/decomp_accelerometers.py',
+]
 
 model = dict(
     _delete_=True,

@@ -1,4 +1,4 @@
-_base_ = ['../baseline/actionformer_slowfast50_activitynet.py', '../_base_/decomp_of.py']
+_base_ = ['../baseline/actionformer_slowfast50_activitynet.py', '../_base_/distill/decomp_of.py']
 
 model = dict(
     _delete_=True,

@@ -1,4 +1,4 @@
-_base_ = ['../baseline/actionformer_tsm18_fir.py', '../_base_/decomp_tg.py']
+_base_ = ['../baseline/actionformer_tsm18_fir.py', '../_base_/distill/decomp_tg.py']
 
 model = dict(
     _delete_=True,

@@ -1,4 +1,4 @@
-_base_ = ['../baseline/afsd_tsm18_thumos.py', '../_base_/decomp_tg_afsd.py']
+_base_ = ['../baseline/afsd_tsm18_thumos.py', '../_base_/distill/decomp_tg.py']
 
 model = dict(
     _delete_=True,

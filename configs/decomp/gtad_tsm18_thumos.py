@@ -1,4 +1,4 @@
-_base_ = ['../baseline/gtad_tsm18_thumos.py', '../_base_/decomp_tg_gtad.py']
+_base_ = ['../baseline/gtad_tsm18_thumos.py', '../_base_/distill/decomp_tg.py']
 
 model = dict(
     _delete_=True,

@@ -1,4 +1,4 @@
-_base_ = ['./bmn_activitynet_baseline.py', '../_base_/conventional_bmn.py']
+_base_ = ['./bmn_activitynet_baseline.py', '../_base_/distill/conventional_bmn.py']
 
 model = dict(
     _delete_=True,

@@ -1,4 +1,4 @@
-_base_ = ['./tcanet_hacs_baseline.py', '../_base_/conventional_tcanet.py']
+_base_ = ['./tcanet_hacs_baseline.py', '../_base_/distill/conventional_tcanet.py']
 
 model = dict(
     _delete_=True,

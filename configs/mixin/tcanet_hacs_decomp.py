@@ -1,4 +1,4 @@
-_base_ = ['./tcanet_hacs_baseline.py', '../_base_/decomp_tcanet.py']
+_base_ = ['./tcanet_hacs_baseline.py', '../_base_/distill/decomp_tcanet.py']
 
 model = dict(
     _delete_=True,

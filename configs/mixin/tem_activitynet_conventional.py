@@ -1,4 +1,4 @@
-_base_ = ['./tem_activitynet_baseline.py', '../_base_/conventional_tem.py']
+_base_ = ['./tem_activitynet_baseline.py', '../_base_/distill/conventional_tem.py']
 
 model = dict(
     _delete_=True,

@@ -1,4 +1,4 @@
-_base_ = ['./tem_activitynet_baseline.py', '../_base_/decomp_tem.py']
+_base_ = ['./tem_activitynet_baseline.py', '../_base_/distill/decomp_tem.py']
 
 model = dict(
     _delete_=True,

@@ -28,6 +28,21 @@ def pairwise_tiou(a: Array, b: Array) -> Array:
     return xp.where(positive, inter / xp.where(positive, union, xp.ones_like(union)), 0 * inter)
 
 
+def valid_pairs(masks: torch.Tensor, max_duration: int) -> torch.Tensor:
+    """Which pairs lie within the valid steps: start s and duration index d with ``s + d < L``.
+
+    Args:
+        masks: ``(N, T)`` bool, True at the first L steps of a sample.
+        max_duration: D.
+
+    Returns:
+        ``(N, D, T)`` bool.
+    """
+    start = torch.arange(masks.shape[1], device=masks.device)
+    duration = torch.arange(max_duration, device=masks.device)
+    return start + duration[:, None] < masks.sum(dim=1)[:, None, None]
+
+
 def center_width_to_start_end(segments: Array) -> Array:
     """``(..., 2)`` centres and widths to starts and ends."""
     xp = torch if isinstance(segments, torch.Tensor) else np
@@ -40,3 +55,8 @@ def start_end_to_center_width(segments: Array) -> Array:
     xp = torch if isinstance(segments, torch.Tensor) else np
     start, end = segments[..., 0], segments[..., 1]
     return xp.stack(((start + end) / 2, end - start), -1)
+
+
+def center_width_to_offsets(segments: torch.Tensor) -> torch.Tensor:
+    """``(..., 2)`` centres and widths to distances left and right of 0, as IoU losses want."""
+    return center_width_to_start_end(segments) * segments.new_tensor((-1.0, 1.0))

@@ -8,7 +8,7 @@ from mmengine.runner import load_state_dict
 from mmengine.structures import InstanceData
 
 import mmtad_decomp.models  # noqa: F401
-from mmtad_decomp.models.heads import PointOutputs
+from mmtad_decomp.structures import PointOutputs
 
 
 def build(perturb=True, **options):

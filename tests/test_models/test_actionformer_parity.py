@@ -6,7 +6,7 @@ from mmaction.registry import MODELS
 from mmengine.structures import InstanceData
 
 import mmtad_decomp.models  # noqa: F401
-from mmtad_decomp.models.heads import PointOutputs
+from mmtad_decomp.structures import PointOutputs
 from tools.model_converters.actionformer import convert_state_dict
 
 pytest.importorskip('actionformer', reason='the official package "actionformer" is not installed')

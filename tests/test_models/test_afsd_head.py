@@ -20,9 +20,9 @@ from tiny_detectors import (
     reaches,
 )
 
-from mmtad_decomp.models.heads import AFSDOutputs
 from mmtad_decomp.models.losses import BoundaryActivationLoss
 from mmtad_decomp.models.task_modules import boundary_targets
+from mmtad_decomp.structures import AFSDOutputs
 
 LOSSES = {
     'loss_coarse_cls',

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mmtad_decomp.models.heads import AFSDOutputs, PointOutputs
 from mmtad_decomp.models.losses import AFSDPredictionMimicLoss, PointPredictionMimicLoss
+from mmtad_decomp.structures import AFSDOutputs, PointOutputs
 
 N, K, LENGTHS = 2, 3, (6, 3)
 

@@ -17,7 +17,7 @@ from tiny_detectors import (
     reaches,
 )
 
-from mmtad_decomp.models.layers import valid_pairs
+from mmtad_decomp.structures import valid_pairs
 
 HEAD = dict(
     type='GTADHead',

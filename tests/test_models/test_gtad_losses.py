@@ -6,7 +6,6 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmtad_decomp.models.heads import ScoreMapOutputs
 from mmtad_decomp.models.losses import (
     BalancedBCELoss,
     GTADPredictionMimicLoss,
@@ -14,6 +13,7 @@ from mmtad_decomp.models.losses import (
     ScoreMapRegressionLoss,
 )
 from mmtad_decomp.models.task_modules import ScoreMapTargetGenerator
+from mmtad_decomp.structures import ScoreMapOutputs
 
 
 def prefix_masks(lengths, steps):

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from mmtad_decomp.models.heads import PointOutputs
 from mmtad_decomp.models.losses import FeatureMimicLoss, PointPredictionMimicLoss
+from mmtad_decomp.structures import PointOutputs
 
 N, C, T, K = 2, 6, 7, 3
 

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from mmtad_decomp.models.heads import PointOutputs, QueryOutputs
 from mmtad_decomp.models.losses import PointPredictionMimicLoss, QueryPredictionMimicLoss
+from mmtad_decomp.structures import PointOutputs, QueryOutputs
 
 
 def outputs_of(seed, layers=2, queries=3, classes=2, actionness=True):

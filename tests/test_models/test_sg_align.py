@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mmtad_decomp.models.layers import GCNeXtBlock, SGAlignConv, mean_of_neighbors, nearest_steps
-from mmtad_decomp.models.layers.sg_align import align_projected, valid_pairs
+from mmtad_decomp.models.layers.sg_align import align_projected
+from mmtad_decomp.structures import valid_pairs
 
 
 def prefix_masks(lengths, steps):

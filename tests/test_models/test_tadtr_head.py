@@ -9,7 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.structures import InstanceData
 
 import mmtad_decomp.models  # noqa: F401
-from mmtad_decomp.models.heads import QueryOutputs
+from mmtad_decomp.structures import QueryOutputs
 
 SMALL = dict(
     type='TadTRHead',

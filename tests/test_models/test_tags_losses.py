@@ -6,8 +6,6 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmtad_decomp.models.heads import MaskOutputs
-from mmtad_decomp.models.heads.tags_outputs import IMPOSSIBLE
 from mmtad_decomp.models.losses import (
     BranchConsistencyLoss,
     MaskBoundaryLoss,
@@ -16,6 +14,7 @@ from mmtad_decomp.models.losses import (
 )
 from mmtad_decomp.models.losses.mask_losses import mask_boundary
 from mmtad_decomp.models.task_modules import mask_targets
+from mmtad_decomp.structures import IMPOSSIBLE, MaskOutputs
 
 
 def prefix_masks(lengths, steps):

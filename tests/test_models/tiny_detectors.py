@@ -61,7 +61,7 @@ def afsd_detector(**kwargs):
 
 
 def mimics(decomposed=True):
-    """The mimics of ``configs/_base_/decomp_tg.py`` and ``conventional_tg.py``."""
+    """The mimics of ``configs/_base_/distill/decomp_tg.py`` and ``conventional_tg.py``."""
     student = dict(source='neck', item='motion') if decomposed else dict(source='neck')
     head = dict(source='motion_outputs') if decomposed else dict(source='head')
     return dict(

@@ -34,8 +34,8 @@ from mmtad_decomp.models.layers.sg_align import (
     align_matrix,
     csr_matrix,
     edge_rows,
-    valid_pairs,
 )
+from mmtad_decomp.structures import valid_pairs
 from mmtad_decomp.utils import write_json
 
 

@@ -11,8 +11,9 @@ from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmtad_decomp.structures import PointOutputs
+
 from ..task_modules import PointGenerator
-from .base_head import PointOutputs
 from .point_branches import ClassificationBranch, RegressionBranch
 from .point_head import PointHead
 

@@ -10,12 +10,12 @@ from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmtad_decomp.structures import AFSDOutputs, BoundaryFeatures, PointOutputs
+
 from ..layers import boundary_max_pool
 from ..task_modules import PointGenerator, Points, boundary_targets
 from .afsd_branches import OffsetPredictor, Predictor, Refined, RefinementBranch, Tower
-from .afsd_outputs import AFSDOutputs, BoundaryFeatures
 from .afsd_pyramid import AFSDPyramid, Pyramid
-from .base_head import PointOutputs
 from .point_head import PointHead
 
 

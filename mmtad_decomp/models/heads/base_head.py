@@ -4,36 +4,11 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
-
-from mmtad_decomp.structures import Distances, Scores, Signal
-
-
-class PointOutputs(NamedTuple):
-    """Raw outputs of a head that predicts at the points of a pyramid; one entry per level.
-
-    Attributes:
-        cls_logits: ``(N, K, T_l)``.
-        offsets: ``(N, 2, T_l)`` non-negative distances to start and end, in strides of the level.
-        masks: ``(N, T_l)`` bool, True = valid.
-    """
-
-    cls_logits: tuple[Tensor, ...]
-    offsets: tuple[Tensor, ...]
-    masks: tuple[Tensor, ...]
-
-    def signals(self) -> list[Signal]:
-        """What tells whether a head still learns."""
-        left, right = ([x[:, side] for x in self.offsets] for side in (0, 1))
-        return [
-            Scores('class score', [x.sigmoid() for x in self.cls_logits], self.masks),
-            Distances('left offset', left, self.masks),
-            Distances('right offset', right, self.masks),
-        ]
 
 
 class TemporalHead(BaseModule, metaclass=ABCMeta):

@@ -10,11 +10,12 @@ from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..layers import GCNeXtBlock, valid_pairs
+from mmtad_decomp.structures import ScoreMapOutputs, valid_pairs
+
+from ..layers import GCNeXtBlock
 from ..task_modules import ScoreMapTargets
 from .base_head import TemporalHead
 from .gtad_branches import NodeBranch
-from .gtad_outputs import ScoreMapOutputs
 
 
 @MODELS.register_module()

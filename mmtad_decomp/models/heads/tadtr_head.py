@@ -10,6 +10,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmtad_decomp.structures import (
+    QueryOutputs,
+    center_width_to_offsets,
     center_width_to_start_end,
     pairwise_tiou,
     start_end_to_center_width,
@@ -18,7 +20,6 @@ from mmtad_decomp.structures import (
 from .base_head import TemporalHead
 from .tadtr_decoder import ActionnessBranch, TadTRDecoder
 from .tadtr_encoder import TadTREncoder
-from .tadtr_outputs import QueryOutputs, center_width_to_offsets
 
 
 @MODELS.register_module()

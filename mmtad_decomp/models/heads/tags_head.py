@@ -10,13 +10,14 @@ from mmaction.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmtad_decomp.structures import IMPOSSIBLE, MaskOutputs
+
 from ..layers import MaskedConv1d, MaskedLayerNorm, TransformerBlock
 from ..task_modules import MaskTargets, mask_targets
 from .base_head import TemporalHead
 from .point_branches import ClassificationBranch
 from .tags_branches import GlobalMaskBranch, class_log_odds
 from .tags_candidates import mask_candidates
-from .tags_outputs import IMPOSSIBLE, MaskOutputs
 
 
 @MODELS.register_module()

@@ -8,7 +8,7 @@ from .masked_conv import MaskedConv1d, downsample_mask
 from .masked_group_norm import MaskedGroupNorm
 from .masked_norm import MaskedLayerNorm
 from .position import sinusoidal_positions
-from .sg_align import SGAlignConv, valid_pairs
+from .sg_align import SGAlignConv
 from .small_map_conv import SmallMapConv2d
 from .straight_through import recoverable_sigmoid, straight_through_clamp
 from .temporal_deformable_attention import TemporalDeformableAttention, deformable_sampling
@@ -37,6 +37,5 @@ __all__ = [
     'sinusoidal_positions',
     'straight_through_clamp',
     'temporal_roi_align',
-    'valid_pairs',
     'window_max',
 ]

@@ -23,6 +23,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from mmtad_decomp.structures import valid_pairs
+
 from .gcnext import mean_of_neighbors
 
 
@@ -36,21 +38,6 @@ class AlignMatrix(NamedTuple):
 
     forward: Tensor
     backward: Tensor
-
-
-def valid_pairs(masks: Tensor, max_duration: int) -> Tensor:
-    """Which pairs lie within the valid steps: start s and duration index d with ``s + d < L``.
-
-    Args:
-        masks: ``(N, T)`` bool, True at the first L steps of a sample.
-        max_duration: D.
-
-    Returns:
-        ``(N, D, T)`` bool.
-    """
-    start = torch.arange(masks.shape[1], device=masks.device)
-    duration = torch.arange(max_duration, device=masks.device)
-    return start + duration[:, None] < masks.sum(dim=1)[:, None, None]
 
 
 def sample_positions(duration: int, num_samples: int, extension: float) -> Tensor:

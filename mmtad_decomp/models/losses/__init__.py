@@ -8,6 +8,7 @@ from .feature_mimic_loss import FeatureMimicLoss
 from .mask_losses import BranchConsistencyLoss, MaskBoundaryLoss, MaskDiceLoss
 from .mask_prediction_mimic_loss import MaskPredictionMimicLoss
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
+from .prediction_mimic_loss import OutputsMimicLoss, PredictionMimicLoss
 from .proposal_mimic_loss import ProposalMimicLoss
 from .query_prediction_mimic_loss import QueryPredictionMimicLoss
 from .score_map_mimic_loss import GTADPredictionMimicLoss, ScoreMapMimicLoss
@@ -26,7 +27,9 @@ __all__ = [
     'MaskBoundaryLoss',
     'MaskDiceLoss',
     'MaskPredictionMimicLoss',
+    'OutputsMimicLoss',
     'PointPredictionMimicLoss',
+    'PredictionMimicLoss',
     'ProposalMimicLoss',
     'QueryPredictionMimicLoss',
     'ScoreMapMimicLoss',

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import torch
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..heads.afsd_outputs import AFSDOutputs
+from mmtad_decomp.structures import AFSDOutputs
+
 from ..layers import recoverable_sigmoid
-from .outputs_check import check_outputs
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
+from .prediction_mimic_loss import OutputsMimicLoss
 
 
 @MODELS.register_module()
-class AFSDPredictionMimicLoss(BaseModule):
+class AFSDPredictionMimicLoss(OutputsMimicLoss):
     """:class:`PointPredictionMimicLoss` of coarse and refined predictions, and the quality's.
 
     The quality term is the squared difference of the estimated tIoUs, weighted with the teacher's
@@ -26,6 +26,8 @@ class AFSDPredictionMimicLoss(BaseModule):
         quality_weight: Factor of the quality term.
         **kwargs: Arguments of :class:`PointPredictionMimicLoss`.
     """
+
+    outputs = AFSDOutputs
 
     def __init__(
         self,
@@ -41,21 +43,8 @@ class AFSDPredictionMimicLoss(BaseModule):
         self.quality_weight = quality_weight
         self.point_loss = PointPredictionMimicLoss(**kwargs)
 
-    def forward(
-        self, student: AFSDOutputs, teacher: AFSDOutputs, masks: Tensor | None = None
-    ) -> Tensor:
-        """Compare outputs of heads with the same levels and classes.
-
-        Args:
-            student: Outputs of the student's head.
-            teacher: Outputs of the teacher's head; no gradient flows into them.
-            masks: Unused, since the outputs hold the masks of their levels.
-
-        Raises:
-            TypeError: If one of the heads is not AFSD's.
-            ValueError: If the shapes do not agree.
-        """
-        check_outputs(AFSDOutputs, student, teacher)
+    def compare(self, student: AFSDOutputs, teacher: AFSDOutputs) -> Tensor:
+        """Compare outputs of heads with the same levels and classes."""
         points = self.coarse_weight * self.point_loss(student.coarse, teacher.coarse)
         points = points + self.refined_weight * self.point_loss(student.refined, teacher.refined)
         valid = torch.cat(teacher.masks, dim=1)

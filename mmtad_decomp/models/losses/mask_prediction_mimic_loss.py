@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..heads.tags_outputs import MaskOutputs
-from .outputs_check import check_outputs
+from mmtad_decomp.structures import MaskOutputs
+
+from .prediction_mimic_loss import OutputsMimicLoss
 from .score_map_mimic_loss import score_distance
 
 
 @MODELS.register_module()
-class MaskPredictionMimicLoss(BaseModule):
+class MaskPredictionMimicLoss(OutputsMimicLoss):
     """All predictions of a :class:`TAGSHead`: the classes and the masks of the valid snippets.
 
     Both are compared by Kullback-Leibler divergence, see :func:`score_distance`.
@@ -22,6 +22,8 @@ class MaskPredictionMimicLoss(BaseModule):
         class_weight: Factor of the classes' distance.
         mask_weight: Factor of the masks'.
     """
+
+    outputs = MaskOutputs
 
     def __init__(
         self,
@@ -35,21 +37,8 @@ class MaskPredictionMimicLoss(BaseModule):
         self.class_weight = class_weight
         self.mask_weight = mask_weight
 
-    def forward(
-        self, student: MaskOutputs, teacher: MaskOutputs, masks: Tensor | None = None
-    ) -> Tensor:
-        """Compare outputs of heads with the same classes.
-
-        Args:
-            student: Outputs of the student's head.
-            teacher: Outputs of the teacher's head; no gradient flows into them.
-            masks: Unused, since the outputs hold their masks.
-
-        Raises:
-            TypeError: If one of the heads gives no masks of snippets.
-            ValueError: If the shapes do not agree.
-        """
-        check_outputs(MaskOutputs, student, teacher)
+    def compare(self, student: MaskOutputs, teacher: MaskOutputs) -> Tensor:
+        """Compare outputs of heads with the same classes."""
         valid = student.masks
         tau = self.temperature
         classes = score_distance(student.cls_logits, teacher.cls_logits, valid[:, None], 'kl', tau)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..heads.base_head import PointOutputs
-from .outputs_check import check_outputs
+from mmtad_decomp.structures import PointOutputs
+
+from .prediction_mimic_loss import OutputsMimicLoss
 from .segment_iou_loss import segment_giou_loss
 
 
 @MODELS.register_module()
-class PointPredictionMimicLoss(BaseModule):
+class PointPredictionMimicLoss(OutputsMimicLoss):
     """Classes and boundaries of a dense head, point by point.
 
     Classes: ``tau^2 * KL(sigmoid(t / tau) || sigmoid(s / tau))`` per class, with logits s and t
@@ -30,6 +30,8 @@ class PointPredictionMimicLoss(BaseModule):
         class_weight: Factor of the class term.
         boundary_weight: Factor of the boundary term.
     """
+
+    outputs = PointOutputs
 
     def __init__(
         self,
@@ -47,21 +49,8 @@ class PointPredictionMimicLoss(BaseModule):
         self.class_weight = class_weight
         self.boundary_weight = boundary_weight
 
-    def forward(
-        self, student: PointOutputs, teacher: PointOutputs, masks: Tensor | None = None
-    ) -> Tensor:
-        """Compare outputs of heads with the same levels and classes.
-
-        Args:
-            student: Outputs of the student's head.
-            teacher: Outputs of the teacher's head; no gradient flows into them.
-            masks: Unused, since the outputs hold the masks of their levels.
-
-        Raises:
-            TypeError: If one of the heads does not predict at points.
-            ValueError: If the shapes do not agree.
-        """
-        check_outputs(PointOutputs, student, teacher)
+    def compare(self, student: PointOutputs, teacher: PointOutputs) -> Tensor:
+        """Compare outputs of heads with the same levels and classes."""
         own, other = _flatten(student), [part.detach() for part in _flatten(teacher)]
         if own[0].shape != other[0].shape:
             raise ValueError(

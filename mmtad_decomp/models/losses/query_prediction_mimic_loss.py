@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..heads.tadtr_outputs import QueryOutputs, center_width_to_offsets
+from mmtad_decomp.structures import QueryOutputs, center_width_to_offsets
+
 from ..task_modules import solve_assignments
-from .outputs_check import check_outputs
+from .prediction_mimic_loss import OutputsMimicLoss
 from .segment_iou_loss import segment_giou_loss
 
 
 @MODELS.register_module()
-class QueryPredictionMimicLoss(BaseModule):
+class QueryPredictionMimicLoss(OutputsMimicLoss):
     r"""Classes and segments of a head with queries, after matching student and teacher.
 
     The queries of the teacher's last layer are matched one to one with those of every layer of
@@ -38,6 +38,8 @@ class QueryPredictionMimicLoss(BaseModule):
         actionness_weight: d.
     """
 
+    outputs = QueryOutputs
+
     def __init__(
         self,
         temperature: float = 1.0,
@@ -56,23 +58,8 @@ class QueryPredictionMimicLoss(BaseModule):
         self.giou_weight = giou_weight
         self.actionness_weight = actionness_weight
 
-    def forward(
-        self, student: QueryOutputs, teacher: QueryOutputs, masks: Tensor | None = None
-    ) -> Tensor:
-        """Compare outputs of heads with the same classes.
-
-        Args:
-            student: Outputs of the student's head.
-            teacher: Outputs of the teacher's head; no gradient flows into them.
-            masks: Unused, since the outputs hold their valid lengths.
-
-        Returns:
-            Scalar; zero where no window has a valid step.
-
-        Raises:
-            TypeError: If one of the heads has no queries.
-            ValueError: If windows or classes differ in number.
-        """
+    def compare(self, student: QueryOutputs, teacher: QueryOutputs) -> Tensor:
+        """Compare outputs of heads with the same classes; 0 where no window has a valid step."""
         _check(student, teacher)
         confidence = teacher.cls_logits[-1].detach().float().sigmoid().amax(-1)
         if teacher.actionness is not None:
@@ -113,7 +100,6 @@ class QueryPredictionMimicLoss(BaseModule):
 
 
 def _check(student: QueryOutputs, teacher: QueryOutputs) -> None:
-    check_outputs(QueryOutputs, student, teacher)
     (_, windows, _, classes), (_, others, _, names) = (
         student.cls_logits.shape,
         teacher.cls_logits.shape,

@@ -8,9 +8,10 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..heads.gtad_outputs import ScoreMapOutputs
-from ..layers import recoverable_sigmoid, straight_through_clamp, valid_pairs
-from .outputs_check import check_outputs
+from mmtad_decomp.structures import ScoreMapOutputs, valid_pairs
+
+from ..layers import recoverable_sigmoid, straight_through_clamp
+from .prediction_mimic_loss import OutputsMimicLoss
 
 # Least distance of a score to 0 and 1 whose logit is taken.
 _EPS = 1e-6
@@ -134,7 +135,7 @@ class ScoreMapMimicLoss(BaseModule):
 
 
 @MODELS.register_module()
-class GTADPredictionMimicLoss(BaseModule):
+class GTADPredictionMimicLoss(OutputsMimicLoss):
     """All predictions of a :class:`GTADHead`: class maps, the tIoU map, starts and ends.
 
     Class maps, starts and ends are compared by Kullback-Leibler divergence and the tIoU map by the
@@ -146,6 +147,8 @@ class GTADPredictionMimicLoss(BaseModule):
         iou_weight: Factor of the tIoU map's.
         node_weight: Factor of that of starts and ends.
     """
+
+    outputs = ScoreMapOutputs
 
     def __init__(
         self,
@@ -161,21 +164,8 @@ class GTADPredictionMimicLoss(BaseModule):
         self.iou_weight = iou_weight
         self.node_weight = node_weight
 
-    def forward(
-        self, student: ScoreMapOutputs, teacher: ScoreMapOutputs, masks: Tensor | None = None
-    ) -> Tensor:
-        """Compare outputs of heads with the same classes and durations.
-
-        Args:
-            student: Outputs of the student's head.
-            teacher: Outputs of the teacher's head; no gradient flows into them.
-            masks: Unused, since the outputs hold their masks.
-
-        Raises:
-            TypeError: If one of the heads gives no score maps.
-            ValueError: If the shapes do not agree.
-        """
-        check_outputs(ScoreMapOutputs, student, teacher)
+    def compare(self, student: ScoreMapOutputs, teacher: ScoreMapOutputs) -> Tensor:
+        """Compare outputs of heads with the same classes and durations."""
         steps = student.masks
         pairs = valid_pairs(steps, student.reg_logits.shape[1])
         tau = self.temperature

@@ -11,7 +11,7 @@ distill = dict(
             teacher=dict(source='neck'),
         ),
         prediction=dict(
-            loss=dict(type='PointPredictionMimicLoss', temperature=1.0, boundary='giou'),
+            loss=dict(type='PredictionMimicLoss'),
             student=dict(source='motion_outputs'),
             teacher=dict(source='head'),
         ),
