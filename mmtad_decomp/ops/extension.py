@@ -46,11 +46,14 @@ MIN_CAPABILITY = (8, 0)
 """The CUDA kernels need what GPUs of compute capability 8.0 (sm_80) have."""
 
 
-def is_compiled_for(x: Tensor) -> bool:
-    """Whether the compiled operators take it: floating point, on a device with kernels."""
-    if not (_enabled and x.device.type in DEVICES and x.is_floating_point()):
+def is_compiled_for(*tensors: Tensor) -> bool:
+    """Whether the compiled operators take them: floating point, on a device with kernels."""
+    if not _enabled:
         return False
-    return not x.is_cuda or gpu_has_kernels(x.device.index)
+    for x in tensors:
+        if x.device.type not in DEVICES or not x.is_floating_point():
+            return False
+    return not tensors[0].is_cuda or gpu_has_kernels(tensors[0].device.index)
 
 
 @torch.compiler.assume_constant_result
