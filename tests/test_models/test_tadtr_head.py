@@ -299,3 +299,24 @@ def test_sizes_that_do_not_go_together(options, message):
 def test_features_of_another_width():
     with pytest.raises(ValueError, match=r"expected features \(N, 6, T\).*head's in_channels"):
         build()(torch.randn(1, 7, 9), masks_of([9], 9))
+
+
+def test_transformer_matrices_start_as_xavier():
+    """Deformable DETR's initialisation; what follows the transformer keeps its own."""
+    torch.manual_seed(0)
+    head = MODELS.build(dict(type='TadTRHead', num_classes=20, in_channels=512))
+    checked = 0
+    for part in (head.encoder.layers, head.decoder.layers):
+        for name, weight in part.named_parameters():
+            if weight.ndim < 2:
+                continue
+            if 'sampling_offsets' in name or 'attention_weights' in name:
+                assert not weight.any(), name
+                continue
+            bound = math.sqrt(6 / sum(weight.shape))
+            assert weight.abs().max() <= bound, name
+            assert weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02), name
+            checked += 1
+    assert checked == 4 * 4 + 4 * 6
+    assert head.encoder.layers[0].ffn[3].weight.std().item() == pytest.approx(0.0395, abs=5e-4)
+    assert head.decoder.segment_branches[0][-1].weight.abs().max() == 0
