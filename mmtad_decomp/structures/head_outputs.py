@@ -40,7 +40,8 @@ class PointOutputs(NamedTuple):
 class ScoreMapOutputs(NamedTuple):
     """Raw outputs of a head over all pairs of start step s and duration index d, and all steps.
 
-    Pair (d, s) is the segment ``[s, s + d + 1]`` in feature steps.
+    Pair (d, s) is the segment ``[s - 1/2, s + d + 1/2]`` in feature steps, see
+    :class:`~mmtad_decomp.models.task_modules.ScoreMapTargetGenerator`.
 
     Attributes:
         cls_logits: ``(N, K, D, T)``: does the pair fit an instance of the class?
