@@ -1,5 +1,6 @@
 """configs/README.md and the metafiles are what the configs say."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -91,6 +92,13 @@ def test_numbers_of_nothing_are_refused(project, results, message):
     (project / 'configs' / 'results.yml').write_text(results)
     with pytest.raises(ValueError, match=message):
         list_configs.readme(project, list_configs.read_entries(project))
+
+
+def test_runs_of_a_study_are_mean_and_deviation(tmp_path):
+    scores = {f'rgb/seed{i}': dict(validation=dict(mAP=m)) for i, m in enumerate((0.4, 0.6))}
+    file = tmp_path / 'a.json'
+    file.write_text(json.dumps(dict(study='a', scores=scores)))
+    assert list_configs.read_scores(file) == {'rgb': [0.4, 0.6]}
 
 
 def test_a_config_with_an_unknown_head_is_refused(project):

@@ -23,6 +23,7 @@ from mmengine.config import Config
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.utils import atomic_write
+from tools.studies.report import mean_and_sd
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ('baseline', 'teacher', 'conventional', 'decomp')
@@ -182,6 +183,17 @@ def read_entries(root: Path) -> list[Entry]:
     return [read_entry(root, path) for path in paths]
 
 
+def read_scores(file: Path) -> dict[str, list[float]]:
+    """mAP of each row, one value a seed: of a study's JSON, or of a table of single runs."""
+    content = json.loads(file.read_text(encoding='utf-8'))
+    if 'scores' not in content:
+        return {row: [entry['metrics']['mAP']] for row, entry in content.items()}
+    scores: dict[str, list[float]] = {}
+    for key, entry in content['scores'].items():
+        scores.setdefault(key.partition('/')[0], []).append(entry['validation']['mAP'])
+    return scores
+
+
 def read_numbers(root: Path, names: set[str]) -> tuple[dict[str, float], dict[str, str]]:
     """Reported numbers, and cells for our own runs, by config.
 
@@ -192,12 +204,12 @@ def read_numbers(root: Path, names: set[str]) -> tuple[dict[str, float], dict[st
     content = yaml.safe_load(file.read_text(encoding='utf-8'))
     here = {}
     for page, rows in content['runs'].items():
-        table = json.loads((root / f'docs/en/benchmarks/{page}.json').read_text())
+        table = read_scores(root / f'docs/en/benchmarks/{page}.json')
         for name, row in rows.items():
             if row not in table:
                 raise ValueError(f'{file}: {page}.json has no row {row!r}, only {sorted(table)}')
-            value = table[row].get('metrics', table[row])['mAP']
-            here[name] = f'[{100 * value:.1f}](../docs/en/benchmarks/{page}.md)'
+            text = mean_and_sd(table[row], 100)
+            here[name] = f'[{text}](../docs/en/benchmarks/{page}.md)'
     unknown = sorted({*content['reported'], *here} - names)
     if unknown:
         raise ValueError(f'{file}: no such configs: {unknown}')
