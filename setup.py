@@ -6,6 +6,7 @@ where not. ``FORCE_CUDA=1`` builds the CUDA kernels without a GPU in sight.
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -98,7 +99,10 @@ def make_extension(with_cuda: bool):
     from torch.utils import cpp_extension
 
     csrc = Path(PACKAGE, 'ops', 'csrc')
+    unit = (csrc / 'cpu' / 'operators.cpp').read_text(encoding='utf-8')
+    included = {csrc / name for name in re.findall(r'#include "(.+\.cpp)"', unit)}
     sources = [*csrc.glob('*.cpp'), *csrc.glob('autograd/*.cpp'), *csrc.glob('cpu/*.cpp')]
+    sources = [source for source in sources if source not in included]
     flags = {'cxx': ['-O3', '-fopenmp', '-fvisibility=hidden', '-g0', '-Wno-psabi']}
     build, macros = cpp_extension.CppExtension, []
     if with_cuda:
@@ -109,7 +113,7 @@ def make_extension(with_cuda: bool):
         name=f'{PACKAGE}._ext',
         sources=sorted(map(str, sources)),
         include_dirs=[str(ROOT / csrc)],
-        depends=sorted(str(path) for path in csrc.rglob('*') if path.suffix in ('.h', '.cuh')),
+        depends=sorted(map(str, {*csrc.rglob('*.h'), *csrc.rglob('*.cuh'), *included})),
         define_macros=macros,
         extra_compile_args=flags,
         extra_link_args=['-fopenmp'],

@@ -103,7 +103,8 @@ install_lite() {
     if "$VENV_PYTHON" -c 'from importlib.metadata import version; version("mmcv")' 2>/dev/null; then
         needs=(-r requirements/runtime.txt)
     fi
-    pip_install 'torch, MMEngine, MMCV (lite), MMAction2' "${needs[@]}"
+    # Python compiles what is imported; compiling all of torch here takes longer.
+    pip_install 'torch, MMEngine, MMCV (lite), MMAction2' --no-compile "${needs[@]}"
     pip_install 'this project and its compiled operators' -e . --no-build-isolation --no-deps
 }
 

@@ -154,7 +154,7 @@ def finish(catalog: Catalog, out: Path) -> None:
     run_step('publish the student', [*publish, str(out / 'published')], out / 'publish.log')
     data = Path(catalog.config(student).test_dataloader.dataset.data_root)
     draw = ['tools/visualizations/timeline.py', str(data / 'annotations.json')]
-    draw += ['--subset', 'validation', '--key-frames', '12', '--score-thr', '0.2']
+    draw += ['--subset', 'validation', '--best', '--key-frames', '12']
     for name, run in runs.items():
         title = catalog.study.rows[name].title
         draw += ['--results', f'{title}={catalog.test_folder(run) / "validation.json"}']

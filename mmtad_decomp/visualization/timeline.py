@@ -33,7 +33,7 @@ def _visible(detections: Detections, score_thr: float, max_detections: int) -> D
     return Detections(*(column[order] for column in detections))
 
 
-def _lanes(segments: np.ndarray) -> np.ndarray:
+def lanes_of(segments: np.ndarray) -> np.ndarray:
     """Lane of each segment, so that those of one lane do not overlap while lanes last.
 
     Args:
@@ -68,7 +68,7 @@ def _draw_row(
 ) -> None:
     """One class: ground truth in the upper half of ``[row, row + 1]``, detections below."""
     _bars(axes, truth, row + 0.10, 0.34, width, GROUND_TRUTH, 1.0)
-    lanes = _lanes(found.segments)
+    lanes = lanes_of(found.segments)
     height = 0.38 / (lanes.max() + 1 if len(lanes) else 1)
     for i in reversed(range(len(lanes))):
         bottom = row + 0.52 + height * lanes[i]
@@ -106,13 +106,13 @@ def _draw_panel(
         axes.spines[side].set_visible(False)
 
 
-def _strip_inches(frames: Sequence[tuple[float, np.ndarray]]) -> float:
+def strip_inches(frames: Sequence[tuple[float, np.ndarray]]) -> float:
     """Height of the key frames, of which each is as wide as the time between them."""
     height, width = frames[0][1].shape[:2]
     return _STRIP_WIDTH / len(frames) * height / width
 
 
-def _draw_strip(axes: Axes, frames: Sequence[tuple[float, np.ndarray]], duration: float) -> None:
+def draw_strip(axes: Axes, frames: Sequence[tuple[float, np.ndarray]], duration: float) -> None:
     """Key frames side by side, each centred on its time."""
     half = duration / len(frames) / 2
     for seconds, image in frames:
@@ -191,7 +191,7 @@ def draw_timeline(
     panel = max(len(rows), 1) * _ROW_INCHES + _PANEL_INCHES
     heights = [panel] * len(shown)
     if frames:
-        heights.insert(0, _strip_inches(frames))
+        heights.insert(0, strip_inches(frames))
     figure = Figure(figsize=(12, sum(heights) + _FRAME_INCHES), layout='constrained')
     FigureCanvasAgg(figure)
     axes = list(
@@ -200,7 +200,7 @@ def draw_timeline(
         )[:, 0]
     )
     if frames:
-        _draw_strip(axes.pop(0), frames, duration)
+        draw_strip(axes.pop(0), frames, duration)
     for i, (name, found) in enumerate(shown.items()):
         color = PALETTE[i % len(PALETTE)]
         truth = (gt_segments, gt_labels)

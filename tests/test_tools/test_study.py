@@ -54,7 +54,7 @@ def test_runs_everything_once_with_the_teacher_of_the_same_seed(project):
         assert line.endswith(str(teacher)) and (teacher / 'epoch_2.pth').exists()
     entry = Results(catalog).runs['student/seed1']
     assert entry['epochs'] == 2 and entry['steps'] == 6 and entry['minutes'] == 0.2
-    assert entry['health'] == {'dead': 1.0} and entry['peak_memory_mb'] > 1
+    assert entry['health'] == {'grad_norm/head': 1.0} and entry['peak_memory_mb'] > 1
     assert set(entry['validation']) == {'mAP', 'mAP_low', 'mAP_high', *TIOUS}
     assert entry['training'] != entry['validation']
     assert project.run(project.catalog()) == ({}, [])
@@ -239,7 +239,7 @@ def test_tables_and_plot(project, capsys):
     values = [scores[f'rgb/seed{seed}']['validation']['mAP_low'] for seed in (0, 1)]
     assert f'| RGB baseline | 2 | {mean_and_sd(values, 100)} |' in table
     assert '| student - RGB baseline | 2 | +' in table and '95 % interval' in table
-    assert '| dead | 1 | 1 | 1 |' in table and 'Minutes: training for one seed' in table
+    assert '| grad_norm/head | 1 | 1 | 1 |' in table and 'Minutes: training for one seed' in table
     picture = (project.folder / 'work' / 'small.png').read_bytes()
     assert picture.startswith(b'\x89PNG') and len(picture) > 10_000
     assert table in capsys.readouterr().out

@@ -14,8 +14,14 @@ from mmengine.visualization import LocalVisBackend
 from mmtad_decomp.evaluation import write_submission
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import TADDataSample
-from mmtad_decomp.visualization import TADVisualizer, draw_timeline, figure_to_image, save_figure
-from mmtad_decomp.visualization.timeline import _lanes
+from mmtad_decomp.visualization import (
+    TADVisualizer,
+    draw_overview,
+    draw_timeline,
+    figure_to_image,
+    save_figure,
+)
+from mmtad_decomp.visualization.timeline import lanes_of
 
 CLASSES = ('walk', 'sit down', 'fall')
 
@@ -48,6 +54,30 @@ def test_one_panel_per_model_and_one_row_per_class_that_occurs():
     assert len(example(max_detections=1).axes[0].collections) < len(figure.axes[0].collections)
 
 
+def test_overview_fills_the_best_detections_that_hit():
+    found = detections((1, 4, 0.9, 0), (20, 24, 0.8, 1), (60, 70, 0.7, 2))
+    frames = [(25.0, np.zeros((4, 8, 3), np.uint8)), (75.0, np.zeros((4, 8, 3), np.uint8))]
+    figure = draw_overview(
+        [[1, 4], [20, 30]], [0, 1], found_by(found), CLASSES, 100.0, None, frames
+    )
+    strip, axes = figure.axes
+    assert len(strip.images) == 2
+    assert [text.get_text() for text in axes.texts] == [
+        'walk', 'sit down', 'walk 0.90', 'sit down 0.80',
+    ]  # fmt: skip
+    assert [text.get_color() for text in axes.texts] == ['white', 'white', 'white', 'black']
+    assert row_names(axes) == ['ground truth', 'baseline', 'decomposed']
+    with pytest.raises(ValueError, match='draw_overview needs models'):
+        draw_overview([[1, 4]], [0], {}, CLASSES, 100.0)
+
+
+def test_key_frames_stand_above():
+    frames = [(25.0, np.zeros((4, 8, 3), np.uint8)), (75.0, np.zeros((4, 8, 3), np.uint8))]
+    figure = example(frames=frames)
+    assert len(figure.axes) == 3 and len(figure.axes[0].images) == 2
+    assert figure.axes[0].images[1].get_extent()[:2] == [50, 100]
+
+
 def test_texts_do_not_overlap():
     figure = example(title='a video with a rather long name that goes on and on')
     figure.canvas.draw()
@@ -59,9 +89,9 @@ def test_texts_do_not_overlap():
         assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
 
 
-def test_overlapping_detections_take_lanes():
+def test_overlapping_detections_takelanes_of():
     segments = np.array([[0, 10], [5, 15], [10, 20], [0, 20], [1, 19]], dtype=float)
-    np.testing.assert_array_equal(_lanes(segments), [0, 1, 0, 2, 2])
+    np.testing.assert_array_equal(lanes_of(segments), [0, 1, 0, 2, 2])
 
 
 def test_nothing_to_draw_is_still_a_picture():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -27,6 +27,16 @@ def mean_and_sd(values: Sequence[float], factor: float = 1.0) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     rule = ['---', *['---:'] * (len(header) - 1)]
     return '\n'.join('| ' + ' | '.join(cells) + ' |' for cells in (header, rule, *rows))
+
+
+def _health_figures(health: Mapping[str, float]) -> dict[str, float]:
+    """What a table can show of the scalars of OutputHealthHook."""
+    figures = {name: value for name, value in health.items() if name.startswith('grad_')}
+    for kind in ('zero', 'saturated', 'not_finite'):
+        shares = [value for name, value in health.items() if f'/{kind}/' in name]
+        if shares:
+            figures[f'largest share of an output: {kind}'] = max(shares)
+    return figures
 
 
 class Report:
@@ -116,16 +126,16 @@ class Report:
         )
 
     def _health(self) -> str:
+        """Shares of the gradient, and the worst figure of any output, at the end of training."""
         rows = list(self.seeds)
-        names = {k: None for row in rows for entry in self._entries(row) for k in entry['health']}
+        found = {
+            row: [_health_figures(entry['health']) for entry in self._entries(row)] for row in rows
+        }
+        names = {name: None for row in rows for figures in found[row] for name in figures}
         lines = []
         for name in names:
-            cells = []
-            for row in rows:
-                found = [entry['health'].get(name) for entry in self._entries(row)]
-                found = [value for value in found if value is not None]
-                cells.append(f'{statistics.fmean(found):.3g}' if found else '-')
-            lines.append([name, *cells])
+            values = [[f[name] for f in found[row] if name in f] for row in rows]
+            lines.append([name, *(f'{statistics.fmean(v):.2g}' if v else '-' for v in values)])
         header = ['health at the end', *(self.study.rows[row].title for row in rows)]
         return _table(header, lines) if lines else ''
 

@@ -22,7 +22,7 @@ from mmtad_decomp.datasets.video_reader import VideoReadError, read_frames
 from mmtad_decomp.evaluation import SubmissionError, load_submission
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import AnnotationError, VideoAnnotation, load_annotations
-from mmtad_decomp.visualization import draw_timeline, save_figure
+from mmtad_decomp.visualization import draw_overview, draw_timeline, save_figure
 
 
 def _named_path(text: str) -> tuple[str, str]:
@@ -56,6 +56,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--score-thr', type=float, default=0.1, help='lowest score to draw')
     parser.add_argument(
         '--max-detections', type=int, default=200, help='most detections to draw of a model'
+    )
+    parser.add_argument(
+        '--best',
+        action='store_true',
+        help='a row for each model, with as many of its best detections as there are instances',
     )
     parser.add_argument(
         '--key-frames',
@@ -127,17 +132,20 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(str(error)) from error
     video = choose_video(annotations.videos, results, args.video)
     nothing = Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64))
-    figure = draw_timeline(
-        video.segments,
-        video.labels,
-        {name: found.get(video.video_id, nothing) for name, found in results.items()},
-        annotations.classes,
-        video.duration,
+    drawing = dict(
+        gt_segments=video.segments,
+        gt_labels=video.labels,
+        detections={n: found.get(video.video_id, nothing) for n, found in results.items()},
+        classes=annotations.classes,
+        duration=video.duration,
         title=video.video_id,
-        score_thr=args.score_thr,
-        max_detections=args.max_detections,
         frames=key_frames(video, Path(args.annotations).parent, args.key_frames),
     )
+    if args.best:
+        figure = draw_overview(**drawing)
+    else:
+        limits = dict(score_thr=args.score_thr, max_detections=args.max_detections)
+        figure = draw_timeline(**drawing, **limits)
     save_figure(figure, args.out)
     print(f'{video.video_id}: {len(video.labels)} instances; written to {args.out}')
 

@@ -1,0 +1,123 @@
+"""The best detections of several models against ground truth, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mmtad_decomp.postprocessing import Detections
+
+from .timeline import GROUND_TRUTH, PALETTE, draw_strip, lanes_of, strip_inches
+
+_ROW_INCHES, _FRAME_INCHES = 0.62, 0.85
+
+
+def _draw_row(
+    axes: Axes, row: int, segments: np.ndarray, texts: Sequence[str], color: str, filled: bool
+) -> None:
+    """Bars with their class inside; overlapping ones share the height of the row."""
+    lanes = lanes_of(segments)
+    height = 0.84 / (lanes.max() + 1 if len(lanes) else 1)
+    for (start, end), text, lane in zip(segments, texts, lanes):
+        low = row + 0.08 + height * lane
+        axes.broken_barh(
+            [(start, end - start)],
+            (low, 0.92 * height),
+            facecolor=color if filled else 'white',
+            edgecolor='white' if filled else color,
+            linewidth=1.6,
+        )
+        axes.text(
+            (start + end) / 2,
+            low + 0.46 * height,
+            text,
+            ha='center',
+            va='center',
+            fontsize=9,
+            color='white' if filled else 'black',
+        )
+
+
+def draw_overview(
+    gt_segments: np.ndarray,
+    gt_labels: np.ndarray,
+    detections: Mapping[str, Detections],
+    classes: Sequence[str],
+    duration: float,
+    title: str | None = None,
+    frames: Sequence[tuple[float, np.ndarray]] = (),
+) -> Figure:
+    """Draw a short video: ground truth, and as many detections of each model, the best first.
+
+    Detections of the right class that overlap their instance by a tIoU of 0.5 or more are filled.
+
+    Args:
+        gt_segments: ``(K, 2)`` seconds.
+        gt_labels: ``(K,)`` int.
+        detections: Detections of each model by its name; the K best of each are drawn.
+        classes: Class names in label order.
+        duration: Seconds.
+        title: Title of the figure.
+        frames: As for :func:`~mmtad_decomp.visualization.draw_timeline`.
+
+    Returns:
+        A figure of its own, unknown to pyplot.
+
+    Raises:
+        ValueError: If there is no model, or the duration is not positive.
+    """
+    if not detections or not duration > 0:
+        raise ValueError(
+            f'draw_overview needs models and a duration > 0, got {list(detections)}, {duration}'
+        )
+    gt_segments = np.asarray(gt_segments, dtype=np.float64).reshape(-1, 2)
+    gt_labels = np.asarray(gt_labels, dtype=np.int64).reshape(-1)
+    heights = [(1 + len(detections)) * _ROW_INCHES]
+    if frames:
+        heights.insert(0, strip_inches(frames))
+    figure = Figure(figsize=(12, sum(heights) + _FRAME_INCHES), layout='constrained')
+    FigureCanvasAgg(figure)
+    ratios = dict(height_ratios=heights)
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, gridspec_kw=ratios)[:, 0]
+    if frames:
+        draw_strip(panels[0], frames, duration)
+    axes = panels[-1]
+    names = [classes[label] for label in gt_labels]
+    _draw_row(axes, 0, gt_segments, names, GROUND_TRUTH, True)
+    for row, found in enumerate(detections.values(), start=1):
+        best = np.argsort(-found.scores, kind='stable')[: len(gt_labels)]
+        color = PALETTE[(row - 1) % len(PALETTE)]
+        hit = _hits(found.segments[best], found.labels[best], gt_segments, gt_labels)
+        for chosen, filled in ((best[hit], True), (best[~hit], False)):
+            texts = [f'{classes[found.labels[i]]} {found.scores[i]:.2f}' for i in chosen]
+            _draw_row(axes, row, found.segments[chosen], texts, color, filled)
+    axes.set_xlim(0, duration)
+    axes.set_ylim(1 + len(detections), 0)
+    axes.set_yticks(
+        np.arange(1 + len(detections)) + 0.5, ['ground truth', *detections], fontsize=10
+    )
+    axes.tick_params(axis='y', length=0)
+    axes.set_xlabel('time (s); filled: right class at a tIoU of 0.5 or more', fontsize=9)
+    axes.grid(axis='x', color='#CFCFCF', linewidth=0.5)
+    axes.set_axisbelow(True)
+    for side in ('top', 'right', 'left'):
+        axes.spines[side].set_visible(False)
+    if title:
+        figure.suptitle(title, fontsize=11, x=0.01, ha='left')
+    return figure
+
+
+def _hits(
+    segments: np.ndarray, labels: np.ndarray, gt_segments: np.ndarray, gt_labels: np.ndarray
+) -> np.ndarray:
+    """Whether each detection has a tIoU >= 0.5 with an instance of its class, ``(M,)``."""
+    starts = np.maximum(segments[:, None, 0], gt_segments[None, :, 0])
+    ends = np.minimum(segments[:, None, 1], gt_segments[None, :, 1])
+    inter = np.clip(ends - starts, 0, None)
+    lengths = (segments[:, 1] - segments[:, 0])[:, None] + (gt_segments[:, 1] - gt_segments[:, 0])
+    same = labels[:, None] == gt_labels
+    return (same & (inter >= 0.5 * (lengths - inter))).any(axis=1)
