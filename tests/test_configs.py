@@ -129,7 +129,8 @@ def test_flow_is_loaded_where_it_is_needed(path):
     if path.parts[0] == 'teacher':
         assert loads == [['LoadOpticalFlow'], ['LoadOpticalFlow']]
     else:
-        frames = 'LoadVideoFrames' if '_fir' in path.stem else 'LoadFrameFolder'
+        video = any(data in path.stem for data in ('_fir', '_grid'))
+        frames = 'LoadVideoFrames' if video else 'LoadFrameFolder'
         assert loads == [[frames, 'LoadOpticalFlow'], [frames]]
 
 
