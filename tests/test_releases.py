@@ -1,8 +1,12 @@
 """Values of the official releases that configs follow; a default that drifts fails here."""
 
-import pytest
-from config_helpers import CONFIGS, load
+from functools import cache
 
+import pytest
+from config_helpers import CONFIGS, build, load
+from mmengine.optim import build_optim_wrapper
+
+read = cache(load)
 FOLDERS = ('baseline', 'teacher', 'conventional', 'decomp')
 
 
@@ -21,25 +25,26 @@ def files(head, data, folders=FOLDERS):
 def test_no_multi_class_suppression_votes(head):
     """ActionFormer votes in its class-agnostic branch only, the others never."""
     for path in files(head, 'thumos'):
-        config = load(path)
+        config = read(path)
         for evaluator in (config.val_evaluator, config.test_evaluator):
             assert evaluator.post_processor.get('voting_iou') is None, path
 
 
 def test_actionformer_post_processing():
     for path in files('actionformer', 'thumos'):
-        config = load(path)
+        config = read(path)
         wanted = dict(
             type='PostProcessor',
             score_thr=0.001,
             min_length=0.05,
             nms=dict(type='soft_nms', sigma=0.5, min_score=0.001),
             max_per_video=200,
+            pre_nms_topk=None,
         )
         assert config.val_evaluator.post_processor == wanted, path
         assert config.test_evaluator.post_processor == wanted, path
     for path in files('actionformer', 'activitynet'):
-        detections = load(path).test_evaluator[0].post_processor
+        detections = read(path).test_evaluator[0].post_processor
         assert detections.nms == dict(type='soft_nms', sigma=0.75, min_score=0.001)
         # class-agnostic with an external classifier, as released, or with classes of its own
         assert detections.get('voting_iou') == (None if 'classes' in path else 0.9), path
@@ -47,6 +52,60 @@ def test_actionformer_post_processing():
 
 def test_gtad_on_thumos():
     for path in files('gtad', 'thumos', ('baseline', 'teacher')):
-        head = load(path).model.head
+        head = read(path).model.head
         assert head.loss_cls == dict(extra_count=10), path
         assert head.max_duration == 107, path
+
+
+@pytest.mark.parametrize('data', ['thumos', 'activitynet'])
+def test_actionformer_averages_its_weights(data):
+    for path in files('actionformer', data):
+        assert read(path).default_hooks.ema == dict(type='EMAHook', momentum=0.001), path
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        'baseline/actionformer_tsm18_thumos.py',
+        'baseline/actionformer_slowfast50_activitynet.py',
+    ],
+)
+def test_actionformer_decays_matrices_and_kernels_only(path):
+    config = load(path)
+    model = build(config.model, device='meta')
+    optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    decay = {p: group['weight_decay'] for group in optimizer.param_groups for p in group['params']}
+    rate = {p: group['lr'] for group in optimizer.param_groups for p in group['params']}
+    flat = 0
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if name.startswith('backbone'):
+            wanted = 1e-4, 5e-6
+        else:
+            wanted = 0.0 if parameter.ndim == 1 else 0.05, 1e-4
+            flat += parameter.ndim == 1
+        assert (decay[parameter], rate[parameter]) == pytest.approx(wanted), name
+    assert flat > 50
+
+
+def test_actionformer_on_activitynet():
+    for path in files('actionformer', 'activitynet', ('baseline', 'teacher')):
+        head = read(path).model.head
+        assert head.loss_reg == dict(loss_weight=2.0), path
+        assert head.min_length == 0.001, path
+
+
+@pytest.mark.parametrize('head', ['gtad', 'tadtr', 'tags', 'afsd'])
+def test_e2e_tad_has_no_warm_up(head):
+    for path in files(head, 'thumos'):
+        schedule = read(path).param_scheduler
+        assert [part.type for part in schedule] == ['MultiStepLR'], path
+
+
+def test_afsd_keeps_all_detections():
+    for path in files('afsd', 'thumos'):
+        post_processor = read(path).test_evaluator.post_processor
+        assert post_processor.score_thr == 0.01, path
+        assert post_processor.max_per_video is None, path
+        assert post_processor.pre_nms_topk is None, path

@@ -1,9 +1,12 @@
+# Follows ActionFormer's release for ActivityNet-1.3 (head, post-processing, weight decay, averaged
+# weights) and E2E-TAD's (augmentation, backbone, schedule). Differences: trained end to end on 384
+# frames of each video, not on features; a neck before the head.
 # Class-aware: no external classifier.
 _base_ = [
     '../_base_/models/actionformer_slowfast50_activitynet.py',
     '../_base_/datasets/activitynet13_frames.py',
-    '../_base_/schedules/e2e_16e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/schedules/actionformer_16e.py',
+    '../_base_/averaged_runtime.py',
 ]
 
 window = 384

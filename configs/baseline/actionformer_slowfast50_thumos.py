@@ -1,8 +1,11 @@
+# Follows ActionFormer's release for THUMOS'14 (head, post-processing, weight decay, averaged weights) and
+# E2E-TAD's (frames, augmentation, backbone, schedule). Differences: trained end to end on windows
+# of 25.6 s, not on features of whole videos; a neck before the head.
 _base_ = [
     '../_base_/models/actionformer_slowfast50.py',
     '../_base_/datasets/thumos14_frames.py',
-    '../_base_/schedules/e2e_16e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/schedules/actionformer_16e.py',
+    '../_base_/averaged_runtime.py',
 ]
 
 model = dict(

@@ -1,3 +1,5 @@
+# Follows E2E-TAD's release for THUMOS'14. Differences: TSM18 in place of TSM50 or SlowFast, soft-NMS over
+# overlapping windows, a neck before the head.
 _base_ = [
     '../_base_/models/tadtr_tsm18.py',
     '../_base_/datasets/thumos14_frames.py',

@@ -122,3 +122,10 @@ def test_the_test_tool_reports_the_same_before_and_after(tmp_path):
         test_tool.main([str(source), str(checkpoint), *flags, *settings])
         results.append(dump.read_text())
     assert results[0] == results[1] and '"segment"' in results[0]
+
+
+def test_a_published_config_averages_no_weights():
+    cfg = Config.fromfile(ROOT / 'configs' / 'decomp' / 'actionformer_tsm18_thumos.py')
+    assert cfg.default_hooks.ema.type == 'EMAHook'
+    hooks = publish_student.published_config(cfg).default_hooks
+    assert set(hooks) == set(cfg.default_hooks) - {'ema'}

@@ -91,8 +91,14 @@ def published_state(state: dict[str, torch.Tensor], distilled: bool) -> dict[str
 
 
 def published_config(source: Config) -> Config:
-    """Self-contained config that tests the published model."""
+    """Self-contained config that tests the published model.
+
+    It averages no weights: where the training did, ``state_dict`` holds the average already.
+    """
     kept = {key: source[key] for key in KEPT_KEYS if source.get(key) is not None}
+    if 'default_hooks' in kept:
+        hooks = kept['default_hooks'].items()
+        kept['default_hooks'] = {k: v for k, v in hooks if not v or v['type'] != 'EMAHook'}
     model = published_model(source.model)
     return Config(copy.deepcopy(dict(model=model, **kept)))
 
