@@ -153,7 +153,7 @@ def plot_sensitivity(diagnosis: Diagnosis) -> Figure:
     base = 100 * diagnosis.map_n.mean()
     averages = {name: 100 * r.map_n.mean(axis=0) for name, r in diagnosis.sensitivity.items()}
     _draw_buckets(left, diagnosis, averages, base)
-    top = max([base, *(np.nan_to_num(row).max() for row in averages.values())])
+    top = max(np.nan_to_num(row).max() for row in (base, *averages.values()))
     left.set_ylim(0, min(1.15 * top + 2, 108))
     left.set_ylabel('average-mAP$_N$ (%)', fontsize=9)
     left.set_xlabel(

@@ -213,12 +213,12 @@ def test_a_part_without_gradient_is_told():
 
 def test_a_model_of_foreign_outputs():
     @MODELS.register_module(force=True)
-    class ForeignDetector(type(tiny.build(detector()))):
+    class UnknownDetector(type(tiny.build(detector()))):
         def loss(self, inputs, masks, data_samples):
             feats, masks = self.encode(inputs, masks)
             return dict(loss=[self.neck(feats, masks).mean()], accuracy=torch.ones(()))
 
-    model = tiny.build(dict(detector(), type='ForeignDetector'))
+    model = tiny.build(dict(detector(), type='UnknownDetector'))
     figures, problems = probe(model)
     assert problems == ['no gradient reaches the head']
     assert figures['grad_share/loss'] == 1

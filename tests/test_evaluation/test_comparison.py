@@ -69,7 +69,7 @@ def test_oddities(annotations):
         'other': found([0.0, 50.0]),
     }
     oddities = find_oddities(annotations, videos, ('d', 'e'))
-    assert oddities == (['other'], ['c'], ['b'], 0, 2, 1)
+    assert oddities == (['other'], ['c'], ['b'], 0, 2, 1, False)
     assert [line.split(':')[0] for line in oddities.warnings()] == [
         '1 videos with detections are not annotated and left out',
         '1 annotated videos are not among the detections',

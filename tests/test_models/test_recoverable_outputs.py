@@ -72,7 +72,8 @@ MIMICS = {
     'TAGSHead': MaskPredictionMimicLoss(),
 }
 CASES = [(head, output) for head, outputs in OUTPUTS.items() for output in outputs]
-GT = [InstanceData(segments=torch.tensor([[1.0, 6.0], [8.0, 14.0]]), labels=torch.tensor([0, 1]))]
+# From edge to edge of steps, so that a pair of G-TAD's map fits each.
+GT = [InstanceData(segments=torch.tensor([[1.5, 6.5], [7.5, 13.5]]), labels=torch.tensor([0, 1]))]
 # Far below what rounding leaves of a lost gradient, and what Adam (eps 1e-8) still follows.
 ALIVE = 1e-9
 
