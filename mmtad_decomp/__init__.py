@@ -1,7 +1,7 @@
 """Decomposed cross-modal distillation for RGB-based temporal action detection.
 
-Importing the package checks versions, mends the installed stack (:mod:`mmtad_decomp.compat`) and
-registers every module in MMAction2's registries, so
+Importing the package checks versions, patches the installed stack (:mod:`mmtad_decomp.compat`)
+and registers every module in MMAction2's registries, so
 ``custom_imports = dict(imports=['mmtad_decomp'])`` is all a config needs.
 """
 

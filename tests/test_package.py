@@ -1,4 +1,4 @@
-"""Version checks, mends of the installed stack, packaging and the files around the code."""
+"""Version checks, patches of the installed stack, packaging and the files around the code."""
 
 import importlib.metadata
 import os
@@ -144,7 +144,7 @@ def test_mmaction_models_import_and_missing_drn_says_so():
     from mmaction.models.localizers.drn.drn import DRN
 
     assert mmaction.models is not None
-    if DRN.__module__ == 'mmtad_decomp.compat':
+    if DRN.__module__ == 'mmtad_decomp.compat.patches':
         with pytest.raises(ImportError, match='DRN is not part of'):
             DRN()
 

@@ -9,8 +9,8 @@ from config_helpers import base_detector, batch_for, build, load
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
 
+from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.evaluation import ProposalMetric, TADMetric
-from mmtad_decomp.structures import AnnotationError
 
 
 def step(model, num_classes):

@@ -30,7 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--dump-raw',
         help='write the candidates before post-processing to this .npz file, for '
-        'tools/analysis_tools/fuse_predictions.py',
+        'tools/analysis_tools/ensemble_predictions.py',
     )
     parser.add_argument('--classwise', action='store_true', help='report the AP of every class')
     add_common_arguments(parser)

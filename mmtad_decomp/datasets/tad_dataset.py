@@ -11,7 +11,8 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
-from mmtad_decomp.structures import AnnotationError, TimeGrid, VideoAnnotation, load_annotations
+from mmtad_decomp.annotations import AnnotationError, load_annotations
+from mmtad_decomp.structures import TimeGrid, VideoAnnotation
 
 from .windows import num_sampled_frames, visible_instances, window_starts
 
@@ -46,7 +47,7 @@ class TADDataset(BaseDataset):
         feature_frames: Frames that one feature sees; its time is their centre.
         ignore_labels: Labels left out, such as ``('Ambiguous',)``.
         exclude_videos: Ids of videos left out, or a file that names them, see
-            :func:`~mmtad_decomp.structures.read_video_list`.
+            :func:`~mmtad_decomp.annotations.read_video_list`.
         skip_missing: Leave out videos whose file is missing, with a warning that counts them,
             instead of raising.
         metainfo: ``dict(classes=...)`` fixes the classes and their order.

@@ -1,12 +1,8 @@
 """Evaluation: functions on arrays (`functional`) and registered metrics (`metrics`)."""
 
-from .comparison import (
-    Oddities,
-    find_oddities,
-    ground_truth_table,
-    prediction_table,
-)
+from .annotation_tables import ground_truth_table, prediction_table
 from .metrics import ProposalMetric, TADMetric
+from .oddities import Oddities, find_oddities
 from .submission import (
     Submission,
     SubmissionError,

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mmtad_decomp.annotations import label_of
 from mmtad_decomp.postprocessing import Detections
-from mmtad_decomp.structures import label_of, refuse_duplicates
+from mmtad_decomp.utils import refuse_duplicates
 from mmtad_decomp.utils.atomic import write_json
 
 
 class SubmissionError(ValueError):
-    """A submission file is malformed; the message names file, field and mend."""
+    """A submission file is malformed; the message names file, field and fix."""
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 from .classifier_scores import ClassifierScoresError
 from .detections import Detections
+from .ensemble import ensemble_files, weighted_segment_ensemble
 from .external_classifier import ExternalClassifier
-from .fusion import fuse_files, weighted_segment_fusion
 from .post_processor import PostProcessor
 from .proposal_file import ProposalFile
 from .raw_predictions import (
@@ -26,8 +26,8 @@ __all__ = [
     'VideoCandidates',
     'VideoMerger',
     'WindowResult',
-    'fuse_files',
+    'ensemble_files',
     'join_cut_segments',
-    'weighted_segment_fusion',
+    'weighted_segment_ensemble',
     'write_raw_predictions',
 ]

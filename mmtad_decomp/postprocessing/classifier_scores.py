@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtad_decomp.structures import refuse_duplicates
+from mmtad_decomp.utils import refuse_duplicates
 
 TRAILING_NUMBER = 'trailing_number'
 THUMOS14_IN_UCF101 = 'thumos14_in_ucf101'
@@ -41,7 +41,7 @@ _UCF101_COLUMNS = {
 
 
 class ClassifierScoresError(ValueError):
-    """A file of class scores is malformed or does not fit; the message names file and mend."""
+    """A file of class scores is malformed or does not fit; the message names file and fix."""
 
 
 @dataclass(frozen=True)

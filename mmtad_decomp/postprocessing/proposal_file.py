@@ -7,14 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtad_decomp.structures import AnnotationSet, refuse_duplicates
+from mmtad_decomp.structures import AnnotationSet
+from mmtad_decomp.utils import refuse_duplicates
 
 from .detections import Detections
 from .raw_predictions import RawPredictionError, VideoCandidates
 
 
 class ProposalFile:
-    """A JSON file of segments in ActivityNet's format, to be post-processed or fused.
+    """A JSON file of segments in ActivityNet's format, to be post-processed or combined.
 
     ``{"results": {video: [{"segment": [start, end], "score": s}, ...]}}``, with a ``"label"`` in
     every item (detections) or in none (proposals, such as those of MMAction2's BMN, to which an

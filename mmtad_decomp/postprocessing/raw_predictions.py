@@ -18,7 +18,7 @@ _HEADER = ('version', 'classes', 'video_ids', 'durations', 'window_counts', 'spa
 
 
 class RawPredictionError(ValueError):
-    """A file of raw predictions is malformed; the message names file and mend."""
+    """A file of raw predictions is malformed; the message names file and fix."""
 
 
 class VideoCandidates(NamedTuple):

@@ -62,7 +62,7 @@ class _Seam:
         self.whole_right = np.flatnonzero(crosses & (start > begin + tolerance))
         self.long_right = self.cut_right[stop[self.cut_right] > end + tolerance]
 
-    def mend(self) -> tuple[np.ndarray, np.ndarray, Detections | None]:
+    def join(self) -> tuple[np.ndarray, np.ndarray, Detections | None]:
         """Rows to drop from the left and the right window, and the joined segment if any."""
         a, score_a = _best(self.left.scores, self.long_left)
         b, score_b = _best(self.right.scores, self.long_right)
@@ -94,7 +94,7 @@ class _Seam:
 def join_cut_segments(
     windows: Sequence[Detections], spans: np.ndarray, tolerance: float
 ) -> list[Detections]:
-    """Mend what the inner borders of overlapping windows cut, so that NMS need not.
+    """Join segments that the inner borders of overlapping windows cut, so that NMS need not.
 
     A window that ends in the middle of an action finds a part of it, whose tIoU with the whole
     may be too small for NMS: a double detection. So, class by class, where a window ends and
@@ -138,7 +138,7 @@ def join_cut_segments(
 def _mend_pair(
     windows: list[Detections], i: int, j: int, spans: np.ndarray, tolerance: float
 ) -> None:
-    """Mend all labels where window ``i`` ends in window ``j``, in place."""
+    """Join the cut segments of all labels where window ``i`` ends in window ``j``, in place."""
     left, right = windows[i], windows[j]
     keep_left, keep_right = np.ones(len(left.scores), bool), np.ones(len(right.scores), bool)
     joined = []
@@ -150,7 +150,7 @@ def _mend_pair(
         seam = _Seam(
             take(left, rows_left), take(right, rows_right), spans[i, 1], spans[j, 0], tolerance
         )
-        drop_left, drop_right, whole = seam.mend()
+        drop_left, drop_right, whole = seam.join()
         keep_left[rows_left[drop_left]] = False
         keep_right[rows_right[drop_right]] = False
         joined += [] if whole is None else [whole]

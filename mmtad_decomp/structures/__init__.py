@@ -1,14 +1,6 @@
 """Data structures that other parts share: annotations, samples, outputs, segments, time."""
 
-from .annotations import (
-    AnnotationError,
-    AnnotationSet,
-    Census,
-    VideoAnnotation,
-    label_of,
-    load_annotations,
-    refuse_duplicates,
-)
+from .annotation_set import AnnotationSet, Census, VideoAnnotation
 from .head_outputs import (
     IMPOSSIBLE,
     AFSDOutputs,
@@ -28,12 +20,10 @@ from .segments import (
 )
 from .tad_data_sample import TADDataSample
 from .time_grid import TimeGrid
-from .video_list import read_video_list
 
 __all__ = [
     'IMPOSSIBLE',
     'AFSDOutputs',
-    'AnnotationError',
     'AnnotationSet',
     'BoundaryFeatures',
     'Census',
@@ -49,11 +39,7 @@ __all__ = [
     'VideoAnnotation',
     'center_width_to_offsets',
     'center_width_to_start_end',
-    'label_of',
-    'load_annotations',
     'pairwise_tiou',
-    'read_video_list',
-    'refuse_duplicates',
     'start_end_to_center_width',
     'valid_pairs',
 ]

@@ -10,7 +10,9 @@ from .checkpoint import (
 )
 from .config_check import ConfigError, check_config, explain_build_error
 from .hardware import Precision, choose_precision, fast_dtype, half_dtype, processor_name
+from .json_keys import refuse_duplicates
 from .memory import keep_freed_memory
+from .text_table import format_table
 from .unwrap import unwrap_model
 from .work_dir import resolve_checkpoint
 
@@ -26,10 +28,12 @@ __all__ = [
     'choose_precision',
     'explain_build_error',
     'fast_dtype',
+    'format_table',
     'half_dtype',
     'keep_freed_memory',
     'load_checkpoint',
     'processor_name',
+    'refuse_duplicates',
     'remove_temporary_files',
     'resolve_checkpoint',
     'unwrap_model',

@@ -1,14 +1,9 @@
-"""Loading checkpoints without running code from them.
-
-Importing this module makes MMEngine's loader (``Runner.load_checkpoint``, ``resume``,
-``init_cfg=dict(type='Pretrained')``) follow the same rules for files and addresses.
-"""
+"""Loading checkpoints without running code from them."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import pickle
 import pickletools
 import re
@@ -16,14 +11,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import urlparse
 
 import numpy as np
 import torch
-from mmengine.dist import barrier, get_rank
-from mmengine.logging import HistoryBuffer, print_log
-from mmengine.runner import checkpoint as mmengine_checkpoint
-from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.logging import HistoryBuffer
 
 _HARMLESS = re.compile(
     r'torch\._utils\._rebuild_\w+|torch\.\w*Storage|torch\.storage\.\w+|torch\.\w+\d+'
@@ -36,7 +27,7 @@ _HARMLESS = re.compile(
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint cannot be used; the message names the file and the mend."""
+    """A checkpoint cannot be used; the message names the file and the fix."""
 
 
 class UnsafeCheckpointError(CheckpointError):
@@ -178,43 +169,3 @@ def load_checkpoint(
             f'checkpoint {path} holds a {type(content).__name__}, not a dict or state dict'
         )
     return content
-
-
-def load_from_local(filename: str, map_location: str | torch.device | None = None) -> dict:
-    """MMEngine's loader of files, by the rules of :func:`load_checkpoint`."""
-    return load_checkpoint(filename, map_location=map_location)
-
-
-def load_from_http(
-    filename: str,
-    map_location: str | torch.device | None = None,
-    model_dir: str | None = None,
-    progress: bool = True,
-) -> dict:
-    """MMEngine's loader of addresses: download once, then as :func:`load_checkpoint`.
-
-    Args:
-        filename: The address.
-        map_location: See :func:`torch.load`.
-        model_dir: Folder of the downloads; default: ``checkpoints`` in ``torch.hub.get_dir()``.
-        progress: Whether to show a bar.
-    """
-    folder = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'))
-    path = folder / os.path.basename(urlparse(filename).path)
-    if get_rank() == 0 and not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        print_log(f'Downloading {filename} to {path}', logger='current')
-        torch.hub.download_url_to_file(filename, str(path), progress=progress)
-    barrier()
-    return load_checkpoint(path, map_location=map_location)
-
-
-def _register() -> None:
-    """Put the loaders in the place of MMEngine's, which may run what they load."""
-    CheckpointLoader.register_scheme('', load_from_local, force=True)
-    CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)
-    # Its loaders of 'torchvision://', 'open-mmlab://' and 'mmcls://' call this one by name.
-    mmengine_checkpoint.load_from_http = load_from_http
-
-
-_register()

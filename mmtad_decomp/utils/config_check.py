@@ -35,7 +35,7 @@ _TAKEN_BY_BUILDERS = (
 
 
 class ConfigError(ValueError):
-    """A config is wrong; the message names file, key and mend."""
+    """A config is wrong; the message names file, key and fix."""
 
 
 def runner_keys() -> set[str]:
@@ -142,9 +142,9 @@ def _check_arguments(file: str, path: str, node: dict) -> None:
         for key in unknown:
             close = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
             if close or not open_ended:
-                mend = f'did you mean `{close[0]}`?' if close else f'it takes {sorted(names)}'
+                fix = f'did you mean `{close[0]}`?' if close else f'it takes {sorted(names)}'
                 complaints.append(
-                    f'{file}: unknown key `{path}.{key}` of {target.__name__}; {mend}'
+                    f'{file}: unknown key `{path}.{key}` of {target.__name__}; {fix}'
                 )
                 break
         else:
@@ -170,14 +170,14 @@ def explain_build_error(cfg: Config, error: TypeError | KeyError) -> Exception:
     if match is None:
         return error
     owner, problem, key = match.groups()
-    mend = f'add `{key}`'
+    fix = f'add `{key}`'
     if problem != 'missing':
         names = set().union(*(accepted_arguments(t)[0] for t in _registered(owner)))
         close = difflib.get_close_matches(key, names, n=1)
-        mend = f'did you mean `{close[0]}`?' if close else f'remove `{key}`'
+        fix = f'did you mean `{close[0]}`?' if close else f'remove `{key}`'
     places = [path for path in _paths(cfg.to_dict()) if path.rpartition('.')[2] == key]
     return ConfigError(
-        f'{cfg.filename or "config"}: {error}; {mend}'
+        f'{cfg.filename or "config"}: {error}; {fix}'
         + (f' (key {", ".join(f"`{path}`" for path in places)})' if places else '')
     )
 
@@ -195,7 +195,7 @@ def _explain_unknown_type(cfg: Config, error: KeyError) -> Exception:
         for name in root.module_dict
     }
     close = difflib.get_close_matches(kind.rpartition('.')[2], sorted(names), n=1)
-    mend = (
+    fix = (
         f'did you mean `{close[0]}`?'
         if close
         else 'name the module that registers it in `custom_imports`'
@@ -208,7 +208,7 @@ def _explain_unknown_type(cfg: Config, error: KeyError) -> Exception:
     ]
     where = f' (key {", ".join(f"`{path}.type`" for path in places)})' if places else ''
     file = cfg.filename or 'config'
-    return ConfigError(f'{file}: unknown {registry} type `{kind}`; {mend}{where}')
+    return ConfigError(f'{file}: unknown {registry} type `{kind}`; {fix}{where}')
 
 
 def _paths(node: object, path: str = '') -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Plots of a diagnosis and of what fusing two branches gains."""
+"""Plots of a diagnosis and of the gain of the fusion."""
 
 from __future__ import annotations
 

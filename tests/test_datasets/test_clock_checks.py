@@ -8,9 +8,9 @@ import pytest
 from media_helpers import numbered_frame, video_entry, write_annotations
 from mmengine.registry import init_default_scope
 
+from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.datasets import TADDataset, VideoReadError
 from mmtad_decomp.datasets.transforms import loading
-from mmtad_decomp.structures import AnnotationError
 
 
 @pytest.fixture(autouse=True)

@@ -95,7 +95,7 @@ def test_broken_videos_are_decoded_once_only(tmp_path, monkeypatch):
     with pytest.raises(VideoReadError, match=r'none\.mp4 .*check `data_root`'):
         cache.frames(tmp_path / 'none.mp4', INDICES, 25, 24)
     encode(path, 40, codec='mpeg4')
-    assert numbers_of(cache.frames(path, INDICES, 25, 24)) == INDICES, 'mended meanwhile'
+    assert numbers_of(cache.frames(path, INDICES, 25, 24)) == INDICES, 'repaired meanwhile'
     assert not list((tmp_path / 'cache').glob('*.tmp'))
 
 

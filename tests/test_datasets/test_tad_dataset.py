@@ -23,13 +23,13 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 import mmtad_decomp
+from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.datasets import (
     TADDataset,
     VideoReadError,
     num_sampled_frames,
     source_frame_indices,
 )
-from mmtad_decomp.structures import AnnotationError
 
 LENGTHS = {'long': 100, 'short': 20, 'bare': 55}
 PIPELINES = {

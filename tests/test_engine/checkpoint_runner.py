@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-from mmtad_decomp.engine.hooks.checkpoint_hook import SafeCheckpointHook
+from mmtad_decomp.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 
 DATA = [dict(inputs=torch.linspace(-1, 1, 8) * (i + 1)) for i in range(6)]
 

@@ -20,7 +20,7 @@ from mmtad_decomp.utils.checkpoint import (
     allow_legacy_checkpoints,
     load_checkpoint,
 )
-from mmtad_decomp.utils.plain import from_plain, to_plain
+from mmtad_decomp.utils.serialization import from_plain, to_plain
 
 
 class Payload:

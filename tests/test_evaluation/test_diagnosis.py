@@ -18,7 +18,7 @@ from mmtad_decomp.evaluation.diagnosis import (
     diagnose,
     false_positives,
     format_report,
-    match,
+    match_by_class,
     to_json,
 )
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions, average_precision
@@ -43,7 +43,7 @@ def one_video(truth, found):
 def categories(truth, found, tiou=0.5, num_classes=3, **rule):
     """Names of the categories in the order of ``found``."""
     gt, pred = one_video(truth, found)
-    matches = match(gt, pred, [tiou], num_classes)
+    matches = match_by_class(gt, pred, [tiou], num_classes)
     names = [CATEGORIES[c] for c in categorize(matches, np.array([tiou]), **rule)[0]]
     return [names[i] for i in np.argsort(-matches.predictions.scores, kind='stable')]
 
@@ -108,7 +108,7 @@ def test_label_rules_differ_where_classes_overlap():
 
 def test_normalised_precision_by_hand():
     gt, pred = one_video([(0, 10, 0), (20, 30, 0)], [(0, 10, 0), (50, 60, 0), (20, 30, 0)])
-    matches = match(gt, pred, [0.5], 1)
+    matches = match_by_class(gt, pred, [0.5], 1)
     # With N = 4: 2 / 2, then 4 / (4 + 1).
     np.testing.assert_allclose(class_average_precision(matches, 4.0), [[(1 + 4 / 5) / 2]])
     np.testing.assert_allclose(class_average_precision(matches), [[(1 + 2 / 3) / 2]])
@@ -118,7 +118,7 @@ def test_normalised_precision_by_hand():
 def test_parts_of_the_overlaps_do_not_matter(monkeypatch, pairs_at_once):
     for seed in range(10):
         gt, pred, _, classes = reference.random_problem(seed)
-        matches = match(gt, pred, TIOUS, classes)
+        matches = match_by_class(gt, pred, TIOUS, classes)
         whole = categorize(matches, np.array(TIOUS))
         with monkeypatch.context() as patch:
             patch.setattr(false_positives, '_PAIRS_AT_ONCE', pairs_at_once)
@@ -215,7 +215,7 @@ def test_false_negatives_equal_the_reference(min_precision):
 def test_plain_average_precision_is_that_of_the_evaluator():
     for seed in SEEDS:
         gt, pred, _, classes = reference.random_problem(seed)
-        ap = class_average_precision(match(gt, pred, TIOUS, classes))
+        ap = class_average_precision(match_by_class(gt, pred, TIOUS, classes))
         expected = average_precision(gt, pred, TIOUS, classes)
         np.testing.assert_allclose(ap, expected, rtol=0, atol=1e-12)
 

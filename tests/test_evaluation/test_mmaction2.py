@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-import mmtad_decomp  # noqa: F401  (mends what NumPy 2 breaks in MMAction2)
+import mmtad_decomp  # noqa: F401  (patches what NumPy 2 breaks in MMAction2)
+from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.evaluation import ground_truth_table, prediction_table, read_submission
 from mmtad_decomp.evaluation.functional import average_precision
-from mmtad_decomp.structures import load_annotations
 
 
 def write_problem(folder, seed):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import mmtad_decomp  # noqa: F401 (mends MMAction2 for NumPy 2)
+import mmtad_decomp  # noqa: F401 (patches MMAction2 for NumPy 2)
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions, average_recall, grouping
 
 TIOUS = np.linspace(0.5, 0.95, 10)

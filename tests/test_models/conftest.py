@@ -1,3 +1,3 @@
-"""The package mends the stack, so it is imported before anything of MMAction2's models."""
+"""The package patches the stack, so it is imported before anything of MMAction2's models."""
 
 import mmtad_decomp  # noqa: F401

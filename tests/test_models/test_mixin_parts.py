@@ -1,4 +1,4 @@
-"""The parts of mixing: localizers behind a neck, inputs, transforms, losses, and mends."""
+"""The parts of mixing: localizers behind a neck, inputs, transforms, losses, and patches."""
 
 import numpy as np
 import pytest

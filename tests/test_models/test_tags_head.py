@@ -18,8 +18,8 @@ from tiny_detectors import (
 )
 
 from mmtad_decomp.models.heads import GlobalMaskBranch
-from mmtad_decomp.models.heads.tags_branches import class_log_odds
-from mmtad_decomp.models.heads.tags_candidates import longest_runs
+from mmtad_decomp.models.heads.tags.global_mask_branch import class_log_odds
+from mmtad_decomp.models.heads.tags.mask_candidates import longest_runs
 from mmtad_decomp.models.losses.sigmoid_focal_loss import sigmoid_focal_loss
 
 HEAD = dict(

@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 import mmtad_decomp  # noqa: F401
-from mmtad_decomp.models.backbones.anatomy import backbone_stages
+from mmtad_decomp.models.backbones.introspection import backbone_stages
 from mmtad_decomp.structures import TADDataSample, TimeGrid
 
 I3D = dict(type='InceptionI3D')

@@ -7,7 +7,7 @@ import sys
 import pytest
 from tiny_training import ROOT, config
 
-from mmtad_decomp.structures import AnnotationError
+from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.utils import CheckpointError, ConfigError
 from tools import test as test_tool
 from tools import train as train_tool

@@ -12,8 +12,8 @@ import cv2
 import pytest
 from data_helpers import make_frames
 
+from mmtad_decomp.annotations import load_annotations, read_video_list
 from mmtad_decomp.datasets import probe_video
-from mmtad_decomp.structures import load_annotations, read_video_list
 from tools.data.activitynet import prepare as activitynet
 from tools.data.common import read_json, write_video
 from tools.data.thumos14 import prepare as thumos

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from data_helpers import make_frames
 
+from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.datasets import probe_video
-from mmtad_decomp.structures import load_annotations
 from tools.data.common import write_video
 from tools.data.grid import make_mini, prepare
 

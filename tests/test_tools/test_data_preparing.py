@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.datasets import probe_video, read_frames
-from mmtad_decomp.structures import load_annotations
 from tools.data.activitynet import prepare
 from tools.data.common import read_json
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmtad_decomp.structures import load_annotations
+from mmtad_decomp.annotations import load_annotations
 from tools.data.salads import prepare
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.datasets import iterate_frames, probe_video
-from mmtad_decomp.structures import load_annotations
 from tools.data.common import read_json
 from tools.data.synthetic import cue_probe, render
 from tools.data.synthetic.timeline import APPEARANCE_CLASSES, CLASSES, FPS, MOTION_CLASSES, SIZE

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.datasets import iterate_frames, probe_video
-from mmtad_decomp.structures import load_annotations
 from tools.data.common import read_json, write_video
 from tools.data.weizmann import compose
 from tools.data.weizmann.planning import FPS, Piece, annotate, lay_out

@@ -208,7 +208,7 @@ def test_intervals_are_those_of_a_loop_over_draws(project):
 
 
 def tables(results, row, seed):
-    from mmtad_decomp.evaluation.comparison import ground_truth_table, prediction_table
+    from mmtad_decomp.evaluation.annotation_tables import ground_truth_table, prediction_table
     from mmtad_decomp.evaluation.submission import load_submission
 
     annotations = results.metric(row).annotations

@@ -29,13 +29,13 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmtad_decomp.evaluation import TADMetric
-from mmtad_decomp.evaluation.metrics.report import format_table
 from mmtad_decomp.models.detectors import DecomposedDetector
 from mmtad_decomp.structures import TADDataSample
 from mmtad_decomp.utils import (
     CheckpointError,
     ConfigError,
     atomic_write,
+    format_table,
     load_checkpoint,
     resolve_checkpoint,
     write_json,

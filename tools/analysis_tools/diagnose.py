@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.evaluation import (
     find_oddities,
     ground_truth_table,
@@ -35,7 +36,6 @@ from mmtad_decomp.evaluation.diagnosis import (
     to_json,
 )
 from mmtad_decomp.evaluation.diagnosis.false_positives import LABEL_RULES
-from mmtad_decomp.structures import load_annotations
 from mmtad_decomp.utils import atomic_write, write_json
 from mmtad_decomp.visualization import save_figure
 from mmtad_decomp.visualization.diagnosis_plots import (

@@ -21,6 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmtad_decomp.annotations import load_annotations, read_video_list
 from mmtad_decomp.evaluation import (
     Submission,
     SubmissionError,
@@ -38,11 +39,7 @@ from mmtad_decomp.evaluation.functional import (
     recall_at_kx,
 )
 from mmtad_decomp.evaluation.metrics.report import detection_table, proposal_table
-from mmtad_decomp.structures import (
-    AnnotationSet,
-    load_annotations,
-    read_video_list,
-)
+from mmtad_decomp.structures import AnnotationSet
 from mmtad_decomp.utils import write_json
 from tools.command_line import run_main
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-import mmtad_decomp  # noqa: F401  (mends what NumPy 2 breaks in MMAction2)
+import mmtad_decomp  # noqa: F401  (patches what NumPy 2 breaks in MMAction2)
 
 from ._evaluation_problem import Problem
 

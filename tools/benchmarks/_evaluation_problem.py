@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions
-from mmtad_decomp.structures import load_annotations
 from mmtad_decomp.utils import write_json
 
 

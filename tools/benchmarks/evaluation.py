@@ -25,13 +25,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.evaluation import (
     ground_truth_table,
     prediction_table,
     read_submission,
 )
 from mmtad_decomp.evaluation.functional import average_precision, average_recall, recall_at_kx
-from mmtad_decomp.structures import load_annotations
 from mmtad_decomp.utils import atomic_write, processor_name, write_json
 from tools.benchmarks._evaluation_peers import ActionFormer, MMAction2
 from tools.benchmarks._evaluation_problem import Problem, make_problem, write_files

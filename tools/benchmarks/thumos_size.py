@@ -32,7 +32,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 import mmtad_decomp  # noqa: F401
-from mmtad_decomp.structures import load_annotations
+from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.utils import write_json
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import numpy as np
 from mmaction.registry import METRICS
 from mmengine.config import Config
 
-from mmtad_decomp.evaluation.comparison import ground_truth_table, prediction_table
+from mmtad_decomp.evaluation.annotation_tables import ground_truth_table, prediction_table
 from mmtad_decomp.evaluation.functional import (
     Matches,
     match_videos,

@@ -18,10 +18,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmtad_decomp.annotations import AnnotationError, load_annotations
 from mmtad_decomp.datasets.video_reader import VideoReadError, read_frames
 from mmtad_decomp.evaluation import SubmissionError, load_submission
 from mmtad_decomp.postprocessing import Detections
-from mmtad_decomp.structures import AnnotationError, VideoAnnotation, load_annotations
+from mmtad_decomp.structures import VideoAnnotation
 from mmtad_decomp.visualization import draw_overview, draw_timeline, save_figure
 
 

@@ -1,9 +1,9 @@
 """Hooks."""
 
-from .checkpoint_hook import SafeCheckpointHook
 from .distill_schedule_hook import DistillScheduleHook
 from .model_fit_hook import ModelFitHook
 from .output_health_hook import OutputHealthHook, UnhealthyOutputError
+from .safe_checkpoint_hook import SafeCheckpointHook
 from .teacher_classes_hook import TeacherClassesHook
 
 __all__ = [

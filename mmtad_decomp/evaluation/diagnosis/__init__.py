@@ -4,10 +4,15 @@ After Alwassel et al., "Diagnosing Error in Temporal Action Detectors", ECCV 201
 """
 
 from .characteristics import CHARACTERISTICS, PRESETS, Buckets, Preset, instance_durations
+from .class_matches import (
+    ClassMatches,
+    class_average_precision,
+    match_by_class,
+    normalized_precision,
+)
 from .diagnose import Diagnosis, DiagnosisOptions, diagnose
 from .false_positives import CATEGORIES, FalsePositiveProfile, categorize
 from .instances import FalseNegatives, Sensitivity
-from .matches import Matches, class_average_precision, match, normalized_precision
 from .report import TITLES, format_report, to_json
 
 __all__ = [
@@ -16,11 +21,11 @@ __all__ = [
     'PRESETS',
     'TITLES',
     'Buckets',
+    'ClassMatches',
     'Diagnosis',
     'DiagnosisOptions',
     'FalseNegatives',
     'FalsePositiveProfile',
-    'Matches',
     'Preset',
     'Sensitivity',
     'categorize',
@@ -28,7 +33,7 @@ __all__ = [
     'diagnose',
     'format_report',
     'instance_durations',
-    'match',
+    'match_by_class',
     'normalized_precision',
     'to_json',
 ]

@@ -10,9 +10,9 @@ import numpy as np
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions, mean_over_classes
 
 from .characteristics import CHARACTERISTICS, PRESETS, Buckets, measure
+from .class_matches import class_average_precision, match_by_class
 from .false_positives import LABEL_RULES, FalsePositiveProfile, profile_false_positives
 from .instances import FalseNegatives, Sensitivity, false_negatives, missed, sensitivity
-from .matches import class_average_precision, match
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def diagnose(
         ValueError: If a table, a duration or a bucket does not fit.
     """
     options = DiagnosisOptions() if options is None else options
-    matches = match(ground_truth, predictions, options.tious, num_classes)
+    matches = match_by_class(ground_truth, predictions, options.tious, num_classes)
     tious = np.array(options.tious, dtype=np.float64)
     normalizer = options.normalizer or matches.mean_positives
     values = measure(matches.ground_truth, durations)

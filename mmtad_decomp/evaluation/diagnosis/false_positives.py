@@ -9,7 +9,7 @@ import numpy as np
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions, mean_over_classes
 from mmtad_decomp.structures import pairwise_tiou
 
-from .matches import Matches, class_average_precision
+from .class_matches import ClassMatches, class_average_precision
 
 CATEGORIES = (
     'true_positive',
@@ -81,7 +81,7 @@ def best_overlaps(
 
 
 def categorize(
-    matches: Matches, tious: np.ndarray, min_tiou: float = 0.1, label_rule: str = 'nearest'
+    matches: ClassMatches, tious: np.ndarray, min_tiou: float = 0.1, label_rule: str = 'nearest'
 ) -> np.ndarray:
     """Category of every prediction at every threshold.
 
@@ -132,7 +132,7 @@ def categorize(
 
 
 def profile_false_positives(
-    matches: Matches,
+    matches: ClassMatches,
     tious: np.ndarray,
     normalizer: float,
     max_multiple: int = 10,

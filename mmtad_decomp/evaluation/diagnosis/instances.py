@@ -9,7 +9,7 @@ import numpy as np
 
 from mmtad_decomp.evaluation.functional import mean_over_classes
 
-from .matches import Matches, class_average_precision, normalized_precision
+from .class_matches import ClassMatches, class_average_precision, normalized_precision
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ class FalseNegatives:
     pair_instances: dict[tuple[str, str], np.ndarray]
 
 
-def sensitivity(matches: Matches, bucket: np.ndarray, size: int, normalizer: float) -> Sensitivity:
+def sensitivity(
+    matches: ClassMatches, bucket: np.ndarray, size: int, normalizer: float
+) -> Sensitivity:
     """Average precision of each bucket as if its instances were all there is.
 
     A prediction that takes an instance of another bucket is left out, at the threshold at which
@@ -73,7 +75,7 @@ def sensitivity(matches: Matches, bucket: np.ndarray, size: int, normalizer: flo
     return Sensitivity(instances, values, change)
 
 
-def missed(matches: Matches, normalizer: float, min_precision: float = 0.05) -> np.ndarray:
+def missed(matches: ClassMatches, normalizer: float, min_precision: float = 0.05) -> np.ndarray:
     """Ground truths that no prediction finds.
 
     A ground truth is found if a prediction takes it at a rank where the normalised precision of

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mmtad_decomp.evaluation.metrics.report import format_table
+from mmtad_decomp.utils import format_table
 
 from .diagnose import Diagnosis
 from .false_positives import CATEGORIES

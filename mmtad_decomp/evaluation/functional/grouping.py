@@ -31,7 +31,7 @@ class Groups(NamedTuple):
 def order_by_score(scores: np.ndarray) -> np.ndarray:
     """Rows in the order of falling score; rows of equal score keep their order.
 
-    Sorts unstably, which is several times faster, and then mends the rows that share a score.
+    Sorts unstably, which is several times faster, and then sorts the rows that share a score.
     """
     order = np.argsort(-scores)
     ranked = scores[order]

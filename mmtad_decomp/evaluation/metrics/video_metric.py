@@ -11,12 +11,10 @@ from mmengine.dist import get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmtad_decomp.evaluation.comparison import (
-    find_oddities,
-    ground_truth_table,
-    prediction_table,
-)
+from mmtad_decomp.annotations import load_annotations, read_video_list
+from mmtad_decomp.evaluation.annotation_tables import ground_truth_table, prediction_table
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions
+from mmtad_decomp.evaluation.oddities import find_oddities
 from mmtad_decomp.evaluation.submission import write_submission
 from mmtad_decomp.postprocessing import (
     Detections,
@@ -25,7 +23,7 @@ from mmtad_decomp.postprocessing import (
     write_raw_predictions,
 )
 from mmtad_decomp.postprocessing.detections import concatenate
-from mmtad_decomp.structures import AnnotationSet, load_annotations, read_video_list
+from mmtad_decomp.structures import AnnotationSet
 
 
 class VideoMetric(BaseMetric):
@@ -40,7 +38,7 @@ class VideoMetric(BaseMetric):
         classes: As above.
         ignore_labels: As above.
         exclude_videos: Ids of videos, or a file that names them, see
-            :func:`mmtad_decomp.structures.read_video_list`; they are left out of the ground truth
+            :func:`mmtad_decomp.annotations.read_video_list`; they are left out of the ground truth
             and of the detections.
         label_fields: As of ``load_annotations``: ``('verb',)`` evaluates the verbs of an
             EPIC-KITCHENS file.

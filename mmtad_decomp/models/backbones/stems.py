@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .anatomy import stem_convs
+from .introspection import stem_convs
 
 STEM_INITS = ('average', 'inflate')
 """Ways from the kernels of one number of channels to those of another."""

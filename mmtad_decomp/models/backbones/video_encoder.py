@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from .anatomy import backbone_stages, is_3d, stem_convs, time_geometry
+from .introspection import backbone_stages, is_3d, stem_convs, time_geometry
 from .pretrained import check_fit, read_state, stem_channels
 from .stems import check_stem_init, loading_stems, stem_weight_keys, widen_stems
 

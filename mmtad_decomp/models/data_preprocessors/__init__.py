@@ -1,7 +1,7 @@
 """Batches from the data loader to the model's device and input range."""
 
-from .flow_input import OpticalFlowInput
 from .inputs import FeatureDifferenceInput, FeatureInput, RGBInput, TemporalGradientInput
+from .optical_flow_input import OpticalFlowInput
 from .tad_data_preprocessor import TADDataPreprocessor
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Cross-modal distillation by config: recorders, a frozen teacher, and the losses between."""
 
 from .cross_modal_distiller import CrossModalDistiller
-from .recorder import OutputRecorder
-from .teacher import FrozenTeacher
+from .frozen_teacher import FrozenTeacher
+from .output_recorder import OutputRecorder
 
 __all__ = ['CrossModalDistiller', 'FrozenTeacher', 'OutputRecorder']

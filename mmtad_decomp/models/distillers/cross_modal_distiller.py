@@ -11,8 +11,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
-from .recorder import OutputRecorder
-from .teacher import FrozenTeacher
+from .frozen_teacher import FrozenTeacher
+from .output_recorder import OutputRecorder
 
 
 class PairedDataPreprocessor(BaseDataPreprocessor):

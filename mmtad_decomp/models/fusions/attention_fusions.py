@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mmtad_decomp.ops import local_attention
 
-from .base_fusion import BranchFusion
+from .branch_fusion import BranchFusion
 
 
 class _TemporalAttention(BaseModule):

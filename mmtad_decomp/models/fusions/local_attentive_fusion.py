@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmtad_decomp.ops import local_attentive_fusion
 
-from .base_fusion import BranchFusion
+from .branch_fusion import BranchFusion
 
 
 @MODELS.register_module()

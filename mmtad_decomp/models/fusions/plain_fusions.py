@@ -6,7 +6,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from .base_fusion import BranchFusion
+from .branch_fusion import BranchFusion
 
 
 @MODELS.register_module()

@@ -1,17 +1,13 @@
-"""Detection heads and the parts that they are made of."""
+"""Detection heads, one folder each, and the parts that several of them share."""
 
-from .actionformer_head import ActionFormerHead
-from .afsd_head import AFSDHead
-from .base_head import TemporalHead
-from .conv_transformer_encoder import ConvTransformerEncoder
-from .gtad_branches import NodeBranch, ScoreMapBranch
-from .gtad_head import GTADHead
+from .actionformer import ActionFormerHead, ConvTransformerEncoder, TemporalPyramid
+from .afsd import AFSDHead
+from .gtad import GTADHead, NodeBranch, ScoreMapBranch
 from .point_branches import ClassificationBranch, RegressionBranch
 from .point_head import PointHead
-from .tadtr_head import TadTRHead
-from .tags_branches import GlobalMaskBranch
-from .tags_head import TAGSHead
-from .temporal_pyramid import TemporalPyramid
+from .tadtr import TadTRHead
+from .tags import GlobalMaskBranch, TAGSHead
+from .temporal_head import TemporalHead
 
 __all__ = [
     'AFSDHead',

@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..task_modules import CenterSamplingAssigner, PointGenerator, Points
-from .base_head import TemporalHead
+from .temporal_head import TemporalHead
 
 
 class PointHead(TemporalHead):

@@ -6,7 +6,7 @@ from .drop_path import ScaledDropPath, drop_path
 from .gcnext import GCNeXtBlock, mean_of_neighbors, nearest_steps
 from .masked_conv import MaskedConv1d, downsample_mask
 from .masked_group_norm import MaskedGroupNorm
-from .masked_norm import MaskedLayerNorm
+from .masked_layer_norm import MaskedLayerNorm
 from .position import sinusoidal_positions
 from .sg_align import SGAlignConv
 from .small_map_conv import SmallMapConv2d

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ...ops import local_attention
 from .masked_conv import MaskedConv1d, downsample_mask
-from .masked_norm import MaskedLayerNorm
+from .masked_layer_norm import MaskedLayerNorm
 
 
 class ConvAttention(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from .conv_attention import ConvAttention
 from .drop_path import ScaledDropPath
 from .masked_conv import downsample_mask
-from .masked_norm import MaskedLayerNorm
+from .masked_layer_norm import MaskedLayerNorm
 
 
 class TransformerBlock(nn.Module):

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .weighting import at_least_float32
+from .reduction import at_least_float32
 
 
 def balanced_bce_loss(

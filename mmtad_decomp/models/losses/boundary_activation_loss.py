@@ -7,7 +7,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from .weighting import at_least_float32
+from .reduction import at_least_float32
 
 # Least distance to 0 and 1 whose logarithm is taken. Activations are shrunk to it, not clamped, so
 # that 0 and 1 have a gradient.

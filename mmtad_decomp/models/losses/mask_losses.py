@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .weighting import at_least_float32
+from .reduction import at_least_float32
 
 
 def mask_dice_loss(pred: Tensor, target: Tensor) -> Tensor:

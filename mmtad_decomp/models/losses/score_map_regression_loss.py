@@ -7,7 +7,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from ..layers import recoverable_sigmoid
-from .weighting import at_least_float32
+from .reduction import at_least_float32
 
 
 @MODELS.register_module()

@@ -8,7 +8,7 @@ import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .weighting import at_least_float32, check_reduction, reduce_loss
+from .reduction import at_least_float32, check_reduction, reduce_loss
 
 
 def _safe_ratio(part: Tensor, whole: Tensor) -> Tensor:

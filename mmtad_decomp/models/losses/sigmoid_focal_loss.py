@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .weighting import at_least_float32, check_reduction, reduce_loss
+from .reduction import at_least_float32, check_reduction, reduce_loss
 
 
 def sigmoid_focal_loss(

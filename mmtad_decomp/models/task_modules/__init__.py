@@ -3,10 +3,10 @@
 from .background_insertion import Insertion, insert_background
 from .boundary_targets import boundary_targets
 from .center_sampling_assigner import CenterSamplingAssigner, PointTargets
-from .gtad_targets import ScoreMapTargetGenerator, ScoreMapTargets
 from .hungarian_assigner import HungarianAssigner, Matches, solve_assignments
 from .mask_targets import MaskTargets, mask_targets
 from .point_generator import PointGenerator, Points, default_regress_ranges
+from .score_map_targets import ScoreMapTargetGenerator, ScoreMapTargets
 
 __all__ = [
     'CenterSamplingAssigner',

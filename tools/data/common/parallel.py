@@ -126,5 +126,5 @@ def print_failures(failures: list[Failure]) -> int:
     print(f'{len(failures)} failed:', file=sys.stderr)
     for failure in failures:
         print(f'  {failure.key}: {failure.reason}', file=sys.stderr)
-    print('Everything else is done; mend these and run the same command again.', file=sys.stderr)
+    print('Everything else is done; fix these and run the same command again.', file=sys.stderr)
     return 1

@@ -1,0 +1,306 @@
+"""Reading and cleaning of ActivityNet-style annotation files, done once and in one place."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmtad_decomp.structures import AnnotationSet, Census, VideoAnnotation
+from mmtad_decomp.utils import refuse_duplicates
+
+from .video_list import read_video_list
+
+
+class AnnotationError(ValueError):
+    """An annotation file is malformed; the message names file, field and fix."""
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise AnnotationError(f'{where} must be a finite number, got {value!r}; correct the file')
+    return float(value)
+
+
+def _positive(video: dict, name: str, where: str) -> float | None:
+    """An optional number > 0; null counts as absent."""
+    if video.get(name) is None:
+        return None
+    value = _number(video[name], f'{where}: field "{name}"')
+    if value <= 0:
+        raise AnnotationError(
+            f'{where}: field "{name}" must be > 0, got {video[name]!r}; correct the file'
+        )
+    return value
+
+
+def label_of(item: dict, fields: Sequence[str]) -> str | None:
+    """Class name of an instance or detection: its fields, joined by commas.
+
+    Args:
+        item: JSON object.
+        fields: Names of its fields, ``('label',)`` or such as ``('verb', 'noun')``. A field other
+            than ``label`` may hold a whole number.
+
+    Returns:
+        The name; None where a field is missing or of another type.
+    """
+    parts = []
+    for field_name in fields:
+        value = item.get(field_name)
+        if type(value) is int and field_name != 'label':
+            value = str(value)
+        if not isinstance(value, str):
+            return None
+        parts.append(value)
+    return ','.join(parts)
+
+
+def _read_json(ann_file: str | Path) -> dict:
+    try:
+        text = Path(ann_file).read_text(encoding='utf-8')
+        content = json.loads(text, object_pairs_hook=refuse_duplicates)
+    except KeyError as error:
+        raise AnnotationError(
+            f'annotation file {ann_file}: key {error} occurs twice in one object, so that one of '
+            'the two would be lost; correct the file'
+        ) from error
+    except FileNotFoundError as error:
+        raise AnnotationError(
+            f"annotation file {ann_file} does not exist; set `ann_file`, or run the data set's "
+            'script under tools/data/ first'
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise AnnotationError(
+            f'annotation file {ann_file} is not valid JSON ({error}); correct it, or make it again'
+        ) from error
+    except OSError as error:
+        raise AnnotationError(
+            f'annotation file {ann_file} cannot be read ({error}); correct `ann_file`'
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get('database'), dict):
+        raise AnnotationError(
+            f'annotation file {ann_file}: field "database" must be an object that maps video ids '
+            'to videos (ActivityNet style); correct the file'
+        )
+    return content
+
+
+def _raw_instances(
+    video: dict, fields: Sequence[str], where: str
+) -> list[tuple[str, tuple[float, float]]]:
+    annotations = video.get('annotations', [])
+    if not isinstance(annotations, list):
+        raise AnnotationError(
+            f'{where}: field "annotations" must be a list, got {annotations!r}; correct it'
+        )
+    instances = []
+    for i, item in enumerate(annotations):
+        at = f'{where}, annotations[{i}]'
+        label = label_of(item, fields) if isinstance(item, dict) else None
+        if label is None:
+            names = ' and '.join(f'"{name}"' for name in fields)
+            raise AnnotationError(f'{at}: needs a string field {names}; correct the file')
+        segment = item.get('segment')
+        if not isinstance(segment, (list, tuple)) or len(segment) != 2:
+            raise AnnotationError(
+                f'{at}: field "segment" must be [start, end] in seconds, got {segment!r}; '
+                'correct the file'
+            )
+        start, end = (_number(t, f'{at}: field "segment"') for t in segment)
+        instances.append((label, (start, end)))
+    return instances
+
+
+def _resolve_classes(
+    content: dict,
+    ann_file: str | Path,
+    classes: Sequence[str] | None,
+    ignored: set[str],
+    fields: Sequence[str],
+) -> tuple[str, ...]:
+    if classes is None and tuple(fields) == ('label',):
+        classes = content.get('classes')
+    if classes is None:
+        labels = {
+            label_of(item, fields)
+            for video in content['database'].values()
+            if isinstance(video, dict) and isinstance(video.get('annotations'), list)
+            for item in video['annotations']
+            if isinstance(item, dict)
+        }
+        classes = sorted(labels - ignored - {None})
+    if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
+        raise AnnotationError(
+            f'{ann_file}: "classes" must be a list of names, got {classes!r}; correct '
+            'it in the file or in the config'
+        )
+    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
+    if twice:
+        raise AnnotationError(
+            f'{ann_file}: "classes" names {twice} more than once; keep one of each'
+        )
+    return tuple(classes)
+
+
+def _clean(
+    instances: list[tuple[str, object]],
+    duration: float,
+    index: dict[str, int],
+    ignored: set[str],
+    census: Census,
+    where: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    kept: dict[tuple[float, float, int], None] = {}
+    for label, (start, end) in instances:
+        if label in ignored:
+            census.ignored_labels[label] += 1
+            continue
+        if label not in index:
+            raise AnnotationError(
+                f'{where}: label "{label}" is not among the classes {list(index)}; add it to '
+                '`classes`, or to `ignore_labels` to leave its instances out'
+            )
+        if end < start:
+            census.dropped['reversed segments'] += 1
+        elif end == start:
+            census.dropped['zero-length segments'] += 1
+        elif start >= duration or end <= 0:
+            census.dropped['segments outside their video'] += 1
+        else:
+            inside = (max(start, 0.0), min(end, duration))
+            census.clipped += inside != (start, end)
+            key = (*inside, index[label])
+            if key in kept:
+                census.dropped['duplicate segments'] += 1
+            kept[key] = None
+    rows = sorted(kept)
+    segments = np.array([row[:2] for row in rows], dtype=np.float64).reshape(-1, 2)
+    return segments, np.array([row[2] for row in rows], dtype=np.int64)
+
+
+def _wanted_subsets(
+    content: dict, ann_file: str | Path, subset: str | Sequence[str] | None
+) -> set[str | None]:
+    """Names of the subsets to read; every video is checked to have one that can be compared."""
+    present = set()
+    for video_id, video in content['database'].items():
+        where = f'{ann_file}: video "{video_id}"'
+        if not isinstance(video, dict):
+            raise AnnotationError(f'{where} must be an object, got {video!r}; correct the file')
+        name = video.get('subset')
+        if name is not None and not isinstance(name, str):
+            raise AnnotationError(
+                f'{where}: field "subset" must be a string, got {name!r}; correct the file'
+            )
+        present.add(name)
+    if subset is None:
+        return present
+    wanted = {subset} if isinstance(subset, str) else set(subset)
+    if wanted - present:
+        raise AnnotationError(
+            f'{ann_file}: no video is of subset {", ".join(map(repr, sorted(wanted - present)))}; '
+            f'set `subset` to one of those in the file: {sorted(map(str, present))}'
+        )
+    return wanted
+
+
+def _read_video(
+    video_id: str,
+    video: dict,
+    index: dict[str, int],
+    ignored: set[str],
+    census: Census,
+    fields: Sequence[str],
+    where: str,
+) -> VideoAnnotation:
+    duration = _positive(video, 'duration', where)
+    if duration is None:
+        raise AnnotationError(f'{where}: field "duration" (seconds) is missing; add it')
+    frames, path = _positive(video, 'frame', where), video.get('path')
+    if frames is not None and frames != int(frames):
+        raise AnnotationError(
+            f'{where}: field "frame" (number of frames) must be whole, got {frames}; correct it'
+        )
+    if path is not None and not isinstance(path, str):
+        raise AnnotationError(
+            f'{where}: field "path" must be a string, got {path!r}; correct the file'
+        )
+    segments, labels = _clean(
+        _raw_instances(video, fields, where), duration, index, ignored, census, where
+    )
+    return VideoAnnotation(
+        video_id=video_id,
+        subset=str(video.get('subset')),
+        duration=duration,
+        fps=_positive(video, 'fps', where),
+        num_frames=None if frames is None else int(frames),
+        path=path,
+        segments=segments,
+        labels=labels,
+    )
+
+
+def load_annotations(
+    ann_file: str | Path,
+    subset: str | Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    ignore_labels: Sequence[str] = (),
+    exclude_videos: Sequence[str] | str = (),
+    label_fields: Sequence[str] = ('label',),
+) -> AnnotationSet:
+    """Read an ActivityNet-style JSON file and clean its instances.
+
+    The file has a ``database`` that maps video ids to objects with ``subset``, ``duration``
+    (seconds), optionally ``fps``, ``frame`` (number of frames) and ``path``, and ``annotations``:
+    a list of ``{"segment": [start, end], "label": name}`` in seconds. A top-level ``classes``
+    list fixes the order of the labels.
+
+    Reversed, zero-length, out-of-video and duplicate segments are dropped, segments that run past
+    the video are clipped, and everything is counted in the census. A key that occurs twice in
+    one object, such as a video id, is an error.
+
+    Args:
+        ann_file: The JSON file.
+        subset: Subset name or names to keep; None keeps all.
+        classes: Class names in label order. Default: the file's ``classes``, else its sorted
+            labels without ``ignore_labels``.
+        ignore_labels: Labels whose instances are left out (``"Ambiguous"`` in THUMOS'14).
+        exclude_videos: Ids of videos to leave out (such as THUMOS'14's 270, 1292 and 1496), or a
+            file that names them, see :func:`~mmtad_decomp.annotations.read_video_list`.
+        label_fields: Fields of an instance that name its class, joined by commas:
+            ``('verb',)``, ``('noun',)`` and ``('verb', 'noun')`` of an EPIC-KITCHENS file. The
+            file's ``classes`` are those of ``label``.
+
+    Raises:
+        AnnotationError: If the file is missing or malformed, or has an unknown label.
+    """
+    content = _read_json(ann_file)
+    ignored = set(ignore_labels)
+    names = _resolve_classes(content, ann_file, classes, ignored, label_fields)
+    index = {name: i for i, name in enumerate(names)}
+    wanted = _wanted_subsets(content, ann_file, subset)
+    excluded, census, videos = set(read_video_list(exclude_videos)), Census(), {}
+    for video_id, video in content['database'].items():
+        if video.get('subset') not in wanted:
+            continue
+        if video_id in excluded:
+            census.excluded_videos += 1
+            continue
+        where = f'{ann_file}: video "{video_id}"'
+        videos[video_id] = _read_video(
+            video_id, video, index, ignored, census, label_fields, where
+        )
+        census.videos += 1
+        census.instances += len(videos[video_id].labels)
+        census.videos_without_instances += not len(videos[video_id].labels)
+    if not videos:
+        raise AnnotationError(
+            f'{ann_file}: no video of subset {subset!r} is left, {census.excluded_videos} are '
+            'excluded; correct `exclude_videos` or the file'
+        )
+    return AnnotationSet(str(ann_file), names, videos, census)

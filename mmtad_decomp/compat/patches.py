@@ -1,0 +1,150 @@
+"""Patches for MMEngine 0.10, MMCV 2.1 and MMAction2 1.2 on today's Python stack.
+
+Each patch fixes one thing, does nothing where the thing works, and may run twice.
+"""
+
+import importlib.util
+import inspect
+import sys
+import types
+
+import numpy as np
+
+
+def _alias_removed_numpy_names() -> None:
+    """NumPy 2 removed names that MMAction2's evaluators and transforms still use."""
+    for old, new in (
+        ('trapz', 'trapezoid'),
+        ('Inf', 'inf'),
+        ('NAN', 'nan'),
+        ('in1d', 'isin'),
+    ):
+        if old not in np.__dict__:
+            setattr(np, old, getattr(np, new))
+
+
+def _provide_missing_drn() -> None:
+    """MMAction2's wheel imports ``localizers.drn`` but does not ship it."""
+    name = 'mmaction.models.localizers.drn'
+    if f'{name}.drn' in sys.modules:
+        return
+    spec = importlib.util.find_spec('mmaction')
+    if spec is None or not spec.submodule_search_locations:
+        return
+    root = spec.submodule_search_locations[0]
+    if importlib.machinery.PathFinder.find_spec('drn', [f'{root}/models/localizers']):
+        return
+
+    class DRN:
+        """Stands in for MMAction2's DRN, which its wheel does not contain."""
+
+        def __init__(self, *args, **kwargs):
+            raise ImportError('DRN is not part of the installed mmaction2 wheel')
+
+    package, module = types.ModuleType(name), types.ModuleType(f'{name}.drn')
+    package.__path__ = []
+    package.drn, module.DRN = module, DRN
+    sys.modules[name], sys.modules[f'{name}.drn'] = package, module
+
+
+def _disable_multimodal_models() -> None:
+    """MMAction2's multimodal models need ``timm`` whenever ``transformers`` is installed."""
+    if importlib.util.find_spec('timm') is None:
+        import mmaction.utils.dependency as dependency
+
+        dependency.WITH_MULTIMODAL = False
+
+
+def _admit_own_configs() -> None:
+    """MMEngine resolves ``_base_ = 'package::...'`` for a fixed table of packages only.
+
+    It also marks what such a base builds with the package's name as the registry scope. Our
+    modules are in MMAction2's registries, so they are marked ``mmaction``.
+    """
+    from mmengine.config import Config
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    own = __package__.partition('.')[0]
+    if own in MODULE2PACKAGE:
+        return
+    MODULE2PACKAGE[own] = own
+    resolve = Config._get_cfg_path
+
+    def resolve_with_scope(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        path, scope = resolve(cfg_path, filename)
+        return path, 'mmaction' if scope == own else scope
+
+    Config._get_cfg_path = staticmethod(resolve_with_scope)
+
+
+def _distribute_without_gpus() -> None:
+    """MMEngine selects a CUDA device for every process, with gloo on the CPU as well."""
+    import torch
+    from mmengine.dist import utils
+
+    if getattr(utils._init_dist_pytorch, '_patched', False):
+        return
+    with_gpus = utils._init_dist_pytorch
+
+    def init_dist(backend: str, init_backend: str = 'torch', **kwargs) -> None:
+        if torch.cuda.is_available() or backend != 'gloo':
+            with_gpus(backend, init_backend=init_backend, **kwargs)
+        else:
+            torch.distributed.init_process_group(backend=backend, **kwargs)
+
+    init_dist._patched = True
+    utils._init_dist_pytorch = init_dist
+
+
+def _keep_proposal_scores() -> None:
+    """MMAction2's ``TCANet.predict`` overwrites the proposals' scores with the video's index, 0.
+
+    Every refined proposal then has score 0, and no ranking is left. Here the score is the
+    proposal's own times the estimated tIoU, as the method and the rest of that function have it.
+    """
+    from mmaction.models.localizers import tcanet
+
+    if 'scores = proposals[:, :, 2]\n' not in inspect.getsource(tcanet.TCANet.predict):
+        return
+
+    def predict(self, batch_inputs, batch_data_samples, **kwargs) -> list[dict]:
+        import torch
+
+        sample = batch_data_samples[0]
+        features = self._forward(batch_inputs)[:1]
+        given = sample.proposals['proposals'].to(features)
+        features, segments = features.expand(len(given), -1, -1), given[:, :2]
+        refined = []
+        for stage, threshold in ((self.tbr1, 0.5), (self.tbr2, 0.6), (self.tbr3, 0.7)):
+            tiou, segments = stage(segments, features, None, threshold, False)[:2]
+            refined.append(torch.cat([segments, (given[:, 2] * tiou)[:, None]], dim=1))
+        proposals = tcanet.post_processing(
+            torch.cat(refined).cpu().numpy(),
+            sample.metainfo,
+            self.soft_nms_alpha,
+            self.soft_nms_low_threshold,
+            self.soft_nms_high_threshold,
+            self.post_process_top_k,
+            self.feature_extraction_interval,
+        )
+        return [dict(video_name=sample.metainfo['video_name'], proposal_list=proposals)]
+
+    tcanet.TCANet.predict = predict
+
+
+def _load_checkpoints_as_data() -> None:
+    """MMEngine's loaders of checkpoints run the code that a pickle names."""
+    from .checkpoint_loaders import register_loaders
+
+    register_loaders()
+
+
+def apply() -> None:
+    """Apply every patch."""
+    _alias_removed_numpy_names()
+    _provide_missing_drn()
+    _disable_multimodal_models()
+    _admit_own_configs()
+    _distribute_without_gpus()
+    _keep_proposal_scores()
+    _load_checkpoints_as_data()

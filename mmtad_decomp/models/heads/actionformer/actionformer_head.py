@@ -1,0 +1,205 @@
+"""ActionFormer as a detection head: encoder, pyramid, and predictions at every point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS, TASK_UTILS
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmtad_decomp.structures import PointOutputs
+
+from ...task_modules import PointGenerator
+from ..point_branches import ClassificationBranch, RegressionBranch
+from ..point_head import PointHead
+
+
+@MODELS.register_module()
+class ActionFormerHead(PointHead):
+    """Anchor-free detection at the points of a temporal pyramid (Zhang et al., ECCV 2022).
+
+    Every default but ``offset_activation`` is ActionFormer's for THUMOS'14. ``encoder``,
+    ``pyramid`` and ``point_generator`` need not name channels, levels or strides: the head fills
+    them in.
+
+    Padding. Any length T is padded at the end, inside, and the outputs are cut back. ActionFormer
+    pads inputs shorter than ``max_seq_len`` to that length, and the norms' biases make the
+    first padded step of each level visible to its last valid neighbour. The head pads just as
+    far as that can be seen, so its outputs equal ActionFormer's, and a sample's outputs do
+    not depend on how far its batch is padded. Only at T = ``max_seq_len`` is there no padded step.
+
+    Args:
+        num_classes: K.
+        in_channels: D, channels of the features.
+        num_levels: Levels of the pyramid, with strides 1, 2, 4, ... steps.
+        encoder: Config of the encoder.
+        pyramid: Config of the pyramid.
+        head_channels: Width of both branches; None takes the pyramid's.
+        num_head_layers: Convolutions per branch, with the predicting one.
+        head_kernel_size: Their kernel size.
+        prior_prob: Probability that the classifier's bias gives every class at first.
+        offset_activation: ``'softplus'``, or ``'relu'`` for weights of an official ActionFormer;
+            see :class:`~mmtad_decomp.models.heads.RegressionBranch`.
+        max_seq_len: Length to which ActionFormer pads; None: the length is never reached.
+        point_generator: Config of the points; ``regress_ranges`` overrides the ranges
+            (0, 4), (4, 8), ... and ``use_offset`` centres the points.
+        assigner: Config of the assigner.
+        loss_cls: Config of the loss of class logits.
+        loss_reg: Config of the loss of offsets.
+        label_smoothing: e; class targets y become ``y (1 - e) + e / (K + 1)``.
+        loss_norm: First value of the moving average of positives that both losses are divided by.
+        loss_norm_momentum: Its momentum.
+        score_thr: Candidates need a score above this.
+        nms_pre: Candidates kept per level.
+        min_length: Candidates need more than this length, in feature steps.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        num_levels: int = 6,
+        encoder: dict | None = None,
+        pyramid: dict | None = None,
+        head_channels: int | None = None,
+        num_head_layers: int = 3,
+        head_kernel_size: int = 3,
+        prior_prob: float = 0.01,
+        offset_activation: str = 'softplus',
+        max_seq_len: int | None = 2304,
+        point_generator: dict | None = None,
+        assigner: dict | None = None,
+        loss_cls: dict | None = None,
+        loss_reg: dict | None = None,
+        label_smoothing: float = 0.0,
+        loss_norm: float = 100.0,
+        loss_norm_momentum: float = 0.9,
+        score_thr: float = 0.001,
+        nms_pre: int = 2000,
+        min_length: float = 0.05,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.max_seq_len = max_seq_len
+        self.label_smoothing = label_smoothing
+        self.loss_norm_momentum = loss_norm_momentum
+        self.score_thr = score_thr
+        self.nms_pre = nms_pre
+        self.min_length = min_length
+
+        sizes = dict(in_channels=in_channels, num_levels=num_levels)
+        self.encoder = MODELS.build({'type': 'ConvTransformerEncoder', **(encoder or {}), **sizes})
+        sizes['in_channels'] = self.encoder.out_channels
+        self.pyramid = MODELS.build({'type': 'TemporalPyramid', **(pyramid or {}), **sizes})
+        width = self.pyramid.out_channels
+        layers = (num_head_layers, head_kernel_size)
+        channels = width if head_channels is None else head_channels
+        self.cls_branch = ClassificationBranch(width, channels, num_classes, *layers, prior_prob)
+        self.reg_branch = RegressionBranch(width, channels, num_levels, *layers, offset_activation)
+
+        self.point_generator: PointGenerator = TASK_UTILS.build(
+            {'type': 'PointGenerator', **(point_generator or {}), 'strides': self.encoder.strides}
+        )
+        self.assigner = TASK_UTILS.build({'type': 'CenterSamplingAssigner', **(assigner or {})})
+        self.loss_cls = MODELS.build({'type': 'SigmoidFocalLoss', **(loss_cls or {})})
+        self.loss_reg = MODELS.build({'type': 'SegmentDIoULoss', **(loss_reg or {})})
+        self.register_buffer('loss_norm', torch.tensor(float(loss_norm)))
+
+    def _padded_length(self, steps: int) -> int:
+        """Steps to pad to, so that what ActionFormer's padding shows is shown and no more."""
+        stride = self.encoder.strides[-1]
+        visible = (math.ceil(steps / stride) + 1) * stride
+        if self.max_seq_len is None:
+            return visible
+        multiple = stride
+        if steps > self.max_seq_len:
+            pairs = zip(self.encoder.strides, self.encoder.window_sizes)
+            spans = (s * (w // 2) * 2 if w is not None and w > 1 else s for s, w in pairs)
+            multiple = math.lcm(stride, max(spans))
+        official = math.ceil(max(steps, self.max_seq_len) / multiple) * multiple
+        stretched = self.encoder.position_length is not None and steps > self.max_seq_len
+        return official if stretched else min(visible, official)
+
+    def forward(self, feats: Tensor, masks: Tensor) -> PointOutputs:
+        """Predict at every point.
+
+        Args:
+            feats: ``(N, D, T)``, any T; what padded steps hold does not matter.
+            masks: ``(N, T)`` bool, True = valid.
+
+        Returns:
+            Levels of ``ceil(T / stride)`` points, zero at masked points.
+
+        Raises:
+            ValueError: If the features have not D channels.
+        """
+        self.check_channels(feats)
+        steps = feats.shape[2]
+        padding = (0, self._padded_length(steps) - steps)
+        feats = F.pad(feats.masked_fill(~masks[:, None], 0), padding)
+        encoded, level_masks = self.encoder(feats, F.pad(masks, padding))
+        pyramid = self.pyramid(encoded, level_masks)
+        lengths = [math.ceil(steps / stride) for stride in self.encoder.strides]
+
+        def cut(levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+            return tuple(x[..., :length] for x, length in zip(levels, lengths))
+
+        return PointOutputs(
+            cut(self.cls_branch(pyramid, level_masks)),
+            cut(self.reg_branch(pyramid, level_masks)),
+            cut(level_masks),
+        )
+
+    @torch.no_grad()
+    def _normalizer(self, num_positive: Tensor) -> Tensor:
+        """Moving average of the number of positives, advanced while training."""
+        if self.training:
+            current = num_positive.clamp(min=1).to(self.loss_norm)
+            self.loss_norm.lerp_(current, 1 - self.loss_norm_momentum)
+        return self.loss_norm.clone()
+
+    def loss_by_feat(self, outputs: PointOutputs, gt: Sequence[InstanceData]) -> dict[str, Tensor]:
+        """Focal loss of all valid points and overlap loss of the positive ones.
+
+        Args:
+            outputs: What :meth:`forward` returned.
+            gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
+
+        Returns:
+            ``loss_cls`` and ``loss_reg``, float32 scalars.
+        """
+        labels, offsets = self.targets(outputs, gt)
+        valid = torch.cat(outputs.masks, dim=1)
+        logits = torch.cat(outputs.cls_logits, dim=2).transpose(1, 2)
+        predicted = torch.cat(outputs.offsets, dim=2).transpose(1, 2)
+        positive = valid & (labels.sum(-1) > 0)
+        normalizer = self._normalizer(positive.sum())
+        smoothing = self.label_smoothing
+        labels = labels * (1 - smoothing) + smoothing / (self.num_classes + 1)
+        return dict(
+            loss_cls=self.loss_cls(logits[valid], labels[valid], avg_factor=normalizer),
+            loss_reg=self.loss_reg(predicted[positive], offsets[positive], avg_factor=normalizer),
+        )
+
+    @torch.no_grad()
+    def predict_by_feat(self, outputs: PointOutputs) -> list[InstanceData]:
+        """Decode candidates: above ``score_thr``, the ``nms_pre`` best per level, long enough.
+
+        Args:
+            outputs: What :meth:`forward` returned.
+
+        Returns:
+            Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,),
+            the levels one after the other, by falling score within each.
+        """
+        scores = [
+            logits.float().sigmoid() * mask[:, None]
+            for logits, mask in zip(outputs.cls_logits, outputs.masks)
+        ]
+        return self.decode(scores, outputs.offsets, self.points(outputs))

@@ -1,0 +1,192 @@
+"""G-TAD as a detection head: graph convolutions, score maps, start and end scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS, TASK_UTILS
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmtad_decomp.structures import ScoreMapOutputs, valid_pairs
+
+from ...layers import GCNeXtBlock
+from ...task_modules import ScoreMapTargets
+from ..temporal_head import TemporalHead
+from .branches import NodeBranch
+
+
+@MODELS.register_module()
+class GTADHead(TemporalHead):
+    """Scores of every (start, duration) pair on graphs of time steps (Xu et al., CVPR 2020).
+
+    Every pair of a start and a duration of 1 to D steps gets a class score and an estimate of
+    its tIoU; a candidate's score is their product. Start and end scores of steps are trained
+    beside them and used by no candidate, as in G-TAD. The defaults are G-TAD's for THUMOS'14.
+
+    With ``num_classes=1`` the candidates are class-agnostic proposals, whatever labels the
+    ground truth has, and an external classifier of videos names them (G-TAD's way). With more
+    classes each has a class map of its own over one map of tIoUs (ours).
+
+    G-TAD's releases differ in the weights of the map losses: classification 10 and regression 1
+    for THUMOS'14, 1 and 10 for ActivityNet. They are the ``loss_weight`` of both losses.
+
+    Args:
+        num_classes: K; 1 for proposals without classes.
+        in_channels: Channels of the features.
+        max_duration: D in feature steps.
+        channels: Width of the graph convolutions.
+        embed_groups: Groups of the first convolution.
+        graph: Further arguments of :class:`GCNeXtBlock`.
+        map_branch: Config of the branch over pairs, without channels and durations.
+        target_generator: Config of the targets.
+        loss_cls: Config of the class maps' loss.
+        loss_reg: Config of the tIoU map's loss.
+        loss_node: Config of the loss of starts and ends.
+        positive_iou: A pair is positive above this tIoU.
+        positive_node: A step is positive above this share within a boundary's surroundings.
+        score_thr: Candidates need a score above this.
+        nms_pre: Candidates kept per window.
+
+    Raises:
+        ValueError: If the groups do not divide the channels.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        max_duration: int = 64,
+        channels: int = 256,
+        embed_groups: int = 4,
+        graph: dict | None = None,
+        map_branch: dict | None = None,
+        target_generator: dict | None = None,
+        loss_cls: dict | None = None,
+        loss_reg: dict | None = None,
+        loss_node: dict | None = None,
+        positive_iou: float = 0.9,
+        positive_node: float = 0.5,
+        score_thr: float = 0.001,
+        nms_pre: int = 2000,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if in_channels % embed_groups or channels % embed_groups:
+            raise ValueError(
+                f'GTADHead: embed_groups={embed_groups} must divide in_channels={in_channels} and '
+                f'channels={channels}'
+            )
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.max_duration = max_duration
+        self.positive_iou = positive_iou
+        self.positive_node = positive_node
+        self.score_thr = score_thr
+        self.nms_pre = nms_pre
+
+        graph = graph or {}
+        self.embed = nn.Conv1d(in_channels, channels, 3, padding=1, groups=embed_groups)
+        self.base_block = GCNeXtBlock(channels, **graph)
+        self.start_branch = NodeBranch(channels, graph)
+        self.end_branch = NodeBranch(channels, graph)
+        self.map_block = GCNeXtBlock(channels, **graph)
+        sizes = dict(in_channels=channels, out_channels=1 + num_classes, max_duration=max_duration)
+        self.map_branch = MODELS.build({'type': 'ScoreMapBranch', **(map_branch or {}), **sizes})
+        self.target_generator = TASK_UTILS.build(
+            {
+                'type': 'ScoreMapTargetGenerator',
+                **(target_generator or {}),
+                'max_duration': max_duration,
+            }
+        )
+        self.loss_cls = MODELS.build(
+            {'type': 'BalancedBCELoss', 'loss_weight': 10.0, **(loss_cls or {})}
+        )
+        self.loss_reg = MODELS.build({'type': 'ScoreMapRegressionLoss', **(loss_reg or {})})
+        self.loss_node = MODELS.build({'type': 'BalancedBCELoss', **(loss_node or {})})
+
+    def forward(self, feats: Tensor, masks: Tensor) -> ScoreMapOutputs:
+        """Score all steps and all pairs.
+
+        Args:
+            feats: ``(N, in_channels, T)``, any T; what padded steps hold does not matter.
+            masks: ``(N, T)`` bool, True at the first L steps of a sample.
+
+        Returns:
+            Logits; those of padded steps and of pairs that reach beyond step L mean nothing.
+
+        Raises:
+            ValueError: If the features have not ``in_channels`` channels.
+        """
+        self.check_channels(feats)
+        feats = F.relu(self.embed(feats.masked_fill(~masks[:, None], 0)))
+        base = self.base_block(feats * masks[:, None], masks)
+        maps = self.map_branch(self.map_block(base, masks), masks)
+        return ScoreMapOutputs(
+            cls_logits=maps[:, 1:],
+            reg_logits=maps[:, 0],
+            start_logits=self.start_branch(base, masks),
+            end_logits=self.end_branch(base, masks),
+            masks=masks,
+        )
+
+    def targets(self, outputs: ScoreMapOutputs, gt: Sequence[InstanceData]) -> ScoreMapTargets:
+        """Targets of all pairs and steps; see :class:`ScoreMapTargetGenerator`."""
+        return self.target_generator(outputs.masks, gt, self.num_classes)
+
+    def loss_by_feat(
+        self, outputs: ScoreMapOutputs, gt: Sequence[InstanceData]
+    ) -> dict[str, Tensor]:
+        """Losses of the maps over valid pairs, and of starts and ends over valid steps.
+
+        Args:
+            outputs: What :meth:`forward` returned.
+            gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
+
+        Returns:
+            ``loss_cls``, ``loss_reg`` and ``loss_node``, scalars.
+        """
+        targets = self.targets(outputs, gt)
+        pairs = valid_pairs(outputs.masks, self.max_duration)
+        matches = targets.ious > self.positive_iou
+        nodes = [
+            self.loss_node(logits, target > self.positive_node, outputs.masks)
+            for logits, target in (
+                (outputs.start_logits, targets.starts),
+                (outputs.end_logits, targets.ends),
+            )
+        ]
+        return dict(
+            loss_cls=self.loss_cls(outputs.cls_logits, matches, pairs[:, None]),
+            loss_reg=self.loss_reg(outputs.reg_logits, targets.ious.amax(dim=1), pairs),
+            loss_node=sum(nodes),
+        )
+
+    @torch.no_grad()
+    def predict_by_feat(self, outputs: ScoreMapOutputs) -> list[InstanceData]:
+        """The ``nms_pre`` best valid pairs of all classes that score above ``score_thr``.
+
+        Args:
+            outputs: What :meth:`forward` returned.
+
+        Returns:
+            Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,),
+            by falling score. Labels are 0 where there is one class.
+        """
+        pairs = valid_pairs(outputs.masks, self.max_duration)[:, None]
+        scores = outputs.cls_logits.float().sigmoid()
+        scores = scores * outputs.reg_logits.float().sigmoid()[:, None] * pairs
+        steps = outputs.masks.shape[1]
+        results = []
+        for sample in scores.flatten(1):
+            best, index = sample.topk(min(self.nms_pre, len(sample)))
+            best, index = best[best > self.score_thr], index[best > self.score_thr]
+            start = index % steps - 0.5
+            duration = index // steps % self.max_duration
+            segments = torch.stack((start, start + duration + 1), dim=1)
+            labels = index // (steps * self.max_duration)
+            results.append(InstanceData(segments=segments, scores=best, labels=labels))
+        return results
