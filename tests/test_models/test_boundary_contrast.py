@@ -9,7 +9,6 @@ from tiny_detectors import (
     AFSD_HEAD,
     afsd_detector,
     build,
-    detector_config,
     head_distiller,
     losses_of,
     mimics,
@@ -18,14 +17,15 @@ from tiny_detectors import (
     write_teacher,
 )
 
-from mmtad_decomp.models.losses import BoundaryContrastiveLoss
-from mmtad_decomp.models.task_modules import Insertion, insert_background
+from mmtad_decomp.models.heads.afsd.background_insertion import Insertion, insert_background
 
-CONTRAST = dict(type='BoundaryContrastiveLoss', background=0.1)
+CONTRAST = dict(loss_contrast=dict(type='BoundaryContrastiveLoss'), contrast_background=0.1)
 
 
 def contrast_detector():
-    return dict(afsd_detector(), boundary_contrast=CONTRAST)
+    detector = afsd_detector()
+    detector['head'].update(CONTRAST)
+    return detector
 
 
 def cuttable_batch():
@@ -106,7 +106,7 @@ def test_where_nothing_can_be_cut():
 @pytest.fixture
 def replace_insertion(monkeypatch):
     """Replace the random insertion of the loss."""
-    name = 'mmtad_decomp.models.losses.boundary_contrastive_loss.insert_background'
+    name = 'mmtad_decomp.models.heads.afsd.background_insertion.insert_background'
     return lambda function: monkeypatch.setattr(name, function)
 
 
@@ -115,7 +115,7 @@ def test_loss_against_loops(replace_insertion):
     replace_insertion(lambda length, *_: Insertion(torch.arange(length - 1, -1, -1), parts))
     model = build(contrast_detector()).eval()
     batch = model.data_preprocessor(raw_batch((8, 6)))
-    loss = model.boundary_contrast(model, **batch)
+    loss = model.extra_losses(**batch)['loss_contrast']
     inputs = batch['inputs'].clone()
     inputs[0, :8], inputs[1, :6] = inputs[0, :8].flip(0), inputs[1, :6].flip(0)
     outputs = model.detect(inputs, batch['masks'])
@@ -139,9 +139,11 @@ def test_seconds_of_features_with_a_stride(replace_insertion):
     samples = raw_batch((8, 6))['data_samples']
     for sample in samples:
         sample.set_metainfo(dict(time_grid=sample.time_grid.coarsen(4)))
-    model = build(dict(type='TADDetector', head=AFSD_HEAD, boundary_contrast=CONTRAST))
-    contrast = BoundaryContrastiveLoss(background=0.8)
-    assert contrast(model, torch.zeros(2, 16, 8), torch.ones(2, 8).bool(), samples) == 0
+    model = build(
+        dict(type='TADDetector', head=dict(AFSD_HEAD, **dict(CONTRAST, contrast_background=0.8)))
+    )
+    losses = model.extra_losses(torch.zeros(2, 16, 8), torch.ones(2, 8).bool(), samples)
+    assert losses == dict(loss_contrast=0)
     assert widths == [2, 2]
 
 
@@ -152,7 +154,7 @@ def test_windows_that_cannot_be_cut_cost_nothing(monkeypatch):
         sample.gt_instances = sample.gt_instances[:0]
     batch = model.data_preprocessor(batch)
     monkeypatch.setattr(model, 'detect', None)
-    assert model.boundary_contrast(model, **batch) == 0
+    assert model.extra_losses(**batch) == dict(loss_contrast=0)
 
 
 @pytest.mark.parametrize('decomposed', [False, True])
@@ -194,10 +196,8 @@ def test_a_distiller_reads_the_windows_themselves(tmp_path, decomposed):
 
 
 def test_errors_name_the_option():
-    with pytest.raises(ValueError, match='boundary_contrast: ActionFormerHead'):
-        build(dict(detector_config(), boundary_contrast=CONTRAST))
-    with pytest.raises(ValueError, match='background'):
-        BoundaryContrastiveLoss(background=0)
+    with pytest.raises(ValueError, match='contrast_background'):
+        build(dict(AFSD_HEAD, contrast_background=0))
 
 
 def test_half_precision_and_seeds():

@@ -12,6 +12,6 @@ model = dict(
         first_stride=2,
         loss_reg=dict(loss_weight=1.0),
         refine_weight=1.0,
+        loss_contrast=dict(type='BoundaryContrastiveLoss'),
     ),
-    boundary_contrast=dict(type='BoundaryContrastiveLoss'),
 )

@@ -82,7 +82,7 @@ class DecomposedDetector(BranchMixin, TADDetector):
         Raises:
             RuntimeError: If the model was published and has no shared head.
         """
-        joint = self.contrast(inputs, masks, data_samples)
+        joint = self.extra_losses(inputs, masks, data_samples)
         branches = self.branches(inputs, masks)
         targets = self.targets(data_samples)
         appearance = self.shared_head.loss_by_feat(branches.appearance, targets)

@@ -26,18 +26,13 @@ class TADDetector(BaseModel):
             steps lie; None where the input is features.
         neck: Config of a projection ``(N, C, T')`` to ``(N, D, T')``; None passes them on.
         data_preprocessor: Config of the data preprocessor.
-        boundary_contrast: Config of a
-            :class:`~mmtad_decomp.models.losses.BoundaryContrastiveLoss`, for a head that has
-            boundary features (AFSD's); None leaves it out. It runs the detector on a second, cut
-            copy of the training windows.
 
     Attributes:
         feature_masks: Passes on the masks ``(N, T')`` of the features. It computes nothing: it is
             the name by which a distiller's recorder reads them.
 
     Raises:
-        ValueError: If the backbone cannot read what the data preprocessor makes, or
-            ``boundary_contrast`` is given with a head without boundary features.
+        ValueError: If the backbone cannot read what the data preprocessor makes.
     """
 
     def __init__(
@@ -46,7 +41,6 @@ class TADDetector(BaseModel):
         backbone: dict | None = None,
         neck: dict | None = None,
         data_preprocessor: dict | None = None,
-        boundary_contrast: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
@@ -54,14 +48,6 @@ class TADDetector(BaseModel):
         self.neck = None if neck is None else MODELS.build(neck)
         self.feature_masks = nn.Identity()
         self.head = MODELS.build(head)
-        self.boundary_contrast = None
-        if boundary_contrast is not None:
-            if not hasattr(self.head, 'pool_boundaries'):
-                raise ValueError(
-                    f'boundary_contrast: {type(self.head).__name__} has no boundary features to '
-                    'compare, AFSDHead has; remove the option'
-                )
-            self.boundary_contrast = MODELS.build(boundary_contrast)
         self.feature_stride = getattr(self.backbone, 'temporal_stride', 1)
         self.feature_offset = getattr(self.backbone, 'temporal_offset', None)
         self._check_input()
@@ -119,21 +105,23 @@ class TADDetector(BaseModel):
         self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
     ) -> dict[str, Tensor]:
         """Losses of the head against the ground truth."""
-        losses = self.contrast(inputs, masks, data_samples)
+        losses = self.extra_losses(inputs, masks, data_samples)
         outputs = self.detect(inputs, masks)
         return {**losses, **self.head.loss_by_feat(outputs, self.targets(data_samples))}
 
-    def contrast(
+    def extra_losses(
         self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
     ) -> dict[str, Tensor]:
-        """``loss_contrast`` of a cut copy of the windows, if ``boundary_contrast`` is set.
+        """Losses of the extra batch that the head may ask for, such as AFSD's cut windows.
 
         It comes before the pass over the windows themselves, so that a recorder of a distiller,
         which reads the last call of a module, sees the latter.
         """
-        if self.boundary_contrast is None:
+        extra = self.head.extra_batch(inputs, masks, data_samples)
+        if extra is None:
             return {}
-        return dict(loss_contrast=self.boundary_contrast(self, inputs, masks, data_samples))
+        outputs = self.detect(extra.inputs, extra.masks) if extra.data_samples else None
+        return self.head.extra_loss(outputs, self.targets(extra.data_samples))
 
     def predict(
         self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]

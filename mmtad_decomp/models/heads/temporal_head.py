@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
+
+from mmtad_decomp.structures import TADDataSample
+
+
+class ExtraBatch(NamedTuple):
+    """A second batch that a head wants to see in training.
+
+    Attributes:
+        inputs: ``(M, T, C, H, W)`` frames or ``(M, C, T)`` features; M may be 0.
+        masks: ``(M, T)`` bool, True at valid steps.
+        data_samples: One for each window, with its ground truth in seconds.
+    """
+
+    inputs: Tensor
+    masks: Tensor
+    data_samples: list[TADDataSample]
 
 
 class TemporalHead(BaseModule, metaclass=ABCMeta):
@@ -60,3 +76,27 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
         Returns:
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
         """
+
+    def extra_batch(
+        self, inputs: Tensor, masks: Tensor, data_samples: Sequence[TADDataSample]
+    ) -> ExtraBatch | None:
+        """A second batch that the detector is to run on in training; None if there is none.
+
+        Args:
+            inputs: ``(N, T, C, H, W)`` frames or ``(N, C, T)`` features of the batch.
+            masks: ``(N, T)`` bool, True at valid steps.
+            data_samples: One for each window, with its ground truth.
+        """
+        return None
+
+    def extra_loss(self, outputs: Any | None, gt: Sequence[InstanceData]) -> dict[str, Tensor]:
+        """Compute losses of the extra batch; only called if there is one.
+
+        Args:
+            outputs: What :meth:`forward` returned; None if the batch has no window.
+            gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
+
+        Returns:
+            Scalars by name, of other names than those of :meth:`loss_by_feat`.
+        """
+        raise NotImplementedError(f'{type(self).__name__} has no extra batch')

@@ -1,6 +1,5 @@
 """Points of a temporal pyramid, and how targets are assigned to predictions."""
 
-from .background_insertion import Insertion, insert_background
 from .boundary_targets import boundary_targets
 from .center_sampling_assigner import CenterSamplingAssigner, PointTargets
 from .hungarian_assigner import HungarianAssigner, Matches, solve_assignments
@@ -11,7 +10,6 @@ from .score_map_targets import ScoreMapTargetGenerator, ScoreMapTargets
 __all__ = [
     'CenterSamplingAssigner',
     'HungarianAssigner',
-    'Insertion',
     'MaskTargets',
     'Matches',
     'PointGenerator',
@@ -21,7 +19,6 @@ __all__ = [
     'ScoreMapTargets',
     'boundary_targets',
     'default_regress_ranges',
-    'insert_background',
     'mask_targets',
     'solve_assignments',
 ]

@@ -10,12 +10,14 @@ from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmtad_decomp.structures import AFSDOutputs, BoundaryFeatures, PointOutputs
+from mmtad_decomp.structures import AFSDOutputs, BoundaryFeatures, PointOutputs, TADDataSample
 
 from ...layers import boundary_max_pool
 from ...task_modules import PointGenerator, Points, boundary_targets
 from ..point_head import PointHead
+from ..temporal_head import ExtraBatch
 from .afsd_pyramid import AFSDPyramid, Pyramid
+from .background_insertion import cut_windows
 from .branches import OffsetPredictor, Predictor, Refined, RefinementBranch, Tower
 
 
@@ -54,9 +56,16 @@ class AFSDHead(PointHead):
         loss_boundary: Config of the loss of boundary activations (activation guided learning);
             ``dict(loss_weight=0.0)`` switches it off.
         branch_boundary_weight: Share of the branches' activations in that loss.
+        loss_contrast: Config of a :class:`~mmtad_decomp.models.losses.BoundaryContrastiveLoss`
+            (boundary contrastive learning); None leaves it out. The detector then runs on a
+            second, cut copy of the training windows.
+        contrast_background: Seconds of background that cut an instance of that copy.
         score_thr: Candidates need a score above this.
         nms_pre: Candidates kept per level.
         min_length: Candidates need more than this length, in feature steps.
+
+    Raises:
+        ValueError: If ``contrast_background`` is not positive.
     """
 
     def __init__(
@@ -80,12 +89,18 @@ class AFSDHead(PointHead):
         quality_weight: float = 1.0,
         loss_boundary: dict | None = None,
         branch_boundary_weight: float = 0.1,
+        loss_contrast: dict | None = None,
+        contrast_background: float = 1.0,
         score_thr: float = 0.001,
         nms_pre: int = 2000,
         min_length: float = 0.05,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        if contrast_background <= 0:
+            raise ValueError(
+                f'contrast_background must be more than 0 seconds, got {contrast_background}'
+            )
         self.num_classes = num_classes
         self.in_channels = in_channels
         self.fine_scale = fine_scale
@@ -94,6 +109,7 @@ class AFSDHead(PointHead):
         self.refine_weight = refine_weight
         self.quality_weight = quality_weight
         self.branch_boundary_weight = branch_boundary_weight
+        self.contrast_background = contrast_background
         self.score_thr = score_thr
         self.nms_pre = nms_pre
         self.min_length = min_length
@@ -130,6 +146,7 @@ class AFSDHead(PointHead):
         self.loss_boundary = MODELS.build(
             {'type': 'BoundaryActivationLoss', **(loss_boundary or {})}
         )
+        self.loss_contrast = None if loss_contrast is None else MODELS.build(loss_contrast)
 
     def forward(self, feats: Tensor, masks: Tensor) -> AFSDOutputs:
         """Predict at every point, coarsely and refined.
@@ -271,6 +288,38 @@ class AFSDHead(PointHead):
             for part in boundaries
         )
         return fine + self.branch_boundary_weight * sum(branches)
+
+    def extra_batch(
+        self, inputs: Tensor, masks: Tensor, data_samples: Sequence[TADDataSample]
+    ) -> ExtraBatch | None:
+        """Copies of the windows in which background cuts an instance in two.
+
+        Args:
+            inputs: ``(N, T, C, H, W)`` frames or ``(N, C, T)`` features of the batch.
+            masks: ``(N, T)`` bool, True at valid steps.
+            data_samples: One for each window, with its ground truth.
+
+        Returns:
+            None without ``loss_contrast``.
+        """
+        if self.loss_contrast is None:
+            return None
+        return cut_windows(inputs, masks, data_samples, self.contrast_background)
+
+    def extra_loss(
+        self, outputs: AFSDOutputs | None, gt: Sequence[InstanceData]
+    ) -> dict[str, Tensor]:
+        """``loss_contrast`` of the cut windows, 0 where no window could be cut.
+
+        Args:
+            outputs: What :meth:`forward` returned for the cut windows.
+            gt: Per window ``segments`` (3, 2) in feature steps: the two parts of the instance
+                and the background between them.
+        """
+        if outputs is None:
+            return dict(loss_contrast=next(self.parameters()).new_zeros(()))
+        segments = torch.stack([window.segments for window in gt]).to(outputs.quality[0].device)
+        return dict(loss_contrast=self.loss_contrast(self.pool_boundaries(outputs, segments)))
 
     @torch.no_grad()
     def predict_by_feat(self, outputs: AFSDOutputs) -> list[InstanceData]:

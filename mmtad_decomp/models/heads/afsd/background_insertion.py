@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from mmengine.structures import InstanceData
 from torch import Tensor
+
+from mmtad_decomp.structures import TADDataSample
+
+from ..temporal_head import ExtraBatch
 
 
 class Insertion(NamedTuple):
@@ -61,6 +67,41 @@ def insert_background(length: int, segments: Tensor, width: int) -> Insertion | 
         shift = -width
     parts = ((start, cut), (cut + width, end + width), (cut, cut + width))
     return Insertion(order, torch.tensor(parts, dtype=torch.float64) + shift - 0.5)
+
+
+def cut_windows(
+    inputs: Tensor, masks: Tensor, data_samples: Sequence[TADDataSample], background: float
+) -> ExtraBatch:
+    """Copies of the windows in which background cuts an instance, see :func:`insert_background`.
+
+    Args:
+        inputs: ``(N, T, C, H, W)`` frames or ``(N, C, T)`` features.
+        masks: ``(N, T)`` bool, True at valid steps.
+        data_samples: One for each window, with its ground truth.
+        background: Seconds of background to insert; instances of more than twice as many are cut.
+
+    Returns:
+        The windows that can be cut. The ground truth of each is its :attr:`Insertion.segments`,
+        in seconds.
+    """
+    time_dim = 1 if inputs.dim() == 5 else 2
+    rows, cut, samples = [], [], []
+    for row, (sample, valid) in enumerate(zip(data_samples, masks.sum(dim=1).tolist())):
+        grid = sample.time_grid
+        width = max(round(background * grid.fps / grid.stride), 1)
+        steps = grid.to_steps(sample.gt_instances.segments.double())
+        insertion = insert_background(valid, steps, width)
+        if insertion is None:
+            continue
+        # The padding stays behind the valid steps.
+        padding = torch.arange(valid, inputs.shape[time_dim])
+        order = torch.cat((insertion.order, padding)).to(inputs.device)
+        rows.append(row)
+        cut.append(inputs[row].index_select(time_dim - 1, order))
+        segments = grid.to_seconds(insertion.segments)
+        instances = InstanceData(segments=segments, labels=torch.zeros(3, dtype=torch.int64))
+        samples.append(TADDataSample(metainfo=sample.metainfo, gt_instances=instances))
+    return ExtraBatch(torch.stack(cut) if cut else inputs[:0], masks[rows], samples)
 
 
 def _free_runs(length: int, borders: Tensor, width: int) -> list[tuple[int, int]]:
