@@ -5,27 +5,33 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from mmaction.registry import RUNNERS
-from mmengine.config import Config, DictAction
-from mmengine.logging import print_log
+from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmtad_decomp.engine.concise_runner import ConciseRunner
 from mmtad_decomp.utils import (
     ConfigError,
+    WorkDirLock,
     allow_legacy_checkpoints,
     check_config,
     explain_build_error,
     keep_freed_memory,
-    processor_name,
 )
+from tools.config_overrides import override
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Read the config, apply the common flags and check it."""
+    """Read the config, apply the common flags and check it.
+
+    Raises:
+        ConfigError: If the config, an override or the launcher is wrong.
+    """
+    check_launcher(args.launcher)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.legacy_checkpoint:
         allow_legacy_checkpoints()
@@ -42,6 +48,30 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.launcher != 'none' and not torch.cuda.is_available():
         distribute_over_cpus(cfg)
     return cfg
+
+
+_SET_BY_LAUNCHER = {
+    'pytorch': (
+        'RANK',
+        'torchrun sets; run `bash tools/dist_train.sh CONFIG GPUS`, or dist_test.sh',
+    ),
+    'slurm': ('SLURM_PROCID', 'srun sets; run `bash tools/slurm_train.sh`, or slurm_test.sh'),
+    'mpi': ('OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun sets; run this command by mpirun'),
+}
+
+
+def check_launcher(launcher: str) -> None:
+    """Check that the launcher has launched this process.
+
+    Raises:
+        ConfigError: If the variable that it sets is absent.
+    """
+    variable, source = _SET_BY_LAUNCHER.get(launcher, (None, ''))
+    if variable is not None and variable not in os.environ:
+        raise ConfigError(
+            f'--launcher {launcher}: the environment has no {variable}, which {source}, or leave '
+            'the flag out for one process'
+        )
 
 
 def use_one_process_loaders(cfg: Config) -> None:
@@ -67,26 +97,6 @@ def read_config(path: str) -> Config:
         ) from error
 
 
-def override(cfg: Config, options: Sequence[str]) -> None:
-    """Set ``key=value`` pairs of ``--cfg-options``.
-
-    Raises:
-        ConfigError: If one has no ``=``, or does not fit into the config.
-    """
-    for option in options:
-        if not option.partition('=')[1] or option.startswith('='):
-            raise ConfigError(f'--cfg-options {option}: write key=value')
-    namespace = argparse.Namespace(cfg_options=None)
-    DictAction([], 'cfg_options')(argparse.ArgumentParser(), namespace, options)
-    for key, value in namespace.cfg_options.items():
-        try:
-            cfg.merge_from_dict({key: value})
-        except (TypeError, KeyError, IndexError, AssertionError) as error:
-            raise ConfigError(
-                f'{cfg.filename}: --cfg-options {key}={value} does not fit: {error}'
-            ) from error
-
-
 def distribute_over_cpus(cfg: Config) -> None:
     """Processes without GPUs talk over gloo, and their models have no device ids."""
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
@@ -96,10 +106,20 @@ def distribute_over_cpus(cfg: Config) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner, or the one that the config names, and set up the process for it."""
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    print_log(f'{torch.get_num_threads()} threads on {processor_name()}', logger='current')
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else ConciseRunner.from_cfg(cfg)
     keep_freed_memory()
     return runner
+
+
+def lock_work_dir(cfg: Config) -> contextlib.AbstractContextManager:
+    """Keep other trainings out of the work directory; one of several processes does so for all.
+
+    Raises:
+        WorkDirInUseError: If another training uses it.
+    """
+    ranks = (os.environ.get(name) for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'))
+    first = cfg.launcher == 'none' or next((int(r) for r in ranks if r is not None), 0) == 0
+    return WorkDirLock(cfg.work_dir) if first else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

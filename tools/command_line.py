@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import difflib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 TRACEBACK_VARIABLE = 'MMTAD_TRACEBACK'
+PARENT_VARIABLE = 'MMTAD_PARENT'
+"""Environment variable with the process id of a study that a tool works for."""
+
 _WORKER_FRAME = re.compile(r'File "([^"]+)", line \d+')
 
 
@@ -87,6 +92,7 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
     Returns:
         The exit code: what the command returned if that is an int, else 0; 2 after a mistake.
     """
+    end_with_parent()
     try:
         result = command(*args)
     except Exception as error:
@@ -97,6 +103,21 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
         print(f'error: {sentence_of(error)}', file=sys.stderr)
         return 2
     return result if isinstance(result, int) else 0
+
+
+def end_with_parent() -> None:
+    """End this process when the study ends that :data:`PARENT_VARIABLE` names, killed or not.
+
+    Linux sends SIGTERM then (``PR_SET_PDEATHSIG``); elsewhere this does nothing. The variable is
+    taken out of the environment, so that it concerns no process but this one.
+    """
+    parent = os.environ.pop(PARENT_VARIABLE, None)
+    if parent is None or not sys.platform.startswith('linux'):
+        return
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it ended before
+        sys.exit(128 + signal.SIGTERM)
 
 
 def is_mistake(error: BaseException) -> bool:
@@ -111,6 +132,8 @@ def is_mistake(error: BaseException) -> bool:
 def sentence_of(error: BaseException) -> str:
     """The message of an error on one line, without the traceback that a worker put into it."""
     text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror + (f': {error.filename}' if error.filename else '')
     if 'Original Traceback' in text:
         lines = text.splitlines()
         last = max(i for i, line in enumerate(lines) if _WORKER_FRAME.search(line))

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Usage: bash tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 set -euo pipefail
+if [ $# -lt 2 ]; then
+    echo "usage: bash tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]" >&2
+    exit 2
+fi
 CONFIG=$1
 GPUS=$2
 

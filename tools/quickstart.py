@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -161,12 +162,18 @@ def finish(catalog: Catalog, out: Path) -> None:
     run_step('draw detections', [*draw, '--out', str(out / 'timeline.png')], out / 'timeline.log')
 
 
+def _end(number: int, frame: object) -> None:
+    """End this process and the step that it waits for; a study ends its own processes."""
+    raise Interrupted(f'ended by {signal.Signals(number).name}')
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the main job; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--fresh', action='store_true', help='redo everything')
     args = parser.parse_args(argv)
     begin = time.monotonic()
+    signal.signal(signal.SIGTERM, _end)
     try:
         catalog = Catalog(load_study(STUDY))
         out = catalog.study.work_dir

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Usage: GPUS=8 bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of tools/test.py]
 set -euo pipefail
+if [ $# -lt 4 ]; then
+    echo "usage: GPUS=8 bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [arguments of tools/test.py]" >&2
+    exit 2
+fi
 
 PARTITION=$1
 JOB_NAME=$2

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Usage: GPUS=8 bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of tools/train.py]
 set -euo pipefail
+if [ $# -lt 3 ]; then
+    echo "usage: GPUS=8 bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of tools/train.py]" >&2
+    exit 2
+fi
 
 PARTITION=$1
 JOB_NAME=$2

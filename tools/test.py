@@ -38,9 +38,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
-    """Apply the flags of testing to the config."""
-    from mmtad_decomp.utils import resolve_checkpoint
+    """Apply the flags of testing to the config.
 
+    Raises:
+        OutputPathError: If a file that a flag names cannot be written.
+        FileNotFoundError: If there is no checkpoint.
+    """
+    from mmtad_decomp.utils import demand_writable, resolve_checkpoint
+
+    for flag in ('dump', 'dump_json', 'dump_raw'):
+        if getattr(args, flag) is not None:
+            demand_writable(getattr(args, flag), f'--{flag.replace("_", "-")}')
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
     for evaluator in evaluators:

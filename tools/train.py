@@ -94,10 +94,10 @@ def main(argv: list[str] | None = None) -> None:
     """Train."""
     args = parse_args(argv)
     demand_config_file(args.config)
-    from tools._cli import build_runner, explained, load_config  # late: takes seconds
+    from tools._cli import build_runner, explained, load_config, lock_work_dir  # late: slow
 
     cfg = merge_args(load_config(args), args)
-    with explained(cfg):
+    with explained(cfg), lock_work_dir(cfg):
         build_runner(cfg).train()
 
 

@@ -10,6 +10,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
     output_health=dict(type='OutputHealthHook', interval=100),
+    run_summary=dict(type='RunSummaryHook'),
     model_fit=dict(type='ModelFitHook'),
 )
 

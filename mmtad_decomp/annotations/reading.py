@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,9 @@ from mmtad_decomp.structures import AnnotationSet, Census, VideoAnnotation
 from mmtad_decomp.utils import refuse_duplicates
 
 from .video_list import read_video_list
+
+_LIKELY_FPS = 60.0
+"""Frames per second that few videos exceed."""
 
 
 class AnnotationError(ValueError):
@@ -201,12 +204,50 @@ def _wanted_subsets(
     if subset is None:
         return present
     wanted = {subset} if isinstance(subset, str) else set(subset)
+    if present == {None}:
+        raise AnnotationError(
+            f'{ann_file}: no video has a field "subset"; add it to each video, with names such as '
+            f'{sorted(wanted)[0]!r}, or set `subset=None` to take all videos'
+        )
     if wanted - present:
         raise AnnotationError(
             f'{ann_file}: no video is of subset {", ".join(map(repr, sorted(wanted - present)))}; '
-            f'set `subset` to one of those in the file: {sorted(map(str, present))}'
+            f'set `subset` to one of those in the file: {sorted(present - {None})}'
         )
     return wanted
+
+
+def _refuse_other_units(
+    content: dict, videos: Sequence[VideoAnnotation], ann_file: str | Path
+) -> None:
+    """Refuse times in another unit than seconds: most of them lie behind their video.
+
+    Raises:
+        AnnotationError: If more than half of the segments begin behind their video, or end behind
+            twice its length. The message says which unit the times look like.
+    """
+    ends: list[tuple[float, VideoAnnotation]] = []
+    beyond = 0
+    for video in videos:
+        for item in content['database'][video.video_id].get('annotations', []):
+            start, end = item['segment']
+            ends.append((end, video))
+            beyond += start >= video.duration or end > 2 * video.duration
+    if 2 * beyond <= len(ends):
+        return
+
+    def fits(per_second: Callable[[VideoAnnotation], float]) -> bool:
+        return all(end / per_second(video) <= 1.05 * video.duration for end, video in ends)
+
+    guess = 'Convert them to seconds'
+    if fits(lambda video: video.fps or _LIKELY_FPS):
+        guess = 'They look like frames: divide them by the frames per second of their video'
+    elif fits(lambda video: 1000):
+        guess = 'They look like milliseconds: divide them by 1000'
+    raise AnnotationError(
+        f'{ann_file}: {beyond} of {len(ends)} segments end far behind their videos, but '
+        f'"segment" and "duration" are in seconds. {guess}, or correct "duration"'
+    )
 
 
 def _read_video(
@@ -277,7 +318,8 @@ def load_annotations(
             file's ``classes`` are those of ``label``.
 
     Raises:
-        AnnotationError: If the file is missing or malformed, or has an unknown label.
+        AnnotationError: If the file is missing or malformed, has an unknown label, or times that
+            are not in seconds.
     """
     content = _read_json(ann_file)
     ignored = set(ignore_labels)
@@ -303,4 +345,5 @@ def load_annotations(
             f'{ann_file}: no video of subset {subset!r} is left, {census.excluded_videos} are '
             'excluded; correct `exclude_videos` or the file'
         )
+    _refuse_other_units(content, list(videos.values()), ann_file)
     return AnnotationSet(str(ann_file), names, videos, census)

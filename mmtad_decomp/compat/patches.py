@@ -3,10 +3,13 @@
 Each patch fixes one thing, does nothing where the thing works, and may run twice.
 """
 
+import importlib
 import importlib.util
 import inspect
 import sys
 import types
+import warnings
+from pathlib import Path
 
 import numpy as np
 
@@ -58,8 +61,9 @@ def _disable_multimodal_models() -> None:
 def _admit_own_configs() -> None:
     """MMEngine resolves ``_base_ = 'package::...'`` for a fixed table of packages only.
 
-    It also marks what such a base builds with the package's name as the registry scope. Our
-    modules are in MMAction2's registries, so they are marked ``mmaction``.
+    It looks for the configs of installed packages only, and marks what such a base builds with the
+    package's name as the registry scope. Ours are found in a source tree too, and marked
+    ``mmaction``, since our modules are in MMAction2's registries.
     """
     from mmengine.config import Config
     from mmengine.config.utils import MODULE2PACKAGE
@@ -71,10 +75,30 @@ def _admit_own_configs() -> None:
     resolve = Config._get_cfg_path
 
     def resolve_with_scope(cfg_path: str, filename: str) -> tuple[str, str | None]:
-        path, scope = resolve(cfg_path, filename)
-        return path, 'mmaction' if scope == own else scope
+        package, _, name = cfg_path.partition('::')
+        if package == own:
+            return str(_own_config(name)), 'mmaction'
+        return resolve(cfg_path, filename)
 
     Config._get_cfg_path = staticmethod(resolve_with_scope)
+
+
+def _own_config(name: str) -> Path:
+    """A config by its path below ``configs/``, of a wheel or of the source tree.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    package = Path(__file__).resolve().parents[1]
+    folders = [package / '.mim' / 'configs', package.parent / 'configs']
+    for folder in folders:
+        for file in (folder / name, folder / f'{name}.py'):
+            if file.is_file():
+                return file
+    raise FileNotFoundError(
+        f'{package.name}::{name}: {" and ".join(map(str, folders))} have no such config; write '
+        'its path below configs/, such as baseline/actionformer_tsm18_thumos.py'
+    )
 
 
 def _distribute_without_gpus() -> None:
@@ -139,8 +163,20 @@ def _load_checkpoints_as_data() -> None:
     register_loaders()
 
 
+def _silence_known_notices() -> None:
+    """Notices that users can do nothing about.
+
+    MMAction2's transforms use MMEngine's old file client, which announces its end at each use, and
+    mmcv-lite tells at each import that it lacks an operator that nothing here needs.
+    """
+    file_client = importlib.import_module('mmengine.fileio.file_client')
+    file_client.print_log = lambda *args, **kwargs: None  # it logs these notices and nothing else
+    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+
+
 def apply() -> None:
     """Apply every patch."""
+    _silence_known_notices()
     _alias_removed_numpy_names()
     _provide_missing_drn()
     _disable_multimodal_models()

@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmtad_decomp.annotations import AnnotationError, load_annotations
 from mmtad_decomp.structures import TimeGrid, VideoAnnotation
 
+from .video_stream import VideoStream
 from .windows import num_sampled_frames, visible_instances, window_starts
 
 DEFAULT_TEMPLATES = {'video': '{}.mp4', 'frames': '{}', 'feature': '{}.npy'}
@@ -141,12 +142,14 @@ class TADDataset(BaseDataset):
         self._metainfo['classes'] = list(annotations.classes)
         videos = self._existing(annotations.videos.values())
         windows = [window for video in videos for window in self._windows(video)]
-        message = f'{self.ann_file} [{self.subset}]: {annotations.census}; {len(windows)} windows'
+        self.census = (
+            f'{self.ann_file} [{self.subset}]: {annotations.census}; {len(windows)} windows'
+        )
         if not self.test_mode:
             served = {(w['video_id'], i) for w in windows for i in w['instance_ids']}
             unseen = sum(len(v.labels) for v in videos) - len(served)
-            message += f', {unseen} instances in none of them (visible < {self.min_visible})'
-        print_log(message, logger='current')
+            self.census += f', {unseen} instances in none of them (visible < {self.min_visible})'
+        print_log(self.census, logger='current', level=logging.DEBUG)
         if not windows:
             raise AnnotationError(f'{self.ann_file}: {self._why_empty(videos)}')
         for transform in self.pipeline.transforms:
@@ -204,23 +207,32 @@ class TADDataset(BaseDataset):
 
     def _clock(self, video: VideoAnnotation) -> tuple[TimeGrid, int | None]:
         """The video's grid of input steps and their number (None where the file decides)."""
-        if video.fps is None and (self.source != 'feature' or self.sample_fps is None):
-            raise AnnotationError(
-                f'{self.ann_file}: video "{video.video_id}": field "fps" is missing; add it (the '
-                "data set's script under tools/data/ writes it)"
-            )
         if self.source == 'feature':
-            fps = self.sample_fps or video.fps
+            fps = self.sample_fps or self._frame_rate(video)
             return TimeGrid(fps, self.feature_stride, self.feature_frames / 2), None
         self._check_length(video)
         if self.num_samples is not None:
             return TimeGrid(self.num_samples / video.duration), self.num_samples
-        fps = self.sample_fps or video.fps
+        fps = self.sample_fps or self._frame_rate(video)
         return TimeGrid(fps), num_sampled_frames(video.duration, fps)
+
+    def _frame_rate(self, video: VideoAnnotation) -> float:
+        """Frames per second as the annotation says, or else the video file."""
+        if video.fps is not None:
+            return video.fps
+        if self.source == 'video':
+            with VideoStream(self._file_of(video)) as file:
+                return file.rate
+        raise AnnotationError(
+            f'{self.ann_file}: video "{video.video_id}": field "fps" is missing; add it (the '
+            "data set's script under tools/data/ writes it)"
+        )
 
     def _check_length(self, video: VideoAnnotation) -> None:
         """Frames stored at another rate than the annotation says would all be misplaced."""
-        if video.num_frames is None:
+        if video.fps is None and self.source == 'frames':
+            self._frame_rate(video)
+        if video.num_frames is None or video.fps is None:
             return
         stored = video.num_frames / video.fps
         if abs(stored - video.duration) > max(1.0, 0.02 * video.duration):

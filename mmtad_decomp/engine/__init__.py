@@ -1,5 +1,5 @@
 """What is hung on MMEngine's Runner: hooks, loops and optimizer wrappers."""
 
-from . import hooks, loops, optim_wrappers
+from . import concise_runner, hooks, loops, optim_wrappers
 
-__all__ = ['hooks', 'loops', 'optim_wrappers']
+__all__ = ['concise_runner', 'hooks', 'loops', 'optim_wrappers']

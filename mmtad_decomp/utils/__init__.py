@@ -1,6 +1,12 @@
 """Helpers that know nothing of detection."""
 
-from .atomic import atomic_write, remove_temporary_files, write_json
+from .atomic import (
+    OutputPathError,
+    atomic_write,
+    demand_writable,
+    remove_temporary_files,
+    write_json,
+)
 from .checkpoint import (
     CheckpointError,
     CorruptCheckpointError,
@@ -14,18 +20,22 @@ from .json_keys import refuse_duplicates
 from .memory import keep_freed_memory
 from .text_table import format_table
 from .unwrap import unwrap_model
-from .work_dir import resolve_checkpoint
+from .work_dir import WorkDirInUseError, WorkDirLock, resolve_checkpoint
 
 __all__ = [
     'CheckpointError',
     'ConfigError',
     'CorruptCheckpointError',
+    'OutputPathError',
     'Precision',
     'UnsafeCheckpointError',
+    'WorkDirInUseError',
+    'WorkDirLock',
     'allow_legacy_checkpoints',
     'atomic_write',
     'check_config',
     'choose_precision',
+    'demand_writable',
     'explain_build_error',
     'fast_dtype',
     'format_table',

@@ -27,6 +27,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+class OutputPathError(OSError):
+    """A file that is to be written later cannot be."""
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = 'wb', **kwargs) -> Iterator[IO]:
     """Open a file that appears under its name only once it is written completely.
@@ -42,6 +46,9 @@ def atomic_write(path: str | Path, mode: str = 'wb', **kwargs) -> Iterator[IO]:
 
     Yields:
         The open temporary file.
+
+    Raises:
+        OSError: If it cannot be written; the error names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,10 +60,35 @@ def atomic_write(path: str | Path, mode: str = 'wb', **kwargs) -> Iterator[IO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # such as a full disk
+            raise OSError(
+                error.errno, f'{error.strerror}; {path} is as before', str(path)
+            ) from error
         raise
     _sync_folder(path.parent)
+
+
+def demand_writable(path: str | Path, option: str) -> None:
+    """Check that a file can be written later, without making anything.
+
+    Args:
+        path: The file.
+        option: Flag or config key that names it, for the message.
+
+    Raises:
+        OutputPathError: If the file is a folder, or its folder can neither be written nor made.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputPathError(f'{option} {path} is a folder; name a file in it')
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        state = 'cannot be written' if folder.is_dir() else 'is no folder'
+        raise OutputPathError(f'{option} {path}: {folder} {state}; choose another place')
 
 
 def write_json(path: str | Path, content: object, **kwargs) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import mmaction.registry as mmaction_registry
 import mmengine.registry as mmengine_registry
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import Registry
 from mmengine.runner import Runner
 
@@ -52,7 +53,8 @@ def check_config(cfg: Config) -> None:
     Below, every dict with a ``type`` is compared with the constructor that this names.
 
     Raises:
-        ConfigError: If a key is misspelt, or the model is missing.
+        ConfigError: If a key is misspelt, the model is missing, or the config asks for a device
+            that is not there.
     """
     known = runner_keys()
     name = cfg.filename or 'config'
@@ -66,6 +68,11 @@ def check_config(cfg: Config) -> None:
         if key in known:
             for path, node in _typed_dicts(key, cfg[key]):
                 _check_arguments(name, path, node)
+    if cfg.get('device') not in (None, get_device()):
+        raise ConfigError(
+            f'{name}: `device` is {cfg.device!r}, but this machine offers {get_device()!r} to '
+            'PyTorch; remove the key, or install a PyTorch that finds the device'
+        )
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         _check_loader(name, loader, cfg.get(loader))
 
@@ -175,7 +182,7 @@ def explain_build_error(cfg: Config, error: TypeError | KeyError) -> Exception:
         names = set().union(*(accepted_arguments(t)[0] for t in _registered(owner)))
         close = difflib.get_close_matches(key, names, n=1)
         fix = f'did you mean `{close[0]}`?' if close else f'remove `{key}`'
-    places = [path for path in _paths(cfg.to_dict()) if path.rpartition('.')[2] == key]
+    places = [path for path in paths_of(cfg.to_dict()) if path.rpartition('.')[2] == key]
     return ConfigError(
         f'{cfg.filename or "config"}: {error}; {fix}'
         + (f' (key {", ".join(f"`{path}`" for path in places)})' if places else '')
@@ -211,12 +218,12 @@ def _explain_unknown_type(cfg: Config, error: KeyError) -> Exception:
     return ConfigError(f'{file}: unknown {registry} type `{kind}`; {fix}{where}')
 
 
-def _paths(node: object, path: str = '') -> Iterator[str]:
-    """Dotted paths of all keys."""
+def paths_of(node: object, path: str = '') -> Iterator[str]:
+    """Dotted paths of all keys below a node of a config."""
     items = node.items() if isinstance(node, dict) else ()
     if isinstance(node, (list, tuple)):
         items = enumerate(node)
     for key, value in items:
         below = f'{path}.{key}' if path else str(key)
         yield below
-        yield from _paths(value, below)
+        yield from paths_of(value, below)

@@ -1,8 +1,98 @@
-"""Finding the checkpoint of a training by its work directory."""
+"""Work directories: who uses one, and the checkpoint in it."""
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_PATIENCE = 10.0
+"""Seconds in which the data loader's workers of a killed training end by themselves."""
+
+
+class WorkDirInUseError(RuntimeError):
+    """Another process uses the work directory."""
+
+
+class WorkDirLock:
+    """One user at a time of a work directory; give it back by :meth:`release` or ``with``.
+
+    Processes that are started may inherit the lock, and then hold it until they end. A file system
+    without locks, and Windows, lock nothing.
+
+    Args:
+        folder: The work directory; made if needed.
+        user: Who uses it, for the message.
+
+    Raises:
+        WorkDirInUseError: If another process holds it.
+    """
+
+    def __init__(self, folder: str | Path, user: str = 'training') -> None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / '.lock'
+        self.file = open(self.path, 'a+', encoding='utf-8')  # noqa: SIM115
+        begin = time.monotonic()
+        while not _lock(self.file):
+            holders = self._holders()
+            if any(map(_runs, holders[:1])) or time.monotonic() - begin > _PATIENCE:
+                self.file.close()
+                raise WorkDirInUseError(
+                    f'{folder} is in use by another {user} or by processes that a killed one left '
+                    f'(process ids {" ".join(map(str, holders))}); wait for them, or end them'
+                )
+            time.sleep(0.2)
+        self.file.truncate(0)
+        self.note(os.getpid())
+
+    def _holders(self) -> list[int]:
+        self.file.seek(0)
+        return [int(word) for word in self.file.read().split()]
+
+    def note(self, pid: int) -> None:
+        """Write down a process that holds the lock."""
+        self.file.write(f'{pid}\n')
+        self.file.flush()
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self.file.close()
+
+    def __enter__(self) -> WorkDirLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _lock(file: object) -> bool:
+    """Try to lock a file; True if it is locked, or cannot be."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # the file system has no locks
+        return True
+    return True
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is a process of this id on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def resolve_checkpoint(path: str | Path) -> str:

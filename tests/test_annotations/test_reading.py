@@ -223,3 +223,39 @@ def test_thumos14_census(shared_data: Path):
     assert derived.census.videos == 213
     assert sum(derived.census.dropped.values()) == 26
     assert derived.census.videos_without_instances == 1
+
+
+def in_units(factor, **changes):
+    """Two videos whose instances are given in other units than seconds."""
+    spans = [(1.0, 2.5), (4.0, 9.5)]
+    items = [instance([start * factor, end * factor]) for start, end in spans]
+    return {name: video(annotations=items, **changes) for name in 'vw'}
+
+
+@pytest.mark.parametrize(
+    'factor, fps, unit',
+    [
+        (1000, 25, 'They look like milliseconds: divide them by 1000'),
+        (25, 25, 'They look like frames'),
+        (30, None, 'They look like frames'),
+        (1e6, 25, 'Convert them to seconds'),
+    ],
+)
+def test_times_in_another_unit_are_refused_with_a_guess(load, factor, fps, unit):
+    with pytest.raises(AnnotationError, match=rf'annotations\.json: 4 of 4 segments .*{unit}'):
+        load(in_units(factor, fps=fps))
+
+
+def test_a_few_segments_outside_are_only_counted(load):
+    items = [instance([1, 2]), instance([3, 4]), instance([40, 41])]
+    census = load({'v': video(annotations=items)}).census
+    assert (census.instances, census.dropped['segments outside their video']) == (2, 1)
+
+
+def test_a_file_without_subsets_says_so(load):
+    database = {'v': video(subset=...)}
+    with pytest.raises(AnnotationError, match=r'no video has a field "subset"; .*`subset=None`'):
+        load(database, subset='validation')
+    assert list(load(database).videos) == ['v']
+    with pytest.raises(AnnotationError, match=r"in the file: \['training'\]"):
+        load({**database, 'w': video()}, subset='validation')

@@ -1,5 +1,6 @@
 """The data set: which windows it serves, with which frames and ground truth."""
 
+import json
 import logging
 import pickle
 from pathlib import Path
@@ -283,12 +284,29 @@ def test_bad_settings(data, settings, words):
 def test_fields_that_the_data_set_needs(data, tmp_path):
     database = {'long': video_entry(4, fps=None, path='videos/long.mp4')}
     file = str(write_annotations(tmp_path / 'a.json', database))
-    with pytest.raises(AnnotationError, match=r'a\.json: video "long": field "fps" is missing'):
-        build(data, ann_file=file, test_mode=True)
+    for source in ('frames', 'feature'):
+        settings = dict(data_prefix={source: f'{source.rstrip("s")}s'}, template='{}')
+        settings |= dict(template='{}.npy') if source == 'feature' else {}
+        with pytest.raises(AnnotationError, match=r'a\.json: video "long": .*"fps" is missing'):
+            build(data, source, ann_file=file, test_mode=True, **settings)
     database['long'] |= dict(fps=75, frame=100)
     write_annotations(tmp_path / 'a.json', database)
     with pytest.raises(AnnotationError, match=r'a\.json: video "long": .*100 / 75 = 1\.3 s'):
         build(data, ann_file=file, test_mode=True)
+
+
+def test_a_minimal_annotation_takes_the_clock_from_the_video(data, tmp_path):
+    """Neither ``fps`` nor ``frame``: the windows are those of the full annotation."""
+    full = json.loads((data / 'video.json').read_text())['database']['long']
+    minimal = {key: value for key, value in full.items() if key not in ('fps', 'frame')}
+    windows = []
+    for name, entry in (('full', full), ('minimal', minimal)):
+        file = str(write_annotations(tmp_path / f'{name}.json', {'long': entry}))
+        dataset = build(data, ann_file=file, window=20, test_mode=True)
+        windows.append([dataset.get_data_info(i) for i in range(len(dataset))])
+    assert len(windows[0]) == len(windows[1]) > 1
+    for wanted, got in zip(*windows):
+        assert got['window'] == wanted['window'] and got['time_grid'] == wanted['time_grid']
 
 
 @pytest.mark.parametrize('suffix', ['npy', 'npz'])

@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
+from mmengine.runner import BaseLoop
 
 from mmtad_decomp.engine.hooks import ModelFitHook, model_fit_hook
 from mmtad_decomp.evaluation.metrics import ProposalMetric, TADMetric
@@ -114,3 +115,43 @@ def test_matches_are_those_of_the_assignment():
         segments = torch.tensor([[start, start + 0.9]], dtype=torch.float32)
         targets = assigner.assign(points, segments, torch.zeros(1, dtype=torch.long), 1)
         assert assigner.matches(points, segments)[:, 0].equal(targets.labels[:, 0] > 0)
+
+
+@pytest.mark.parametrize(
+    'classes, words',
+    [
+        (('a', 'c', 'b'), "another order: label 1 is 'b' and 'c'"),
+        (('a', 'b', 'd'), "label 2 is 'c' and 'd'"),
+    ],
+)
+def test_validation_in_another_order_of_classes_is_refused(classes, words):
+    run = runner(detector(3), Windows([]))
+    run.val_dataloader = SimpleNamespace(dataset=Windows([], classes))
+    with pytest.raises(ValueError, match=words):
+        ModelFitHook().before_train(run)
+    run.val_dataloader = SimpleNamespace(dataset=Windows([]))
+    ModelFitHook().before_train(run)
+
+
+def test_a_checkpoint_of_another_order_of_classes_is_not_tested():
+    class Loop(BaseLoop):
+        def __init__(self, dataset):
+            self.dataloader = SimpleNamespace(dataset=dataset)
+
+        def run(self):
+            """Nothing."""
+
+    def checkpoint(*classes):
+        return dict(meta=dict(dataset_meta=dict(classes=list(classes))))
+
+    loop = Loop(Windows([]))
+    run = SimpleNamespace(_test_loop=loop, test_loop=loop, _train_loop={}, _load_from='a.pth')
+    hook = ModelFitHook()
+    hook.after_load_checkpoint(run, checkpoint('a', 'b', 'c'))
+    hook.after_load_checkpoint(run, dict(meta={}))
+    with pytest.raises(ValueError, match=r"the training of a\.pth .*label 0 is 'b' and 'a'"):
+        hook.after_load_checkpoint(run, checkpoint('b', 'a', 'c'))
+    with pytest.raises(ValueError, match='2 classes and 3'):
+        hook.after_load_checkpoint(run, checkpoint('a', 'b'))
+    run._train_loop = loop  # fine-tuning on other classes is no mistake
+    hook.after_load_checkpoint(run, checkpoint('b', 'a', 'c'))

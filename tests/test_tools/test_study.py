@@ -19,7 +19,7 @@ from tools.analysis_tools import study as command
 from tools.studies import Catalog, Results, Row, Run, StudyError, Task, make_plan
 from tools.studies.comparison import Comparer
 from tools.studies.execution import estimate
-from tools.studies.processes import WorkDirLock, make_slots, training_progress
+from tools.studies.processes import lock_work_dir, make_slots, training_progress
 from tools.studies.report import Report, mean_and_sd
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,8 +124,9 @@ def test_a_failure_spares_what_does_not_depend_on_it(project):
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_study_leaves_no_process_and_resumes(project, number):
-    """SIGKILL leaves the training, which holds the lock until it ends."""
+def test_a_stopped_study_leaves_no_process_and_resumes(project, number, monkeypatch):
+    """SIGKILL leaves this stand-in of a training, which holds the lock until it ends."""
+    monkeypatch.setattr('mmtad_decomp.utils.work_dir._PATIENCE', 0.5)
     catalog = project.catalog(cfg_options=dict(pause=2), seeds=[0])
     starter = (
         f'import sys; sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]\n'
@@ -326,11 +327,11 @@ def test_results_of_another_study_are_not_overwritten(project, capsys):
 
 
 def test_two_studies_do_not_share_a_work_directory(tmp_path):
-    lock = WorkDirLock(tmp_path)
+    lock = lock_work_dir(tmp_path)
     with pytest.raises(StudyError, match=rf'in use by another study.*ids {os.getpid()}\)'):
-        WorkDirLock(tmp_path)
+        lock_work_dir(tmp_path)
     lock.release()
-    WorkDirLock(tmp_path).release()
+    lock_work_dir(tmp_path).release()
 
 
 def test_cores_and_gpus_are_shared_out(monkeypatch):

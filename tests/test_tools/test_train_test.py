@@ -19,7 +19,13 @@ from mmengine.config import Config
 from tiny_training import ROOT, config, options, write_videos
 
 from mmtad_decomp.postprocessing import RawPredictions
-from mmtad_decomp.utils import CheckpointError, ConfigError
+from mmtad_decomp.utils import (
+    CheckpointError,
+    ConfigError,
+    OutputPathError,
+    WorkDirInUseError,
+    WorkDirLock,
+)
 from tools import test as test_tool
 from tools import train as train_tool
 from tools._cli import load_config
@@ -64,6 +70,46 @@ def test_precision_threads_and_memory_are_logged(trained):
     assert platform.libc_ver()[0] != 'glibc' or 'malloc: ' in text
 
 
+@pytest.fixture(scope='module')
+def first_screen(data, tmp_path_factory):
+    """What a training writes to the screen and to its log, and its work directory."""
+    folder = tmp_path_factory.mktemp('screen')
+    arguments = [config('baseline'), '--work-dir', folder, '--cfg-options', *options(data)[1:]]
+    result = subprocess.run(**command(*arguments), timeout=300, text=True)
+    assert result.returncode == 0, result.stdout[-2000:]
+    (log,) = folder.glob('*/*.log')
+    return result.stdout, log.read_text(), folder
+
+
+def test_a_run_starts_with_five_lines(first_screen):
+    screen, _, folder = first_screen
+    summary = [
+        rf'config: {re.escape(config("baseline"))}',
+        r'data: train: .*annotations\.json \[training\]: 2 videos, 2 instances; \d+ windows.*'
+        r'; val: .*annotations\.json \[validation\]: 1 videos, 1 instances; 2 windows',
+        r'model: TADDetector, \d+\.\d\d M parameters, \d+\.\d\d M of them trained',
+        r'device: cpu, 1 threads on .+; train in \w+, val in \w+',
+        rf'work directory: {re.escape(str(folder))}',
+    ]
+    prefix = r'[^\n]* - mmengine - [^\n]*INFO[^\n]* - '
+    assert re.search(''.join(f'{prefix}{line}\n' for line in summary), screen), screen[:4000]
+    before = screen[: screen.index('config: ')]
+    assert before.count('\n') < 10, before
+
+
+def test_listings_go_to_the_log_file_only(first_screen):
+    screen, log, folder = first_screen
+    for listing in ('Config:\n', 'Hooks will be executed', 'System environment:'):
+        assert listing in log and listing not in screen
+    assert 'Epoch(train) [1][' in screen and 'Epoch(train) [1][' in log
+    assert (folder / Path(config('baseline')).name).is_file()
+
+
+def test_known_notices_of_others_are_silent(first_screen):
+    for notice in ('FileClient', 'HardDiskBackend', 'MultiScaleDeformableAttention'):
+        assert notice not in first_screen[0]
+
+
 def test_a_seed_gives_the_same_weights_twice(data, tmp_path):
     states = []
     for folder in (tmp_path / 'one', tmp_path / 'two'):
@@ -106,7 +152,7 @@ def test_testing_dumps_and_reports(trained, data, tmp_path):
     [
         (
             'train_dataloder.batch_size=1',
-            r'synthetic\.py: .*`train_dataloder`.*`train_dataloader`',
+            r'synthetic\.py: .*`train_dataloder`.*`train_dataloader\.batch_size`',
         ),
         (
             'model.head.num_clases=3',
@@ -215,6 +261,20 @@ def test_auto_scale_lr_needs_a_base(tmp_path):
         train_tool.merge_args(load_config(args), args)
 
 
+@pytest.mark.parametrize('flag', ['--dump', '--dump-json', '--dump-raw'])
+def test_outputs_that_cannot_be_written_stop_the_test_before_it_begins(flag, tmp_path):
+    (tmp_path / 'file').touch()
+    path = str(tmp_path / 'file' / f'x{dict(dump=".pkl").get(flag[2:], ".npz")}')
+    args = test_tool.parse_args([config('baseline'), 'x.pth', flag, path])
+    with pytest.raises(OutputPathError, match=rf'{flag} .*is no folder'):
+        test_tool.merge_args(load_config(args), args)
+
+
+def test_a_work_directory_in_use_is_not_shared(data, tmp_path):
+    with WorkDirLock(tmp_path), pytest.raises(WorkDirInUseError, match=str(tmp_path)):
+        train_tool.main([config('baseline'), '--work-dir', str(tmp_path), *options(data)])
+
+
 def test_dump_must_be_a_pickle(data, tmp_path):
     args = test_tool.parse_args([config('baseline'), 'x.pth', '--dump', 'x.json'])
     with pytest.raises(ValueError, match=r'--dump must name a \.pkl file, got x\.json'):
@@ -223,6 +283,7 @@ def test_dump_must_be_a_pickle(data, tmp_path):
 
 def test_processes_without_gpus_use_gloo(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.setenv('RANK', '0')
     cfg = load_config(train_tool.parse_args([config('baseline'), '--launcher', 'pytorch']))
     assert cfg.env_cfg.dist_cfg.backend == 'gloo'
     assert cfg.model_wrapper_cfg == dict(type='MMDistributedDataParallel', device_ids=None)

@@ -35,6 +35,7 @@ from mmtad_decomp.utils import (
     CheckpointError,
     ConfigError,
     atomic_write,
+    demand_writable,
     format_table,
     load_checkpoint,
     resolve_checkpoint,
@@ -209,6 +210,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
     """Test all branches and write; returns what :func:`by_branch` does."""
     args = parse_args(argv)
     demand_config_file(args.config)
+    demand_writable(Path(args.out_dir, 'branch_ap.json'), '--out-dir')
     cfg = load_config(args)
     use_branches(cfg, args)
     cfg.load_from = resolve_checkpoint(args.checkpoint)

@@ -36,7 +36,7 @@ from mmtad_decomp.evaluation.diagnosis import (
     to_json,
 )
 from mmtad_decomp.evaluation.diagnosis.false_positives import LABEL_RULES
-from mmtad_decomp.utils import atomic_write, write_json
+from mmtad_decomp.utils import atomic_write, demand_writable, write_json
 from mmtad_decomp.visualization import save_figure
 from mmtad_decomp.visualization.diagnosis_plots import (
     plot_false_negatives,
@@ -172,8 +172,9 @@ def run(args: argparse.Namespace) -> tuple[Diagnosis, dict, str]:
 def main(argv: list[str] | None = None) -> dict:
     """Diagnose and write; returns what is in the JSON file."""
     args = parse_args(argv)
-    diagnosis, content, text = run(args)
     out = Path(args.out_dir)
+    demand_writable(out / 'diagnosis.json', '--out-dir')
+    diagnosis, content, text = run(args)
     write_json(out / 'diagnosis.json', content)
     with atomic_write(out / 'diagnosis.txt', 'w', encoding='utf-8') as file:
         file.write(text + '\n')

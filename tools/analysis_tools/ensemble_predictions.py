@@ -25,6 +25,7 @@ from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.evaluation import write_submission
 from mmtad_decomp.postprocessing import PostProcessor, ProposalFile, RawPredictions
 from mmtad_decomp.postprocessing.ensemble import METHODS, ensemble_files
+from mmtad_decomp.utils import demand_writable
 from mmtad_decomp.utils.config_check import accepted_arguments
 from tools.command_line import run_main
 
@@ -132,6 +133,7 @@ def open_file(
 def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
     args = parse_args(argv)
+    demand_writable(args.out, '--out')
     init_default_scope('mmaction')
     metric = None if args.config is None else find_metric(args.config)
     post_processor = build_post_processor(metric, args.post_processor)

@@ -40,7 +40,7 @@ from mmtad_decomp.evaluation.functional import (
 )
 from mmtad_decomp.evaluation.metrics.report import detection_table, proposal_table
 from mmtad_decomp.structures import AnnotationSet
-from mmtad_decomp.utils import write_json
+from mmtad_decomp.utils import demand_writable, write_json
 from tools.command_line import run_main
 
 PROPOSAL_TIOUS = tuple(np.linspace(0.5, 0.95, 10).round(2))
@@ -198,7 +198,7 @@ def summarise(
         recall={f'{k}x': _by_tiou(tious, mean_over_classes(r)) for k, r in recall.items()},
         classes={
             name: dict(
-                instances=int(count), AP=_by_tiou(tious, column), average=float(column.mean())
+                instances=int(count), AP=_by_tiou(tious, column), average=_number(column.mean())
             )
             for name, count, column in zip(classes, instances, ap.T)
             if count
@@ -266,6 +266,8 @@ def evaluate(
 def main(argv: list[str] | None = None) -> dict:
     """Evaluate, print and write; returns what is in the JSON file."""
     args = parse_args(argv)
+    if args.out is not None:
+        demand_writable(args.out, '--out')
     results = {}
     for name, fields, found_fields in args.labels:
         results[name], text = evaluate(args, fields, found_fields)

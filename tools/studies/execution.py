@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmtad_decomp.utils import processor_name, write_json
+from mmtad_decomp.utils import WorkDirLock, processor_name, write_json
 
 from .catalog import Catalog, Run, training_config
 from .definition import Row
 from .planning import Task
-from .processes import Process, Slot, WorkDirLock, end_all, training_progress
+from .processes import Process, Slot, end_all, lock_work_dir, training_progress
 from .results import Results, build_metric, match_detections, metrics_of, write_matches
 from .training_log import summarize_training
 
@@ -141,7 +141,7 @@ class Execution:
             Interrupted: After a signal.
             StudyError: If another study uses the work directory.
         """
-        self.lock = WorkDirLock(self.catalog.study.work_dir)
+        self.lock = lock_work_dir(self.catalog.study.work_dir)
         handlers = {n: signal.signal(n, self._note) for n in (signal.SIGTERM, signal.SIGINT)}
         try:
             self._loop(list(tasks))

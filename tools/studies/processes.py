@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import signal
@@ -14,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+
+from mmtad_decomp.utils import WorkDirInUseError, WorkDirLock
+from tools.command_line import PARENT_VARIABLE
 
 from .definition import StudyError
 
@@ -76,7 +78,7 @@ def _on_cores(cores: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-class WorkDirLock:
+def lock_work_dir(folder: Path) -> WorkDirLock:
     """One study at a time in a work directory.
 
     The jobs inherit the lock, so that those of a killed study keep it until they end.
@@ -87,32 +89,10 @@ class WorkDirLock:
     Raises:
         StudyError: If another process holds it.
     """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / '.lock'
-        self.file = open(self.path, 'a+', encoding='utf-8')  # noqa: SIM115
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self.file.seek(0)
-            holders = ' '.join(self.file.read().split())
-            self.file.close()
-            raise StudyError(
-                f'{folder} is in use by another study or by jobs that a killed one left (process '
-                f'ids {holders}); wait for them, or end them'
-            ) from error
-        self.file.truncate(0)
-        self.note(os.getpid())
-
-    def note(self, pid: int) -> None:
-        """Write down a process that holds the lock."""
-        self.file.write(f'{pid}\n')
-        self.file.flush()
-
-    def release(self) -> None:
-        """Give the lock back."""
-        self.file.close()
+    try:
+        return WorkDirLock(folder, 'study')
+    except WorkDirInUseError as error:
+        raise StudyError(str(error)) from error
 
 
 class Process:
@@ -130,7 +110,11 @@ class Process:
         self.begin = time.monotonic()
         self.peak_memory_mb = 0.0
         self.returncode: int | None = None
-        environment = {**os.environ, 'OMP_NUM_THREADS': str(len(slot.cores))}
+        environment = {
+            **os.environ,
+            'OMP_NUM_THREADS': str(len(slot.cores)),
+            PARENT_VARIABLE: str(os.getpid()),
+        }
         if slot.gpu is not None:
             environment['CUDA_VISIBLE_DEVICES'] = slot.gpu
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ from mmtad_decomp.datasets.video_reader import VideoReadError, read_frames
 from mmtad_decomp.evaluation import SubmissionError, load_submission
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import VideoAnnotation
+from mmtad_decomp.utils import demand_writable
 from mmtad_decomp.visualization import draw_overview, draw_timeline, save_figure
 
 
@@ -124,6 +125,7 @@ def key_frames(video: VideoAnnotation, folder: Path, count: int) -> list[tuple[f
 def main(arguments: list[str] | None = None) -> None:
     """Draw and write the picture."""
     args = parse_args(arguments)
+    demand_writable(args.out, '--out')
     try:
         annotations = load_annotations(
             args.annotations, args.subset, args.classes, args.ignore_labels

@@ -3,6 +3,7 @@
 from .distill_schedule_hook import DistillScheduleHook
 from .model_fit_hook import ModelFitHook
 from .output_health_hook import OutputHealthHook, UnhealthyOutputError
+from .run_summary_hook import RunSummaryHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .teacher_classes_hook import TeacherClassesHook
 
@@ -10,6 +11,7 @@ __all__ = [
     'DistillScheduleHook',
     'ModelFitHook',
     'OutputHealthHook',
+    'RunSummaryHook',
     'SafeCheckpointHook',
     'TeacherClassesHook',
     'UnhealthyOutputError',

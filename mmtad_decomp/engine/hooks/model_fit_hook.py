@@ -11,7 +11,7 @@ from mmaction.registry import HOOKS
 from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from mmtad_decomp.evaluation.metrics import ProposalMetric
@@ -29,7 +29,9 @@ class ModelFitHook(Hook):
     2. Detections of a class-agnostic head need an external classifier that names them, unless the
        data set has one class or proposals are evaluated: a warning in training, where mAP is a
        side product, an error in testing.
-    3. Before training, a warning counts the instances that no point of the head can stand for:
+    3. Training and validation data have the same classes in the same order, and so do a checkpoint
+       that is tested and the data.
+    4. Before training, a warning counts the instances that no point of the head can stand for:
        they are too short, too long or between its steps, and would be background.
 
     A teacher's classes are compared by
@@ -40,13 +42,37 @@ class ModelFitHook(Hook):
         """Check the training, and the evaluation in between.
 
         Raises:
-            ValueError: If the head does not fit.
+            ValueError: If the head does not fit, or classes or their order differ.
         """
         dataset = runner.train_dataloader.dataset
         _check_classes(runner.model, dataset)
         if runner.val_loop is not None:
-            _check_classes(runner.model, runner.val_dataloader.dataset)
+            validation = runner.val_dataloader.dataset
+            _check_classes(runner.model, validation)
+            _check_order(
+                _classes(dataset),
+                _classes(validation),
+                f'`train_dataloader.dataset` ({_file(dataset)})',
+                f'`val_dataloader.dataset` ({_file(validation)})',
+            )
         _warn_of_lost_instances(runner.model, dataset)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Compare the classes of a checkpoint that is tested with those of the data.
+
+        Raises:
+            ValueError: If they differ, in number, name or order.
+        """
+        if not isinstance(runner._test_loop, BaseLoop) or isinstance(runner._train_loop, BaseLoop):
+            return
+        trained = (checkpoint.get('meta', {}).get('dataset_meta') or {}).get('classes')
+        dataset = runner.test_loop.dataloader.dataset
+        _check_order(
+            trained,
+            _classes(dataset),
+            f'the training of {runner._load_from}',
+            f'`test_dataloader.dataset` ({_file(dataset)})',
+        )
 
     def before_val(self, runner: Runner) -> None:
         """Check the evaluation.
@@ -75,8 +101,34 @@ def _heads(model: nn.Module) -> Iterator[tuple[str, TemporalHead]]:
             yield f'model.{name}', module
 
 
+def _classes(dataset: object) -> Sequence[str] | None:
+    return getattr(dataset, 'metainfo', {}).get('classes')
+
+
+def _file(dataset: object) -> str:
+    return str(getattr(dataset, 'ann_file', type(dataset).__name__))
+
+
+def _check_order(
+    first: Sequence[str] | None, second: Sequence[str] | None, one: str, other: str
+) -> None:
+    """Refuse two lists of classes that a label is an index into, if they differ."""
+    if first is None or second is None or list(first) == list(second):
+        return
+    if len(first) != len(second):
+        how = f'{len(first)} classes and {len(second)}'
+    else:
+        label = next(i for i, names in enumerate(zip(first, second)) if names[0] != names[1])
+        how = f'other classes, or another order: label {label} is {first[label]!r} and '
+        how += f'{second[label]!r}'
+    raise ValueError(
+        f'{one} and {other} have {how}; give both the same `metainfo.classes`, or "classes" in '
+        'their annotation files'
+    )
+
+
 def _check_classes(model: nn.Module, dataset: object) -> None:
-    classes = getattr(dataset, 'metainfo', {}).get('classes')
+    classes = _classes(dataset)
     if classes is None:
         return
     for name, head in _heads(model):

@@ -24,6 +24,7 @@ from mmtad_decomp.postprocessing import (
 )
 from mmtad_decomp.postprocessing.detections import concatenate
 from mmtad_decomp.structures import AnnotationSet
+from mmtad_decomp.utils import demand_writable
 
 
 class VideoMetric(BaseMetric):
@@ -52,6 +53,9 @@ class VideoMetric(BaseMetric):
         collect_device: ``'cpu'`` or ``'gpu'``, see MMEngine's ``BaseMetric``.
         collect_dir: See MMEngine's ``BaseMetric``.
         prefix: Prefix of the returned names.
+
+    Raises:
+        OutputPathError: If ``dump_path`` or ``raw_path`` cannot be written.
     """
 
     def __init__(
@@ -77,6 +81,9 @@ class VideoMetric(BaseMetric):
         self.merger = VideoMerger(self.result_classes, post_processor, self.annotations.videos)
         if raw_path is not None and not raw_path.endswith('.npz'):
             raise ValueError(f'raw_path must name a .npz file, got {raw_path!r}')
+        for name, path in (('dump_path', dump_path), ('raw_path', raw_path)):
+            if path is not None:
+                demand_writable(path, f'{type(self).__name__}.{name}')
         self.raw_path = raw_path
         self.dump_path = dump_path
 
@@ -117,13 +124,26 @@ class VideoMetric(BaseMetric):
         Args:
             results: One list of :class:`~mmtad_decomp.postprocessing.WindowResult` per process.
         """
-        videos = self.merge_windows(list(chain.from_iterable(results)))
+        windows = list(chain.from_iterable(results))
+        videos = self.merge_windows(windows)
+        metrics = self.compute(
+            ground_truth_table(self.annotations), prediction_table(self.annotations, videos)
+        )
+        self._write(windows, videos)
+        return metrics
+
+    def _write(self, windows: Sequence[WindowResult], videos: dict[str, Detections]) -> None:
+        """Write what was asked for, after the table: a disk that is full does not hide it."""
         if self.dump_path is not None:
             write_submission(self.dump_path, videos, self.result_classes)
             print_log(f'Detections are written to {self.dump_path}', logger='current')
-        return self.compute(
-            ground_truth_table(self.annotations), prediction_table(self.annotations, videos)
-        )
+        if self.raw_path is not None:
+            candidates = self.merger.gather(windows, self._durations())
+            write_raw_predictions(self.raw_path, self.result_classes, candidates)
+            print_log(f'Raw predictions are written to {self.raw_path}', logger='current')
+
+    def _durations(self) -> dict[str, float]:
+        return {name: video.duration for name, video in self.annotations.videos.items()}
 
     @abstractmethod
     def compute(self, ground_truth: GroundTruth, predictions: Predictions) -> dict[str, float]:
@@ -140,12 +160,7 @@ class VideoMetric(BaseMetric):
         Args:
             results: All windows, repeated or not.
         """
-        durations = {name: video.duration for name, video in self.annotations.videos.items()}
-        if self.raw_path is not None:
-            candidates = self.merger.gather(results, durations)
-            write_raw_predictions(self.raw_path, self.result_classes, candidates)
-            print_log(f'Raw predictions are written to {self.raw_path}', logger='current')
-        merged = self.merger(results, durations)
+        merged = self.merger(results, self._durations())
         unknown = sorted({result.video_id for result in results} - merged.keys())
         self._warn({**merged, **dict.fromkeys(unknown, concatenate([]))})
         return merged

@@ -1,0 +1,83 @@
+"""Files and work directories that a run writes to."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mmtad_decomp.utils import (
+    OutputPathError,
+    WorkDirInUseError,
+    WorkDirLock,
+    atomic_write,
+    demand_writable,
+    work_dir,
+)
+from tools.command_line import sentence_of
+
+
+def test_a_file_that_can_be_written_is_not_made(tmp_path):
+    demand_writable(tmp_path / 'new' / 'folder' / 'a.json', '--out')
+    (tmp_path / 'a.json').write_text('before')
+    demand_writable(tmp_path / 'a.json', '--out')
+    assert [file.name for file in tmp_path.iterdir()] == ['a.json']
+
+
+def test_a_file_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(OutputPathError, match=rf'--out {tmp_path}/file/a\.json: .*is no folder'):
+        demand_writable(tmp_path / 'file' / 'a.json', '--out')
+    with pytest.raises(OutputPathError, match='is a folder; name a file'):
+        demand_writable(tmp_path, '--out')
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root writes everywhere')
+def test_a_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OutputPathError, match='cannot be written'):
+        demand_writable(tmp_path / 'a.json', '--out')
+
+
+def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    path.write_bytes(b'before')
+    with pytest.raises(OSError) as caught, atomic_write(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    text = sentence_of(caught.value)
+    assert text == f'No space left on device; {path} is as before: {path}'
+    assert path.read_bytes() == b'before' and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_work_directory_has_one_user(tmp_path):
+    refused = pytest.raises(WorkDirInUseError, match=rf'in use by .* training .*{os.getpid()}\)')
+    with WorkDirLock(tmp_path), refused:
+        WorkDirLock(tmp_path)
+    WorkDirLock(tmp_path).release()
+
+
+@pytest.mark.parametrize('seconds, works', [(0.6, True), (30, False)])
+def test_what_a_killed_user_left_is_waited_for(tmp_path, seconds, works, monkeypatch):
+    """Data loader workers of a killed training inherit its lock, and end some seconds later."""
+    monkeypatch.setattr(work_dir, '_PATIENCE', 3.0 if works else 0.5)
+    holder = (
+        'import os, subprocess, sys\n'
+        'from mmtad_decomp.utils.work_dir import WorkDirLock\n'
+        'lock = WorkDirLock(sys.argv[1])\n'
+        'settings = dict(pass_fds=[lock.file.fileno()], stdout=subprocess.DEVNULL)\n'
+        'child = subprocess.Popen(["sleep", sys.argv[2]], **settings)\n'
+        'print(child.pid, flush=True)\n'
+        'os.kill(os.getpid(), 9)\n'
+    )
+    command = [sys.executable, '-c', holder, str(tmp_path), str(seconds)]
+    child = int(subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout)
+    try:
+        if works:
+            WorkDirLock(tmp_path).release()
+        else:
+            with pytest.raises(WorkDirInUseError):
+                WorkDirLock(tmp_path)
+    finally:
+        if not works:
+            os.kill(child, 9)
