@@ -21,7 +21,7 @@ from mmtad_decomp.utils.atomic import atomic_write
 
 from .video_stream import VideoReadError
 
-UNIT = 1 / 16
+UNIT = 1 / 64
 """Pixels that one stored unit stands for; rounding moves no value by more than half of it."""
 CHUNK = 32
 """Steps that are compressed together."""

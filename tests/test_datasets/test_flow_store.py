@@ -106,7 +106,7 @@ def test_one_piece_is_in_memory_at_a_time(tmp_path):
 
 @pytest.mark.parametrize('bound', [0.0, -1.0, LARGEST_BOUND * 2, float('nan')])
 def test_bounds_that_cannot_be_stored(tmp_path, bound):
-    with pytest.raises(ValueError, match='bound must be above 0 and at most 2047'):
+    with pytest.raises(ValueError, match='bound must be above 0 and at most 511'):
         write_flow(tmp_path / 'v.npz', fields(2), bound=bound, **SETTINGS)
 
 

@@ -30,7 +30,7 @@ def test_rows_and_table(tmp_path, monkeypatch, capsys):
     for row in rows:
         milliseconds = row['milliseconds_per_flow']
         assert row['minutes_per_minute'] == pytest.approx(milliseconds / 1000 * row['fps'])
-        assert 0 < row['largest_stored_error'] <= 1 / 32 + 1e-6 and row['rms'] > 0
+        assert 0 < row['largest_stored_error'] <= 1 / 128 + 1e-6 and row['rms'] > 0
     assert capsys.readouterr().out.count('\n') == 2 + len(rows)
 
 

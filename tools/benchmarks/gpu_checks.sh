@@ -15,12 +15,12 @@
 #       importlib_metadata lazy-importer 'setuptools<82'
 #
 # Steps, each with a time limit, all of them run even where one fails:
-#   build      FORCE_CUDA=1, for this GPU, in place
+#   build      FORCE_CUDA=1, for this GPU, in place; left out with PREBUILT=1
 #   import     mmtad_decomp and its CUDA operators
 #   tests      tests/test_ops on CUDA: formulas, opcheck, gradcheck, torch.compile, streams, graphs
 #   bandwidth  tools/benchmarks/gpu_bandwidth.py
 #   peers      tools/benchmarks/ops.py --device cuda; every row is written as it comes
-#   memcheck, racecheck, synccheck   compute-sanitizer on the tests named `small`
+#   sanitizers memcheck, racecheck and synccheck of compute-sanitizer on the tests named `small`, side by side
 # Logs and JSON files go to $OUT (default: work_dirs/gpu_checks). A table comes last; the exit
 # status is 1 where a step failed. Settings of the GPU are left alone.
 set -uo pipefail
@@ -74,29 +74,53 @@ step() {
     return "$status"
 }
 
+# The three checks of compute-sanitizer side by side: what they found, and 9 if they found something.
 sanitise() {
-    # Without PyTorch's cache of memory, an access beyond a tensor is one beyond an allocation.
-    PYTORCH_NO_CUDA_MEMORY_CACHING=1 step "$1" 75 compute-sanitizer --tool "$1" \
-        --error-exitcode 9 --print-limit 20 \
-        python3 -m pytest -q -x -p no:cacheprovider tests/test_ops/test_cuda_ops.py -k small
+    local tool pid pids=() status=0 tools=(memcheck racecheck synccheck)
+    for tool in "${tools[@]}"; do
+        # Without PyTorch's cache of memory, an access beyond a tensor is one beyond an allocation.
+        PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$tool" \
+            --error-exitcode 9 --print-limit 20 python3 -m pytest -q -x -p no:cacheprovider \
+            tests/test_ops/test_cuda_ops.py -k small > "$out/$tool.txt" 2>&1 &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do
+        wait "$pid" || status=9
+    done
+    for tool in "${tools[@]}"; do
+        [ "$status" = 0 ] || tail -n 60 "$out/$tool.txt"
+        echo "$tool: $(grep -E 'passed|failed|error' "$out/$tool.txt" | tail -n 1)" \
+            "$(grep 'SUMMARY' "$out/$tool.txt" | tail -n 1)"
+        rm "$out/$tool.txt"
+    done
+    return "$status"
 }
 
-if step build 280 env FORCE_CUDA=1 MMTAD_WITH_OPS=1 TORCH_CUDA_ARCH_LIST="$capability" \
-    MAX_JOBS="$(nproc)" python3 setup.py build_ext --inplace; then
+build() {
+    FORCE_CUDA=1 MMTAD_WITH_OPS=1 TORCH_CUDA_ARCH_LIST="$capability" MAX_JOBS="$(nproc)" \
+        python3 setup.py build_ext --inplace
+}
+
+# Several workers of pytest, where pytest-xdist is there: the formulas in float64 take the CPU's time.
+workers=()
+python3 -c 'import xdist' 2> /dev/null && workers=(-n "$((($(nproc) + 1) / 2))")
+
+export out capability
+export -f sanitise build
+if [ "${PREBUILT:-0}" = 1 ] || step build 280 bash -c build; then
     step import 60 python3 -c "from mmtad_decomp.ops import DEVICES; assert 'cuda' in DEVICES, DEVICES"
-    step tests 180 python3 -m pytest -q -p no:cacheprovider tests/test_ops -k cuda \
-        --ignore tests/test_ops/test_cuda_emulation.py --ignore tests/test_ops/test_cuda_compile.py
+    # Neither is timed, so that the sanitizers run beside the tests.
+    timeout -k 5 240 bash -c sanitise > "$site/sanitise" 2>&1 &
+    sanitising=$!
+    step tests 180 env OMP_NUM_THREADS=2 python3 -m pytest -q -p no:cacheprovider "${workers[@]}" \
+        tests/test_ops -k cuda --ignore tests/test_ops/test_cuda_emulation.py \
+        --ignore tests/test_ops/test_cuda_compile.py
+    wait "$sanitising"
+    step sanitizers 30 bash -c "cat '$site/sanitise'; exit $?"
     step bandwidth 40 python3 tools/benchmarks/gpu_bandwidth.py --json "$out/gpu_bandwidth.json"
     step peers 120 python3 tools/benchmarks/ops.py --device cuda --json "$out/ops_cuda.json"
-    sanitise memcheck
-    sanitise racecheck
-    sanitise synccheck
     [ -f "$out/bandwidth.log" ] && cat "$out/bandwidth.log"
 fi
-
-# Fewer files come back from some machines: the sanitiser's logs are one.
-cat "$out"/{memcheck,racecheck,synccheck}.log > "$out/sanitizer.log" 2> /dev/null
-rm -f "$out"/{memcheck,racecheck,synccheck}.log
 
 echo
 exit_status=0
