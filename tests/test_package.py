@@ -149,6 +149,17 @@ def test_mmaction_models_import_and_missing_drn_says_so():
             DRN()
 
 
+def test_imports_beside_transformers_5(tmp_path):
+    """Transformers 5 has no `apply_chunking_to_forward`, which MMAction2's VindLU imports."""
+    for file in ('transformers/__init__.py', 'transformers/modeling_utils.py', 'timm/__init__.py'):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text('')
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = (sys.executable, '-c', 'import mmtad_decomp, mmaction.models')
+    result = run(*command, cwd=tmp_path, PYTHONPATH=path)
+    assert result.returncode == 0, result.stdout
+
+
 def test_base_config_of_mmaction_loads(tmp_path):
     base = 'mmaction::localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature.py'
     config = tmp_path / 'child.py'

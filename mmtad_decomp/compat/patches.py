@@ -51,8 +51,16 @@ def _provide_missing_drn() -> None:
 
 
 def _disable_multimodal_models() -> None:
-    """MMAction2's multimodal models need ``timm`` whenever ``transformers`` is installed."""
-    if importlib.util.find_spec('timm') is None:
+    """MMAction2 imports its multimodal models whenever ``transformers`` is installed.
+
+    They also need ``timm``, and names that Transformers 5 no longer has. Neither is needed here.
+    """
+    transformers = importlib.util.find_spec('transformers')
+    if transformers is None:
+        return
+    modeling = Path(transformers.submodule_search_locations[0]) / 'modeling_utils.py'
+    usable = 'apply_chunking_to_forward' in modeling.read_text(encoding='utf-8')
+    if importlib.util.find_spec('timm') is None or not usable:
         import mmaction.utils.dependency as dependency
 
         dependency.WITH_MULTIMODAL = False
