@@ -154,6 +154,9 @@ def test_imports_beside_transformers_5(tmp_path):
     for file in ('transformers/__init__.py', 'transformers/modeling_utils.py', 'timm/__init__.py'):
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text('')
+    metadata = tmp_path / 'transformers-5.17.0.dist-info' / 'METADATA'
+    metadata.parent.mkdir()
+    metadata.write_text('Metadata-Version: 2.1\nName: transformers\nVersion: 5.17.0\n')
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     command = (sys.executable, '-c', 'import mmtad_decomp, mmaction.models')
     result = run(*command, cwd=tmp_path, PYTHONPATH=path)

@@ -48,7 +48,9 @@ rows = [
     # The other fusions.
     dict(name='sum_tg', title='sum, TG', config=f'{ablation}_sum.py', **by_tg),
     dict(name='self_tg', title='self-attention, TG', config=f'{ablation}_self_attn.py', **by_tg),
-    dict(name='cross_tg', title='cross-attention, TG', config=f'{ablation}_cross_attn.py', **by_tg),
+    dict(
+        name='cross_tg', title='cross-attention, TG', config=f'{ablation}_cross_attn.py', **by_tg
+    ),
     dict(name='diff_tg', title='diff-attention, TG', config=f'{ablation}_diff_attn.py', **by_tg),
     # Parts of the method, changed one at a time. The window is None (all steps) elsewhere.
     dict(
