@@ -75,13 +75,6 @@ rows = [
         **by_tg,
     ),
     dict(
-        name='two_heads_tg',
-        title='local attention without shared head, TG',
-        config=f'{decomp}.py',
-        cfg_options={'model.student.shared_head': False},
-        **by_tg,
-    ),
-    dict(
         name='no_app_tg',
         title='local attention without appearance loss, TG',
         config=f'{decomp}.py',
