@@ -3,42 +3,23 @@
 from itertools import product
 
 import pytest
-from config_helpers import build, check_predictions, load, take_step
+from config_helpers import CONFIGS, build, check_predictions, load, take_step
 
 BACKBONES = ('tsm18', 'tsm50', 'i3d', 'slowfast50')
 MODALITIES = {'tg': 'TemporalGradientInput', 'of': 'OpticalFlowInput'}
-CLASSES, WIDTH = 3, 32
-HEADS = {
-    'actionformer': dict(
-        num_levels=3, encoder=dict(embed_dims=WIDTH, window_size=5, num_stem_layers=1)
-    ),
-    'afsd': dict(channels=WIDTH, num_groups=8, num_levels=3),
-    'gtad': dict(
-        channels=128, max_duration=8, map_branch=dict(align_channels=32, map_channels=32)
-    ),
-    'tadtr': dict(
-        embed_dims=WIDTH,
-        hidden_dims=64,
-        num_heads=4,
-        num_queries=8,
-        num_encoder_layers=1,
-        num_decoder_layers=2,
-    ),
-    'tags': dict(
-        channels=WIDTH,
-        max_steps=16,
-        block=dict(num_heads=4, dropout=0.0),
-        mask_branch=dict(channels=(WIDTH,)),
-    ),
-}
+CLASSES, WIDTH = 3, 128
+SUFFIX = '_tsm18_small.py'
+HEADS = sorted(
+    path.name.removesuffix(SUFFIX) for path in (CONFIGS / '_base_/models').glob(f'*{SUFFIX}')
+)
 
 
 def detector(backbone, head):
-    """The backbone's detector with the head, both from ``configs/_base_/models``, and narrow."""
+    """The backbone's detector with the small head, both from ``configs/_base_/models``."""
     model = load(f'_base_/models/actionformer_{backbone}.py').model
     model.neck.out_channels = WIDTH
-    model.head = load(f'_base_/models/{head}_tsm18.py').model.head
-    model.head.update(num_classes=CLASSES, in_channels=WIDTH, **HEADS[head])
+    model.head = load(f'_base_/models/{head}{SUFFIX}').model.head
+    model.head.num_classes = CLASSES
     return model
 
 

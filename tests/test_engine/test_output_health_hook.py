@@ -14,29 +14,9 @@ from torch.utils.data import Dataset
 from mmtad_decomp.engine.hooks import OutputHealthHook, UnhealthyOutputError
 from mmtad_decomp.engine.hooks.training_probe import TrainingProbe
 from mmtad_decomp.structures import Distances, Scores
+from tests import small_heads
 from tests.test_models import mixin_helpers as mixin
 from tests.test_models import tiny_detectors as tiny
-
-HEADS = {
-    'ActionFormerHead': {},
-    'AFSDHead': tiny.AFSD_HEAD,
-    'GTADHead': dict(
-        max_duration=8,
-        channels=16,
-        graph=dict(groups=4, width_per_group=4),
-        map_branch=dict(align_channels=8, map_channels=8),
-    ),
-    'TadTRHead': dict(
-        embed_dims=16,
-        hidden_dims=16,
-        num_queries=6,
-        num_encoder_layers=1,
-        num_decoder_layers=2,
-        num_heads=2,
-        num_groups=4,
-    ),
-    'TAGSHead': dict(channels=16, max_steps=8, mask_branch=dict(channels=(8,))),
-}
 
 
 @DATASETS.register_module(force=True)
@@ -52,11 +32,9 @@ class GeneratedWindows(Dataset):
         return dict(inputs=dict(frames=frames), data_samples=sample)
 
 
-def detector(head='ActionFormerHead', **options):
+def detector(**options):
     config = tiny.detector_config()
-    common = dict(type=head, num_classes=tiny.NUM_CLASSES, in_channels=16)
-    base = config['head'] if head == 'ActionFormerHead' else {**common, **HEADS[head]}
-    config['head'] = {**base, **options}
+    config['head'].update(options)
     return config
 
 
@@ -136,9 +114,10 @@ def test_a_healthy_run_has_no_warning(tmp_path, activation):
     torch.testing.assert_close(sum(shares), 1.0)
 
 
-@pytest.mark.parametrize('head', HEADS)
+@pytest.mark.parametrize('head', small_heads.HEADS)
 def test_every_head_shows_its_outputs(head):
-    model = tiny.build(detector(head))
+    config = tiny.detector_config(width=small_heads.WIDTH)
+    model = tiny.build(dict(config, head=small_heads.head_config(head)))
     with torch.no_grad():  # TadTR's queries begin with one width.
         for parameter in model.head.parameters():
             parameter += 0.02 * torch.randn_like(parameter)

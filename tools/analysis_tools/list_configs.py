@@ -19,6 +19,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmaction.registry import MODELS
 from mmengine.config import Config
 
 import mmtad_decomp  # noqa: F401
@@ -36,13 +37,6 @@ DATA_SETS = {
     'data/grid/': 'GRID',
     'data/grid_mini/': 'GRID (embedded part)',
     'data/synthetic/': 'Synthetic',
-}
-HEADS = {
-    'ActionFormerHead': 'ActionFormer',
-    'AFSDHead': 'AFSD',
-    'GTADHead': 'G-TAD',
-    'TadTRHead': 'TadTR',
-    'TAGSHead': 'TAGS',
 }
 BACKBONES = {
     'ResNetTSM': ('TSM', 'TSM-ResNet'),
@@ -138,6 +132,14 @@ def _modality(config: dict) -> str:
     return ' '.join([config['type'], *([config['key']] if 'key' in config else [])])
 
 
+def _title(head: str) -> str:
+    """Name of a head in tables: the ``title`` of its class."""
+    kind = MODELS.get(head)
+    if not hasattr(kind, 'title'):
+        raise KeyError(head)
+    return kind.title
+
+
 def read_entry(root: Path, path: Path) -> Entry:
     """Read a config.
 
@@ -162,7 +164,7 @@ def read_entry(root: Path, path: Path) -> Entry:
             name=path.relative_to(root / 'configs').with_suffix('').as_posix(),
             kind=path.relative_to(root / 'configs').parts[0],
             data=DATA_SETS[config.data_root],
-            head=HEADS[detector.head.type],
+            head=_title(detector.head.type),
             backbone=f'{short}{depth}',
             architecture=f'{architecture}{depth}',
             teacher=MODALITIES[taught][0],

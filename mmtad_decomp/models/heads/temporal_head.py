@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
@@ -33,9 +33,11 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
     Segments go in and come out in feature steps: step g is where ``feats[:, :, g]`` lies.
 
     Attributes:
+        title: Name of the method in tables, a class attribute.
         in_channels: D, the width of the features that it reads.
     """
 
+    title: ClassVar[str]
     in_channels: int
 
     def check_channels(self, feats: Tensor) -> None:

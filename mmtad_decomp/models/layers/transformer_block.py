@@ -24,6 +24,9 @@ class TransformerBlock(nn.Module):
         dropout: Dropout after the attention's and the network's projections.
         drop_path: Probability to drop a residual branch of a sample.
         layer_scale: First value of the branches' scale per channel; None leaves it out.
+        mask_norm: Whether padded steps stay zero between the norm and the attention's
+            convolutions. ActionFormer's become the norm's bias, which the convolutions mix into
+            the last valid step, so that it depends on whether there is padding.
     """
 
     def __init__(
@@ -36,9 +39,11 @@ class TransformerBlock(nn.Module):
         dropout: float = 0.0,
         drop_path: float = 0.0,
         layer_scale: float | None = 1e-4,
+        mask_norm: bool = False,
     ) -> None:
         super().__init__()
         self.stride = stride
+        self.mask_norm = mask_norm
         self.norm1 = MaskedLayerNorm(channels)
         self.attn = ConvAttention(channels, num_heads, window_size, stride, dropout)
         self.skip = nn.Identity()
@@ -67,7 +72,7 @@ class TransformerBlock(nn.Module):
         Returns:
             ``(N, C, T / stride)``, zero at masked steps, and its mask ``(N, T / stride)``.
         """
-        branch = self.attn(self.norm1(x), mask)
+        branch = self.attn(self.norm1(x, mask if self.mask_norm else None), mask)
         mask = downsample_mask(mask, self.stride)
         valid = mask[:, None].to(branch.dtype)
         x = self.skip(x) * valid + self.drop_path1(branch)

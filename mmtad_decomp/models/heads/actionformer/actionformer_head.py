@@ -58,6 +58,8 @@ class ActionFormerHead(PointHead):
         min_length: Candidates need more than this length, in feature steps.
     """
 
+    title = 'ActionFormer'
+
     def __init__(
         self,
         num_classes: int,

@@ -68,6 +68,8 @@ class AFSDHead(PointHead):
         ValueError: If ``contrast_background`` is not positive.
     """
 
+    title = 'AFSD'
+
     def __init__(
         self,
         num_classes: int,

@@ -54,6 +54,8 @@ class GTADHead(TemporalHead):
         ValueError: If the groups do not divide the channels.
     """
 
+    title = 'G-TAD'
+
     def __init__(
         self,
         num_classes: int,

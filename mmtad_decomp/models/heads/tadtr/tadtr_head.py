@@ -62,6 +62,8 @@ class TadTRHead(TemporalHead):
         ValueError: If widths, heads and groups do not go together.
     """
 
+    title = 'TadTR'
+
     def __init__(
         self,
         num_classes: int,

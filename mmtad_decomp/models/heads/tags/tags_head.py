@@ -54,6 +54,8 @@ class TAGSHead(TemporalHead):
         nms_pre: Candidates kept per window.
     """
 
+    title = 'TAGS'
+
     def __init__(
         self,
         num_classes: int,
@@ -85,7 +87,13 @@ class TAGSHead(TemporalHead):
         self.score_thr = score_thr
         self.nms_pre = nms_pre
 
-        block = {'num_heads': 4, 'dropout': 0.3, 'layer_scale': None, **(block or {})}
+        block = {
+            'num_heads': 4,
+            'dropout': 0.3,
+            'layer_scale': None,
+            'mask_norm': True,
+            **(block or {}),
+        }
         self.embed = MaskedConv1d(in_channels, channels, 3)
         self.blocks = nn.ModuleList(TransformerBlock(channels, **block) for _ in range(num_layers))
         self.norm = MaskedLayerNorm(channels)
