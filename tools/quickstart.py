@@ -6,12 +6,13 @@ The study is configs/studies/quickstart.py. Run again, it goes on where it was s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -19,9 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from tools.model_converters import publish_student
 from tools.studies import Catalog, Execution, Results, StudyError, Task, load_study, make_plan
 from tools.studies.execution import Interrupted, format_duration
 from tools.studies.processes import make_slots
+from tools.visualizations import timeline
 
 STUDY = 'configs/studies/quickstart.py'
 SEED = 0
@@ -114,24 +117,25 @@ def run_study(catalog: Catalog, results: Results, console: Console) -> None:
         raise StepFailed(failures[0])
 
 
-def run_step(title: str, arguments: Sequence[str], log: Path) -> None:
-    """Run one of the project's tools with its output in ``log``.
+def run_step(
+    title: str, tool: Callable[[list[str]], object], arguments: Sequence[str], log: Path
+) -> None:
+    """Run one of the project's tools in this process, with its output in ``log``.
 
     Raises:
         StepFailed: If it fails.
     """
     begin = time.monotonic()
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors='replace',
-    )
-    log.write_text(result.stdout, encoding='utf-8')
-    if result.returncode:
-        tail = '\n'.join(result.stdout.splitlines()[-15:])
-        raise StepFailed(f'{title} failed (exit code {result.returncode}), see {log}:\n{tail}')
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, 'w', encoding='utf-8') as file:
+        try:
+            with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+                tool(list(arguments))
+        except Interrupted:
+            raise
+        except (Exception, SystemExit) as error:
+            traceback.print_exc(file=file)
+            raise StepFailed(f'{title} failed, see {log}: {error}') from error
     print(f'{title}: done in {time.monotonic() - begin:.0f} s', flush=True)
 
 
@@ -151,15 +155,22 @@ def finish(catalog: Catalog, out: Path) -> None:
     student = runs[STUDENT]
     config = str(catalog.folder(student) / 'config.py')
     work_dir = str(catalog.folder(student) / 'train')
-    publish = ['tools/model_converters/publish_student.py', config, work_dir]
-    run_step('publish the student', [*publish, str(out / 'published')], out / 'publish.log')
+    publish = [config, work_dir, str(out / 'published')]
+    run_step('publish the student', publish_student.main, publish, out / 'publish.log')
     data = Path(catalog.config(student).test_dataloader.dataset.data_root)
-    draw = ['tools/visualizations/timeline.py', str(data / 'annotations.json')]
-    draw += ['--subset', 'validation', '--best', '--key-frames', '12']
+    draw = [
+        str(data / 'annotations.json'),
+        '--subset',
+        'validation',
+        '--best',
+        '--key-frames',
+        '12',
+    ]
     for name, run in runs.items():
         title = catalog.study.rows[name].title
         draw += ['--results', f'{title}={catalog.test_folder(run) / "validation.json"}']
-    run_step('draw detections', [*draw, '--out', str(out / 'timeline.png')], out / 'timeline.log')
+    draw += ['--out', str(out / 'timeline.png')]
+    run_step('draw detections', timeline.main, draw, out / 'timeline.log')
 
 
 def _end(number: int, frame: object) -> None:

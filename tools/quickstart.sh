@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv and runs the main job on rendered video: train a motion teacher, an RGB baseline, a
+# Sets up .venv and runs the main job on real recordings: train a motion teacher, an RGB baseline, a
 # conventionally distilled and a decomposed student, test all four, and show what came out.
 # Run again, it goes on where it was stopped and redoes nothing. Arguments go to
 # tools/quickstart.py: bash tools/quickstart.sh --fresh

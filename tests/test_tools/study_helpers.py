@@ -34,8 +34,8 @@ if kind == 'train':
         with open(logs / 'scalars.json', 'a') as file:
             file.write(json.dumps(record) + '\\n')
         (work / 'last_checkpoint').write_text(str(work / f'epoch_{epoch + 1}.pth'))
-else:
-    metric = cfg['test_evaluator']
+metric = cfg['test_evaluator'] if kind == 'test' else cfg.get('val_evaluator')
+if metric is not None:
     content = json.loads(Path(metric['ann_file']).read_text())
     rng = random.Random(f'{cfg["randomness"]["seed"]} {sorted(content["database"])}')
     results = {}
@@ -45,7 +45,8 @@ else:
                 dict(segment=[a + cfg['blur'] * rng.random() for a in item['segment']],
                      score=rng.random(), label=item['label'])
                 for item in video['annotations']]
-    Path(option('--dump-json')).write_text(json.dumps(dict(results=results)))
+    target = option('--dump-json') if kind == 'test' else metric['dump_path']
+    Path(target).write_text(json.dumps(dict(results=results)))
 """
 
 CONFIG = """

@@ -60,6 +60,29 @@ def test_runs_everything_once_with_the_teacher_of_the_same_seed(project):
     assert project.run(project.catalog()) == ({}, [])
 
 
+def test_trainings_test_at_their_end_with_the_same_result(project):
+    catalog = project.catalog()
+    project.run(catalog)
+    apart = {key: entry['validation'] for key, entry in Results(catalog).runs.items()}
+    options = {'test_cfg': dict(type='TestLoop')}
+    catalog = project.catalog(cfg_options=options, work_dir=str(project.folder / 'other'))
+    failures, journal = project.run(catalog)
+    assert not failures and len(journal) == 12  # the second is the test of the training videos
+    assert {key: e['validation'] for key, e in Results(catalog).runs.items()} == apart
+    folder = catalog.test_folder(Run('rgb', 0))
+    settings: dict = {}
+    exec((folder / 'train_and_test.py').read_text(), settings)
+    assert settings['val_cfg'] == dict(type='ValLoop')
+    assert settings['val_dataloader'] == settings['test_dataloader']
+    assert settings['train_cfg']['val_begin'] == settings['train_cfg']['val_interval'] == 2
+    # where the detections are gone, they are made by a test
+    (folder / 'validation.json').unlink()
+    content = json.loads(catalog.study.results.read_text())
+    del content['runs']['rgb/seed0']
+    catalog.study.results.write_text(json.dumps(content))
+    assert project.run(catalog)[1] == ['test validation 0 None']
+
+
 TIOUS = {f'mAP@{tiou}' for tiou in (0.3, 0.5, 0.7, 0.9)}
 
 

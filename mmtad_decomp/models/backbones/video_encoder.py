@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
-from mmaction.models.backbones.resnet_tsm import TemporalShift
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from .introspection import backbone_stages, is_3d, stem_convs, time_geometry
 from .pretrained import check_fit, read_state, stem_channels
 from .stems import check_stem_init, loading_stems, stem_weight_keys, widen_stems
+from .temporal_shift import temporal_shifts
 
 
 @MODELS.register_module()
@@ -23,7 +23,7 @@ class VideoEncoder(BaseModule):
     """Run a backbone over windows of frames and pool over space.
 
     A 2-D backbone sees all frames of all windows folded into its batch, a 3-D one whole windows.
-    The temporal shifts of MMAction2's ResNetTSM are set to the length of the window at hand, so
+    The temporal shifts of MMAction2's ResNetTSM are set to the length of the input's windows, so
     that they never cross from one window into the next.
 
     Args:
@@ -79,6 +79,7 @@ class VideoEncoder(BaseModule):
         self.temporal_stride, self.temporal_offset, self.temporal_multiple = geometry
         self.out_channels = self.backbone.feat_dim
         self._is_3d = is_3d(self.backbone)
+        self._shifts = temporal_shifts(self.backbone)
         self._built_channels = self._stem_channels()
         if in_channels is not None:
             widen_stems(self.backbone, in_channels)
@@ -208,9 +209,8 @@ class VideoEncoder(BaseModule):
             ValueError: If the input has the wrong number of channels or frames.
         """
         self.check_input(frames.shape[2], frames.shape[1])
-        for module in self.backbone.modules():
-            if isinstance(module, TemporalShift):
-                module.num_segments = frames.shape[1]
+        for module in self._shifts:
+            module.num_segments = frames.shape[1]
         chunks = frames.split(self.chunk_size or len(frames))
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
         feats = [
