@@ -10,11 +10,20 @@ from . import compat
 compat.check_versions()
 compat.apply()
 
-from . import datasets, engine, evaluation, models, postprocessing, visualization  # noqa: E402
+from . import (  # noqa: E402
+    apis,  # on top of the others
+    datasets,
+    engine,
+    evaluation,
+    models,
+    postprocessing,
+    visualization,
+)
 from .version import __version__  # noqa: E402
 
 __all__ = [
     '__version__',
+    'apis',
     'datasets',
     'engine',
     'evaluation',

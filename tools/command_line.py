@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import difflib
+import errno
 import os
 import re
 import signal
@@ -18,6 +19,12 @@ TRACEBACK_VARIABLE = 'MMTAD_TRACEBACK'
 PARENT_VARIABLE = 'MMTAD_PARENT'
 """Environment variable with the process id of a study that a tool works for."""
 
+_ADVICE = {
+    errno.ENOSPC: 'free some space or write to another disk (no file is left half-written)',
+    errno.EDQUOT: 'free some of your quota or write to another disk',
+    errno.EACCES: 'change its permissions or name another place',
+    errno.EROFS: 'name a place that can be written to',
+}
 _WORKER_FRAME = re.compile(r'File "([^"]+)", line \d+')
 
 
@@ -140,6 +147,8 @@ def sentence_of(error: BaseException) -> str:
         # After the frame come its indented source lines, then `package.Class: message`.
         rest = [line for line in lines[last + 1 :] if line and not line.startswith(' ')]
         text = '\n'.join(rest).partition(': ')[2] or text
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        text = f'{text}; {_ADVICE[error.errno]}'
     return ' '.join(text.split())
 
 

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from .video_stream import Picture, PictureConverter, VideoReadError, VideoStream
+from .windows import num_sampled_frames
 
 _SEEK_BACK = (0.0, 0.64, 5.12)
 """Seconds before the first frame to seek to, in order of trial; then decode from the beginning."""
@@ -145,6 +147,9 @@ class SampledFrames:
         fps: Frames per second.
         short_side: Scale the shorter side to this many pixels; None keeps the size.
         multiple: Round the sides to multiples of this.
+        live: The video is still being written or sent: its header promises nothing.
+        cover: Repeat the last picture until the frames cover it to its end, as in windows of a
+            data set.
 
     Attributes:
         duration: Seconds at which the last picture ends.
@@ -152,13 +157,16 @@ class SampledFrames:
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | BinaryIO,
         fps: Fraction | float,
         short_side: int | None = None,
         multiple: int = 1,
+        live: bool = False,
+        cover: bool = False,
     ) -> None:
         self.path, self.fps = path, fps
         self.short_side, self.multiple = short_side, multiple
+        self.live, self.cover = live, cover
         self.duration = 0.0
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -179,8 +187,10 @@ class SampledFrames:
                     yield array
                     count += 1
             _check_end(video, picture, 0.0, float(self.fps))
-            video.check_whole(picture.end)
-        if not count:
+            if not self.live:
+                video.check_whole(picture.end)
+        least = num_sampled_frames(picture.end, float(self.fps)) if self.cover else 1
+        for _ in range(least - count):
             yield convert(picture.frame)
         self.duration = picture.end
 

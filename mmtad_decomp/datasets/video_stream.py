@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -67,13 +68,14 @@ class VideoStream:
     that is no cover picture, is read.
 
     Args:
-        path: The file.
+        path: The file, an address that FFmpeg knows, such as ``pipe:0`` or ``rtsp://...``, or an
+            object with a method ``read(size)``.
 
     Raises:
         VideoReadError: If it is missing, unreadable, or has no video stream.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path | BinaryIO) -> None:
         self.path = path
         self.container = _open(path)
         try:
@@ -183,6 +185,15 @@ class VideoStream:
             )
 
     @property
+    def stated_duration(self) -> float | None:
+        """Seconds that the header promises, sound aside where it tells; None if nothing does."""
+        stream = self.stream
+        if stream.duration is not None:
+            end = float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+            return max(end - (self._stated_zero() or 0.0), 0.0) or None
+        return (self.container.duration or 0) / av.time_base or None
+
+    @property
     def file_end(self) -> float:
         """Seconds at which the last stream of the file ends, sound included."""
         length = (self.container.duration or 0) / av.time_base
@@ -281,9 +292,9 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     return True, c < 0, b < 0
 
 
-def _open(path: str | Path) -> av.container.InputContainer:
+def _open(path: str | Path | BinaryIO) -> av.container.InputContainer:
     try:
-        return av.open(str(path))
+        return av.open(path if hasattr(path, 'read') else str(path))
     except FileNotFoundError as error:
         raise VideoReadError(f'video {path} does not exist; check `data_root`') from error
     except (av.error.FFmpegError, ValueError, OSError) as error:

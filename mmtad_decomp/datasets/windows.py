@@ -7,6 +7,21 @@ import math
 import numpy as np
 
 
+def window_hop(length: int, overlap: float) -> int:
+    """Steps between the starts of neighbouring windows, at least one.
+
+    Args:
+        length: Steps of a window.
+        overlap: Share of a window that its successor covers again, in [0, 1).
+
+    Raises:
+        ValueError: If the overlap is out of range.
+    """
+    if not 0 <= overlap < 1:
+        raise ValueError(f'overlap must be in [0, 1), got {overlap}')
+    return max(1, round(length * (1 - overlap)))
+
+
 def window_starts(num_steps: int, length: int, overlap: float) -> list[int]:
     """First steps of the windows that together cover a video, tail included.
 
@@ -19,9 +34,7 @@ def window_starts(num_steps: int, length: int, overlap: float) -> list[int]:
         Ascending starts. The last window ends with the video; a video shorter than a window has
         the single start 0.
     """
-    if not 0 <= overlap < 1:
-        raise ValueError(f'overlap must be in [0, 1), got {overlap}')
-    hop = max(1, round(length * (1 - overlap)))
+    hop = window_hop(length, overlap)
     last = max(0, num_steps - length)
     return [*range(0, last, hop), last]
 

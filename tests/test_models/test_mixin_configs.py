@@ -170,7 +170,7 @@ def test_a_student_that_is_the_teacher_has_nothing_to_mimic(name, teachers):
 
 
 def test_published_students_predict_as_before(teachers):
-    from tools.model_converters.publish_student import published_model, published_state
+    from mmtad_decomp.apis.publishing import published_model, published_state
 
     model, name = model_of('tem_activitynet_decomp', teachers)
     content = config('tem_activitynet_decomp').model

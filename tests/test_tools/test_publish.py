@@ -8,6 +8,7 @@ from mmengine.registry import init_default_scope
 from tiny_training import ROOT, config, options, write_videos
 
 from mmtad_decomp import __version__
+from mmtad_decomp.apis.publishing import published_config
 from mmtad_decomp.utils import CheckpointError, check_config
 from tools import test as test_tool
 from tools.model_converters import publish_student
@@ -93,7 +94,7 @@ def test_the_published_config_stands_alone(tmp_path):
 
 def test_pretrained_weights_are_not_asked_for_again():
     for name in ('decomp/actionformer_tsm18_thumos.py', 'decomp/actionformer_tsm50_thumos.py'):
-        model = publish_student.published_config(Config.fromfile(ROOT / 'configs' / name)).model
+        model = published_config(Config.fromfile(ROOT / 'configs' / name)).model
         assert model.detector.backbone.get('init_cfg') is None
         assert model.detector.backbone.backbone.pretrained is None
         assert not model.detector.backbone.backbone.pretrained2d
@@ -127,5 +128,5 @@ def test_the_test_tool_reports_the_same_before_and_after(tmp_path):
 def test_a_published_config_averages_no_weights():
     cfg = Config.fromfile(ROOT / 'configs' / 'decomp' / 'actionformer_tsm18_thumos.py')
     assert cfg.default_hooks.ema.type == 'EMAHook'
-    hooks = publish_student.published_config(cfg).default_hooks
+    hooks = published_config(cfg).default_hooks
     assert set(hooks) == set(cfg.default_hooks) - {'ema'}

@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
 from ..frame_cache import FrameCache
-from ..resizing import resize, scaled_size
+from ..frame_source import read_image
 from ..video_reader import read_frames
 from ..video_stream import VideoReadError
 from ..windows import num_sampled_frames, source_frame_indices, visible_instances
@@ -117,7 +116,8 @@ class LoadFrameFolder(FrameLoader):
         read: dict[int, np.ndarray] = {}
         for index in indices:
             if index not in read:
-                read[index] = self._read(folder / self.template.format(index + self.first))
+                file = folder / self.template.format(index + self.first)
+                read[index] = read_image(file, self.short_side)
         sizes = {frame.shape[:2] for frame in read.values()}
         if len(sizes) > 1:
             raise VideoReadError(
@@ -163,19 +163,6 @@ class LoadFrameFolder(FrameLoader):
         return source_frame_indices(
             *results['window'], results['time_grid'].fps, results['source_fps'], stored
         )
-
-    def _read(self, file: Path) -> np.ndarray:
-        image = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if image is None:
-            state = 'is damaged' if file.is_file() else 'is missing'
-            raise VideoReadError(
-                f'frame {file} {state}; extract the frames of this video again'
-                + ('' if file.is_file() else ', or correct "frame" and "fps" in its annotation')
-            )
-        size = scaled_size(image.shape[1], image.shape[0], self.short_side)
-        if size != image.shape[1::-1]:
-            image = resize(image, size)
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 FEATURE_KEYS = ('features', 'motion_features')

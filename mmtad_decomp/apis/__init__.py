@@ -1,0 +1,22 @@
+"""What users call: a model by name, a video in, its actions out."""
+
+from .exports import FORMATS, ExportError, export, write_results
+from .model_source import ModelError, ModelSource, load_model_source
+from .results import VideoResult
+from .tad_inferencer import TADInferencer
+from .video_inputs import InputError, VideoInput, find_videos
+
+__all__ = [
+    'FORMATS',
+    'ExportError',
+    'InputError',
+    'ModelError',
+    'ModelSource',
+    'TADInferencer',
+    'VideoInput',
+    'VideoResult',
+    'export',
+    'find_videos',
+    'load_model_source',
+    'write_results',
+]

@@ -1,0 +1,283 @@
+"""Detections in the formats of other programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from xml.etree import ElementTree
+
+from mmtad_decomp.utils import atomic_write
+
+from .results import VideoResult
+
+
+class ExportError(ValueError):
+    """Detections cannot be written; the message names the file and how to fix it."""
+
+
+def submission_text(results: Sequence[VideoResult]) -> str:
+    """ActivityNet's submission format, with the videos' files and lengths beside it."""
+    content = dict(
+        version='mmtad_decomp 1.0',
+        results={result.video.video_id: result.rows() for result in results},
+        external_data={},
+        videos={
+            result.video.video_id: dict(path=result.video.path, duration=result.duration)
+            for result in results
+        },
+    )
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+
+
+def csv_text(results: Sequence[VideoResult]) -> str:
+    """A table with one row for each detection: video, start, end, label, score."""
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator='\n')
+    table.writerow(['video', 'start', 'end', 'label', 'score'])
+    for result in results:
+        for row in result.rows():
+            start, end = row['segment']
+            table.writerow(
+                [
+                    result.video.path,
+                    f'{start:.3f}',
+                    f'{end:.3f}',
+                    row['label'],
+                    f'{row["score"]:.4f}',
+                ]
+            )
+    return file.getvalue()
+
+
+def webvtt_text(results: Sequence[VideoResult]) -> str:
+    """Subtitles of one video for browsers (WebVTT), one cue for each detection."""
+    cues = [
+        f'{_clock(row["segment"][0], ".")} --> {_clock(row["segment"][1], ".")}\n'
+        f'{_escaped(row["label"])} {row["score"]:.2f}\n'
+        for row in _by_time(results[0])
+    ]
+    return '\n'.join(['WEBVTT\n', *cues])
+
+
+def srt_text(results: Sequence[VideoResult]) -> str:
+    """Subtitles of one video for players (SubRip), one for each detection."""
+    cues = [
+        f'{number}\n{_clock(row["segment"][0], ",")} --> {_clock(row["segment"][1], ",")}\n'
+        f'{row["label"]} {row["score"]:.2f}\n'
+        for number, row in enumerate(_by_time(results[0]), start=1)
+    ]
+    return '\n'.join(cues)
+
+
+def elan_text(results: Sequence[VideoResult]) -> str:
+    """An ELAN document (EAF 3.0) of one video: one tier for each class, times in milliseconds.
+
+    Annotations of a tier must not overlap in ELAN. Of overlapping detections of a class the best
+    stays in the tier of the class, the next goes to the tier ``<class> 2``, and so on.
+    """
+    (result,) = results
+    xsi = 'http://www.w3.org/2001/XMLSchema-instance'
+    root = ElementTree.Element(
+        'ANNOTATION_DOCUMENT',
+        {
+            'AUTHOR': 'mmtad_decomp',
+            'DATE': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+            'FORMAT': '3.0',
+            'VERSION': '3.0',
+            'xmlns:xsi': xsi,
+            'xsi:noNamespaceSchemaLocation': 'http://www.mpi.nl/tools/elan/EAFv3.0.xsd',
+        },
+    )
+    header = ElementTree.SubElement(root, 'HEADER', MEDIA_FILE='', TIME_UNITS='milliseconds')
+    path = Path(result.video.path)
+    media = dict(MEDIA_URL=path.resolve().as_uri(), MIME_TYPE=_mime_type(path))
+    ElementTree.SubElement(header, 'MEDIA_DESCRIPTOR', media)
+    order = ElementTree.SubElement(root, 'TIME_ORDER')
+    slots = 0
+    for name, rows in _tiers(result).items():
+        tier = ElementTree.SubElement(root, 'TIER', TIER_ID=name, LINGUISTIC_TYPE_REF='default-lt')
+        for row in rows:
+            ends = []
+            for milliseconds in _milliseconds(row['segment']):
+                slots += 1
+                ends.append(f'ts{slots}')
+                slot = dict(TIME_SLOT_ID=ends[-1], TIME_VALUE=str(milliseconds))
+                ElementTree.SubElement(order, 'TIME_SLOT', slot)
+            annotation = ElementTree.SubElement(
+                ElementTree.SubElement(tier, 'ANNOTATION'),
+                'ALIGNABLE_ANNOTATION',
+                ANNOTATION_ID=f'a{slots // 2}',
+                TIME_SLOT_REF1=ends[0],
+                TIME_SLOT_REF2=ends[1],
+            )
+            value = ElementTree.SubElement(annotation, 'ANNOTATION_VALUE')
+            value.text = f'{row["label"]} {row["score"]:.2f}'
+    ElementTree.SubElement(
+        root,
+        'LINGUISTIC_TYPE',
+        LINGUISTIC_TYPE_ID='default-lt',
+        TIME_ALIGNABLE='true',
+        GRAPHIC_REFERENCES='false',
+    )
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, 'unicode')
+
+
+def label_studio_text(results: Sequence[VideoResult]) -> str:
+    """Tasks with predictions for Label Studio's ``TimelineLabels``, one for each video.
+
+    The labelling interface has ``<Video name="video" value="$video"/>`` and
+    ``<TimelineLabels name="actions" toName="video">``. Its ranges are frames, counted from 1, at
+    the rate at which the video was sampled: state it as ``frameRate`` of the tag ``Video``, as the
+    field ``fps`` of each task does.
+    """
+    tasks = []
+    for result in results:
+        regions = [
+            dict(
+                id=uuid.uuid5(uuid.NAMESPACE_URL, f'{result.video.path}#{i}').hex[:10],
+                type='timelinelabels',
+                from_name='actions',
+                to_name='video',
+                origin='prediction',
+                value=dict(
+                    ranges=[_frame_range(row['segment'], result.fps)],
+                    timelinelabels=[row['label']],
+                ),
+                score=row['score'],
+            )
+            for i, row in enumerate(result.rows())
+        ]
+        scores = [row['score'] for row in result.rows()]
+        prediction = dict(
+            model_version='mmtad_decomp',
+            score=sum(scores) / len(scores) if scores else 0.0,
+            result=regions,
+        )
+        data = dict(video=result.video.path, duration=result.duration, fps=result.fps)
+        tasks.append(dict(data=data, predictions=[prediction]))
+    return json.dumps(tasks, indent=1, allow_nan=False, ensure_ascii=False)
+
+
+FORMATS: dict[str, tuple[str, bool, Callable[[Sequence[VideoResult]], str]]] = {
+    'json': ('detections.json', False, submission_text),
+    'csv': ('detections.csv', False, csv_text),
+    'label-studio': ('label_studio.json', False, label_studio_text),
+    'vtt': ('{}.vtt', True, webvtt_text),
+    'srt': ('{}.srt', True, srt_text),
+    'elan': ('{}.eaf', True, elan_text),
+}
+"""File name, whether there is one for each video, and writer of each format."""
+
+
+def export(
+    folder: str | Path, results: Sequence[VideoResult], formats: Sequence[str]
+) -> list[Path]:
+    """Write detections into a folder; every file is written whole or not at all.
+
+    Args:
+        folder: Where to write; made where it is missing.
+        results: Detections of the videos.
+        formats: Names in :data:`FORMATS`.
+
+    Returns:
+        The files.
+
+    Raises:
+        ExportError: If a format is not known.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise ExportError(f'unknown format {unknown[0]!r}; use {", ".join(FORMATS)}')
+    files = []
+    for name in formats:
+        pattern, by_video, text = FORMATS[name]
+        parts = [[result] for result in results] if by_video else [results]
+        for part in parts:
+            file = Path(folder, pattern.format(part[0].video.video_id) if by_video else pattern)
+            _write(file, text(part))
+            files.append(file)
+    return files
+
+
+def write_results(path: str | Path, results: Sequence[VideoResult]) -> None:
+    """Write one file: ActivityNet's ``.json``, ``.csv``, ``.vtt``, ``.srt`` or ELAN's ``.eaf``.
+
+    Raises:
+        ExportError: If the ending is not known, or tells a format for one video, and there are
+            several.
+    """
+    endings = {Path(pattern).suffix: name for name, (pattern, *_) in reversed(FORMATS.items())}
+    name = endings.get(Path(path).suffix.lower())
+    if name is None:
+        raise ExportError(f'{path}: unknown ending; use one of {", ".join(sorted(endings))}')
+    _, by_video, text = FORMATS[name]
+    if by_video and len(results) != 1:
+        raise ExportError(
+            f'{path}: this format holds one video, there are {len(results)}; write .json or .csv'
+        )
+    _write(path, text(results))
+
+
+def _write(path: str | Path, text: str) -> None:
+    with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
+        file.write(text)
+
+
+def _by_time(result: VideoResult) -> list[dict]:
+    return sorted(result.rows(), key=lambda row: (row['segment'], -row['score']))
+
+
+def _clock(seconds: float, point: str) -> str:
+    """``HH:MM:SS.mmm``."""
+    milliseconds = round(seconds * 1000)
+    minutes, milliseconds = divmod(milliseconds, 60_000)
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    return f'{minutes // 60:02}:{minutes % 60:02}:{seconds:02}{point}{milliseconds:03}'
+
+
+def _escaped(text: str) -> str:
+    return text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
+
+
+def _mime_type(path: Path) -> str:
+    known = {
+        '.mp4': 'video/mp4',
+        '.mov': 'video/quicktime',
+        '.mpg': 'video/mpeg',
+        '.mpeg': 'video/mpeg',
+    }
+    return known.get(path.suffix.lower(), 'unknown')
+
+
+def _milliseconds(segment: Sequence[float]) -> tuple[int, int]:
+    """ELAN wants annotations of at least one millisecond."""
+    start, end = (round(1000 * second) for second in segment)
+    return start, max(end, start + 1)
+
+
+def _tiers(result: VideoResult) -> dict[str, list[dict]]:
+    """Rows by tier, in each by time and without overlap."""
+    tiers: dict[str, list[dict]] = {}
+    for row in result.rows():  # the best first
+        number = 1
+        while True:
+            name = row['label'] if number == 1 else f'{row["label"]} {number}'
+            start, end = _milliseconds(row['segment'])
+            others = [_milliseconds(other['segment']) for other in tiers.get(name, ())]
+            if all(end <= low or high <= start for low, high in others):
+                break
+            number += 1
+        tiers.setdefault(name, []).append(row)
+    return {name: sorted(rows, key=lambda row: row['segment']) for name, rows in tiers.items()}
+
+
+def _frame_range(segment: Sequence[float], fps: float) -> dict[str, int]:
+    """First and last frame of a segment, counted from 1."""
+    start = int(segment[0] * fps + 0.5) + 1
+    return dict(start=start, end=max(start, int(segment[1] * fps + 0.5)))

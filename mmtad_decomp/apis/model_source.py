@@ -1,0 +1,171 @@
+"""From a name, a config, a checkpoint or a work directory to a model that can be run."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.infer import BaseInferencer
+
+from mmtad_decomp.compat.checkpoint_loaders import load_from_http
+from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
+
+from .publishing import published_config, published_state
+
+PACKAGE = 'mmtad_decomp'
+
+
+class ModelError(ValueError):
+    """A model cannot be used for inference; the message says why and how to fix it."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model without its teacher and its training aids.
+
+    Attributes:
+        name: How the user named it.
+        config: Config that tests it.
+        state: Its weights.
+        weights: Where they come from.
+        classes: Class names in label order.
+    """
+
+    name: str
+    config: Config
+    state: dict[str, torch.Tensor]
+    weights: str
+    classes: tuple[str, ...]
+
+
+def load_model_source(
+    model: str | Path | Config | dict, weights: str | Path | None = None
+) -> ModelSource:
+    """Find config, weights and classes of a model.
+
+    Args:
+        model: A name in ``model-index.yml``; a config file; a published model by its ``.pth``
+            file or by both files' common name without ending; a training's checkpoint or work
+            directory; or a config.
+        weights: Checkpoint or work directory, where ``model`` does not lead to one. A config file
+            leads to the ``.pth`` file of its name beside it, else to
+            ``work_dirs/<folder>/<name>``, where training puts it.
+
+    Raises:
+        ModelError: If there is no such model, it has no weights or no config, or the classes of
+            checkpoint and config differ.
+        FileNotFoundError: If a checkpoint does not exist.
+        CheckpointError: If it cannot be read.
+    """
+    name = 'config' if isinstance(model, dict) else str(model)
+    config, found = _locate(model)
+    weights = found if weights is None else resolve_checkpoint(weights)
+    if weights is None:
+        raise ModelError(
+            f'model {name} has no weights: name a checkpoint or work directory as `weights` '
+            f'(--weights), or train it first'
+        )
+    remote = '://' in str(weights)
+    content = load_from_http(weights, 'cpu') if remote else load_checkpoint(weights)
+    meta = content.get('meta') or {}
+    if config is None:
+        config = _embedded_config(content, weights)
+    classes = _classes(config, meta, str(weights))
+    state = content.get('state_dict', content)
+    distilled = any(key.removeprefix('module.').startswith('student.') for key in state)
+    state = published_state(state, distilled)
+    return ModelSource(name, published_config(config), state, str(weights), classes)
+
+
+def _locate(model: str | Path | Config | dict) -> tuple[Config | None, str | None]:
+    """Config and weights; None for a config that is in the checkpoint, and for no weights."""
+    if isinstance(model, Config):
+        return model, None
+    if isinstance(model, dict):
+        return Config(model), None
+    path = Path(model)
+    if path.suffix == '.py' and path.is_file():
+        return Config.fromfile(path), _weights_of(path)
+    if path.suffix in ('.pth', '.pt') and path.is_file():
+        return _sibling_config(path), str(path)
+    published = Path(f'{model}.pth')
+    if published.is_file():
+        return _sibling_config(published), str(published)
+    if path.is_dir():
+        return None, resolve_checkpoint(path)
+    if path.suffix in ('.py', '.pth', '.pt'):
+        raise ModelError(f'model {model} does not exist; name a config, a checkpoint or a model')
+    return _named(str(model))
+
+
+def _weights_of(config: Path) -> str | None:
+    published = config.with_suffix('.pth')
+    if published.is_file():
+        return str(published)
+    work_dir = Path('work_dirs', config.resolve().parent.name, config.stem)
+    return resolve_checkpoint(work_dir) if (work_dir / 'last_checkpoint').is_file() else None
+
+
+def _sibling_config(weights: Path) -> Config | None:
+    config = weights.with_suffix('.py')
+    return Config.fromfile(config) if config.is_file() else None
+
+
+def _named(name: str) -> tuple[Config, str | None]:
+    """A model of model-index.yml, whose paths count from the folder of that file."""
+    root = Path(BaseInferencer._get_repo_or_mim_dir(PACKAGE))
+    models = {}
+    for entry in BaseInferencer._get_models_from_metafile(str(root)):
+        aliases = entry.get('Alias') or []
+        aliases = [aliases] if isinstance(aliases, str) else aliases
+        models |= dict.fromkeys((text.lower() for text in (entry['Name'], *aliases)), entry)
+    if name.lower() not in models:
+        close = difflib.get_close_matches(name.lower(), models, n=3)
+        advice = f'; did you mean {" or ".join(close)}?' if close else ''
+        raise ModelError(
+            f'model {name} is neither a file nor a work directory nor one of the {len(models)} '
+            f'names of model-index.yml{advice}'
+        )
+    entry = models[name.lower()]
+    config = root / entry['Config']
+    if entry.get('Weights') is None:
+        return Config.fromfile(config), _weights_of(config)
+    weights = entry['Weights']
+    return Config.fromfile(config), weights if '://' in weights else str(root / weights)
+
+
+def _embedded_config(content: dict, weights: str) -> Config:
+    """The config that a training or publishing put into its checkpoint."""
+    hub = content.get('message_hub') or {}
+    text = (hub.get('runtime_info') or {}).get('cfg') or (content.get('meta') or {}).get('cfg')
+    if not isinstance(text, str):
+        raise ModelError(
+            f'checkpoint {weights} does not hold its config; name the config as model and the '
+            'checkpoint as `weights` (--weights)'
+        )
+    return Config.fromstring(text, file_format='.py')
+
+
+def _classes(config: Config, meta: dict, weights: str) -> tuple[str, ...]:
+    trained = (meta.get('dataset_meta') or {}).get('classes') or meta.get('classes')
+    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    stated = (dataset.get('metainfo') or {}).get('classes') or config.get('classes')
+    if trained and stated and list(trained) != list(stated):
+        wrong = next((i for i, pair in enumerate(zip(trained, stated)) if len({*pair}) > 1), None)
+        where = (
+            '' if wrong is None else f'; label {wrong} is {trained[wrong]!r} and {stated[wrong]!r}'
+        )
+        raise ModelError(
+            f'checkpoint {weights} was trained for {len(trained)} classes, the config names other '
+            f'ones ({len(stated)}){where}. Give the config that it was trained with'
+        )
+    classes = trained or stated
+    if not classes:
+        raise ModelError(
+            f'neither checkpoint {weights} nor its config names the classes; set '
+            '`test_dataloader.dataset.metainfo=dict(classes=...)` in the config'
+        )
+    return tuple(classes)

@@ -1,0 +1,65 @@
+"""Pictures of what was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mmtad_decomp.datasets.frame_source import list_images, read_image
+from mmtad_decomp.datasets.video_reader import read_frames
+from mmtad_decomp.visualization import draw_timeline, figure_to_image, save_figure
+
+from .results import VideoResult
+
+_KEY_FRAME_SIDE = 160
+
+
+def draw_result(
+    result: VideoResult,
+    key_frames: int = 12,
+    frame_rate: float | None = None,
+    out: str | Path | None = None,
+) -> np.ndarray:
+    """Draw a video's detections on a time line under its key frames.
+
+    Args:
+        result: The detections, all of which are drawn.
+        key_frames: Frames to show, evenly spaced; 0 for none.
+        frame_rate: Images per second of a folder of frames.
+        out: Picture to write.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB.
+    """
+    figure = draw_timeline(
+        np.zeros((0, 2)),
+        np.zeros(0, dtype=np.int64),
+        {'detections': result.detections},
+        result.classes,
+        result.duration,
+        title=result.video.video_id,
+        score_thr=0.0,
+        frames=_key_frames(result, key_frames, frame_rate) if key_frames else (),
+    )
+    if out is not None:
+        save_figure(figure, out)
+    return figure_to_image(figure)
+
+
+def _key_frames(
+    result: VideoResult, count: int, frame_rate: float | None
+) -> list[tuple[float, np.ndarray]]:
+    """Times in seconds and pictures in the middle of equal parts of the video."""
+    times = (np.arange(count) + 0.5) * result.duration / count
+    if not result.video.is_folder:
+        return [
+            (
+                second,
+                read_frames(result.video.path, [int(second * 1000)], 1000, _KEY_FRAME_SIDE)[0],
+            )
+            for second in times.tolist()
+        ]
+    images = list_images(result.video.path)
+    places = np.minimum((times * frame_rate).astype(int), len(images) - 1)
+    return [(t, read_image(images[i], _KEY_FRAME_SIDE)) for t, i in zip(times.tolist(), places)]

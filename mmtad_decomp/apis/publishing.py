@@ -1,0 +1,175 @@
+"""What is left of a trained model for testing: no teacher, no training aids, no optimizer."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmtad_decomp.utils import CheckpointError, atomic_write, load_checkpoint, resolve_checkpoint
+from mmtad_decomp.version import __version__
+
+KEPT_KEYS = (
+    'custom_imports',
+    'default_scope',
+    'default_hooks',
+    'env_cfg',
+    'test_cfg',
+    'test_dataloader',
+    'test_evaluator',
+    'vis_backends',
+    'visualizer',
+    'log_processor',
+    'log_level',
+    'randomness',
+)
+"""Top-level keys of the source config that testing needs."""
+
+
+def published_model(model: dict) -> dict:
+    """Config of the detector that is left of a distiller's, for testing only.
+
+    Args:
+        model: ``model`` of the source config.
+
+    Returns:
+        A new config: of the distiller its student; no shared head; no pretrained weights, which
+        the checkpoint replaces.
+    """
+    model = copy.deepcopy(dict(model))
+    if model['type'] == 'CrossModalDistiller':
+        model = dict(model['student'])
+    if model['type'] in ('DecomposedDetector', 'DecomposedLocalizer'):
+        model['shared_head'] = False
+    return _without_pretrained(model)
+
+
+def _without_pretrained(node: object) -> object:
+    if isinstance(node, dict):
+        node = {key: _without_pretrained(value) for key, value in node.items()}
+        if node.get('pretrained') is not None:
+            node.update(pretrained=None, pretrained2d=False)
+        if isinstance(node.get('init_cfg'), dict) and node['init_cfg'].get('checkpoint'):
+            node['init_cfg'] = None
+    elif isinstance(node, (list, tuple)):
+        node = [_without_pretrained(value) for value in node]
+    return node
+
+
+def published_state(state: dict[str, torch.Tensor], distilled: bool) -> dict[str, torch.Tensor]:
+    """Weights of the published model under its own names.
+
+    Args:
+        state: The source checkpoint's ``state_dict``.
+        distilled: Whether it is a distiller's, whose student's names begin with ``student.``.
+    """
+    prefix = 'student.' if distilled else ''
+    state = {key.removeprefix('module.'): value for key, value in state.items()}
+    return {
+        key.removeprefix(prefix): value.clone()
+        for key, value in state.items()
+        if key.startswith(prefix) and not key.removeprefix(prefix).startswith('shared_head.')
+    }
+
+
+def published_config(source: Config) -> Config:
+    """Self-contained config that tests the published model.
+
+    It averages no weights: where the training did, ``state_dict`` holds the average already.
+    """
+    kept = {key: source[key] for key in KEPT_KEYS if source.get(key) is not None}
+    if 'default_hooks' in kept:
+        hooks = kept['default_hooks'].items()
+        kept['default_hooks'] = {k: v for k, v in hooks if not v or v['type'] != 'EMAHook'}
+    model = published_model(source.model)
+    return Config(copy.deepcopy(dict(model=model, **kept)))
+
+
+def build_published(
+    config: Config, state: dict[str, torch.Tensor], checkpoint: str | Path
+) -> torch.nn.Module:
+    """Build the published model and load its weights.
+
+    Args:
+        config: What :func:`published_config` returned.
+        state: What :func:`published_state` returned.
+        checkpoint: Where the weights come from, for the error.
+
+    Raises:
+        CheckpointError: If they do not fit.
+    """
+    init_default_scope(config.get('default_scope', 'mmaction'))
+    model = MODELS.build(config.model)
+    try:
+        model.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = ' '.join(str(error).split())[:400]
+        raise CheckpointError(
+            f'checkpoint {checkpoint} does not fit its config; give the config that it was '
+            f'trained with ({reason})'
+        ) from error
+    return model
+
+
+def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Matrices and kernels in float16, for half of the size; vectors stay as they are.
+
+    Raises:
+        ValueError: If a weight is beyond the range of float16.
+    """
+    half = {}
+    for key, value in state.items():
+        shrink = value.ndim > 1 and value.is_floating_point()
+        half[key] = value.half() if shrink else value
+        if not torch.isfinite(half[key]).all():
+            raise ValueError(f'{key} does not fit into float16; publish it in float32')
+    return half
+
+
+def publish(
+    source_config: str, source_checkpoint: str, prefix: str, half: bool = False
+) -> tuple[Path, Path]:
+    """Write ``prefix.pth`` and ``prefix.py``.
+
+    The checkpoint holds the config and the classes too, so that it can be used alone.
+
+    Args:
+        source_config: Config of the training.
+        source_checkpoint: Its checkpoint, or its work directory.
+        prefix: Path of the published files without their endings.
+        half: Store the weights in float16; they are computed with in float32 all the same.
+
+    Returns:
+        Both files.
+
+    Raises:
+        FileNotFoundError: If the checkpoint does not exist.
+        CheckpointError: If it cannot be read or does not fit the config.
+        ValueError: If a weight is beyond the range of float16.
+    """
+    source = Config.fromfile(source_config)
+    path = resolve_checkpoint(source_checkpoint)
+    content = load_checkpoint(path)
+    distilled = source.model.type == 'CrossModalDistiller'
+    state = published_state(content.get('state_dict', content), distilled)
+    config = published_config(source)
+    build_published(config, state, path)
+    dataset_meta = content.get('meta', {}).get('dataset_meta') or {}
+    classes = list(dataset_meta.get('classes') or source.get('classes') or ())
+    meta = dict(
+        classes=classes,
+        dataset_meta=dict(classes=classes),
+        mmtad_decomp_version=__version__,
+        source_config=Path(source_config).name,
+        cfg=config.pretty_text,
+    )
+    weights, text = Path(f'{prefix}.pth'), Path(f'{prefix}.py')
+    with atomic_write(weights) as file:
+        torch.save(dict(meta=meta, state_dict=halved(state) if half else state), file)
+    with atomic_write(text, 'w', encoding='utf-8') as file:
+        file.write(config.pretty_text)
+    return weights, text

@@ -1,0 +1,367 @@
+"""Give it a video and get its actions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmaction.registry import INFERENCERS
+from mmengine.config import Config
+from mmengine.infer import BaseInferencer
+from mmengine.registry import init_default_scope
+
+from mmtad_decomp.datasets.frame_source import FrameSource, GrowingFile
+from mmtad_decomp.datasets.video_stream import VideoReadError
+from mmtad_decomp.postprocessing import Detections, VideoMerger, WindowResult
+from mmtad_decomp.postprocessing.block_merger import BlockMerger
+from mmtad_decomp.postprocessing.detections import concatenate
+from mmtad_decomp.structures import TADDataSample
+from mmtad_decomp.utils import choose_precision
+from mmtad_decomp.utils.prefetch import prefetch
+from mmtad_decomp.visualization import TADVisualizer
+
+from .exports import write_results
+from .model_source import ModelSource, load_model_source
+from .pictures import draw_result
+from .progress import InferenceProgress
+from .publishing import build_published
+from .results import VideoResult
+from .video_inputs import STDIN, VideoInput, find_videos
+from .window_pipeline import WindowPipeline
+
+AGNOSTIC_CLASS = 'action'
+"""Name of what a class-agnostic detector finds."""
+
+BLOCK_SECONDS = 600.0
+"""Longer videos are post-processed in blocks of this length, see BlockMerger."""
+
+
+@INFERENCERS.register_module(name='temporal-action-detection')
+@INFERENCERS.register_module()
+class TADInferencer(BaseInferencer):
+    """Detect actions in videos, from RGB alone; no teacher is loaded.
+
+    Windows, transforms and post-processing are those of the config's test. Frames are decoded
+    once, in a thread beside the network, and memory does not grow with the length of a video.
+
+    Args:
+        model: A published model, a name in ``model-index.yml``, a config, a checkpoint or a work
+            directory; see :func:`~mmtad_decomp.apis.model_source.load_model_source`.
+        weights: Checkpoint or work directory, where ``model`` does not lead to one.
+        device: Such as ``'cpu'`` or ``'cuda:0'``; None takes the fastest there is.
+        scope: Registry scope.
+        show_progress: Whether to show a bar with an estimate on stderr.
+        dtype: Precision, see :func:`~mmtad_decomp.utils.choose_precision`.
+        block: Seconds; see :data:`BLOCK_SECONDS`.
+
+    Raises:
+        ModelError: If the model cannot be used for inference.
+        CheckpointError: If its weights do not fit.
+    """
+
+    preprocess_kwargs: set = {'frame_rate'}
+    forward_kwargs: set = set()
+    visualize_kwargs: set = {'return_vis', 'show', 'wait_time', 'vis_out_dir', 'key_frames'}
+    postprocess_kwargs: set = {'score_thr', 'top_k', 'print_result', 'pred_out_file'}
+
+    def __init__(
+        self,
+        model: str | Path | Config | dict,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        scope: str | None = 'mmaction',
+        show_progress: bool = True,
+        dtype: str = 'auto',
+        block: float = BLOCK_SECONDS,
+    ) -> None:
+        init_default_scope(scope)
+        self.source: ModelSource = load_model_source(model, weights)
+        self.block = block
+        super().__init__(
+            model=self.source.config,
+            weights=self.source.weights,
+            device=device,
+            scope=scope,
+            show_progress=show_progress,
+        )
+        self.precision = choose_precision(dtype, next(self.model.parameters()).device)
+
+    def _init_model(
+        self, cfg: Config, weights: str | None, device: str = 'cpu'
+    ) -> torch.nn.Module:
+        """Build the model without teacher and load its weights."""
+        model = build_published(self.source.config, self.source.state, self.source.weights)
+        return model.to(device).eval()
+
+    def _init_pipeline(self, cfg: Config) -> WindowPipeline:
+        """Windows and transforms of the config, and the post-processor."""
+        classes = self.source.classes
+        one_class = getattr(getattr(self.model, 'head', None), 'num_classes', None) == 1
+        self.classes = (AGNOSTIC_CLASS,) if one_class and len(classes) > 1 else classes
+        self.merger = VideoMerger(self.classes, _post_processor(cfg))
+        return WindowPipeline(cfg)
+
+    def _init_visualizer(self, cfg: Config) -> TADVisualizer:
+        """The visualiser, with the class names."""
+        visualizer = super()._init_visualizer(Config(dict(visualizer=dict(type='TADVisualizer'))))
+        visualizer.dataset_meta = dict(classes=self.classes)
+        return visualizer
+
+    def __call__(
+        self,
+        inputs: str | Path | Sequence[str | Path],
+        return_datasamples: bool = False,
+        batch_size: int = 1,
+        skip_broken: bool = False,
+        **kwargs,
+    ) -> dict:
+        """Detect actions.
+
+        Args:
+            inputs: Files, folders, patterns or folders of frames, see
+                :func:`~mmtad_decomp.apis.video_inputs.find_videos`.
+            return_datasamples: Return data samples in place of plain dicts.
+            batch_size: Windows that the network is given at once.
+            skip_broken: Go on after a video that cannot be read, which ``errors`` then names; by
+                default it is raised.
+            **kwargs: For :meth:`preprocess` (``frame_rate``), :meth:`visualize` (``return_vis``,
+                ``show``, ``wait_time``, ``vis_out_dir``, ``key_frames``) and :meth:`postprocess`
+                (``score_thr``, ``top_k``, ``print_result``, ``pred_out_file``).
+
+        Returns:
+            ``predictions``: for each video a dict of ``video``, ``video_id``, ``duration`` in
+            seconds and ``detections``, a list of dicts of ``segment`` ``[start, end]`` in
+            seconds, ``label`` and ``score``, by falling score. ``visualization``: pictures, or
+            None. ``errors``: the message of each broken video by its path.
+
+        Raises:
+            InputError: If there is no video.
+            VideoReadError: If one is broken, without ``skip_broken``.
+        """
+        preprocess, _, visualize, postprocess = self._dispatch_kwargs(**kwargs)
+        limits = {
+            key: postprocess.pop(key) for key in ('score_thr', 'top_k') if key in postprocess
+        }
+        videos = self._inputs_to_list(inputs)
+        results, errors = self.detect_all(videos, batch_size, skip_broken, **preprocess, **limits)
+        pictures = self.visualize(videos, results, **visualize, **preprocess)
+        output = self.postprocess(results, pictures, return_datasamples, **postprocess)
+        return dict(output, errors=errors)
+
+    def _inputs_to_list(
+        self, inputs: str | Path | VideoInput | Sequence[str | Path | VideoInput]
+    ) -> list[VideoInput]:
+        """Videos under the names given."""
+        inputs = [inputs] if isinstance(inputs, (str, Path, VideoInput)) else list(inputs)
+        if inputs and all(isinstance(item, VideoInput) for item in inputs):
+            return inputs
+        return find_videos(inputs)
+
+    def detect_all(
+        self,
+        videos: Sequence[VideoInput],
+        batch_size: int = 1,
+        skip_broken: bool = False,
+        frame_rate: float | None = None,
+        score_thr: float = 0.0,
+        top_k: int | None = None,
+    ) -> tuple[list[VideoResult], dict[str, str]]:
+        """Detections of videos, one after the other.
+
+        Args:
+            videos: The videos.
+            batch_size: Windows that the network is given at once.
+            skip_broken: Go on after a video that cannot be read.
+            frame_rate: Images per second of folders of frames.
+            score_thr: Lowest score to keep.
+            top_k: Detections to keep of each video, the best; None for all.
+
+        Returns:
+            What was found, and the message of each broken video by its path.
+
+        Raises:
+            VideoReadError: If a video is broken, without ``skip_broken``.
+        """
+        results, errors = [], {}
+        with InferenceProgress(len(videos), self.show_progress) as progress:
+            for video in videos:
+                try:
+                    result = self.detect(video, batch_size, progress, frame_rate)
+                except VideoReadError as error:
+                    if not skip_broken:
+                        raise
+                    errors[video.path] = str(error)
+                else:
+                    results.append(result.best(score_thr, top_k))
+        return results, errors
+
+    def open_live(self, name: str, patience: float = 10.0) -> tuple[VideoInput, FrameSource]:
+        """Open a video that is still being written or sent.
+
+        Args:
+            name: ``-`` for the standard input, an address, or a file that grows.
+            patience: Seconds without a new byte after which a file is complete.
+
+        Raises:
+            VideoReadError: If it cannot be opened, or the model needs whole videos.
+        """
+        if self.pipeline.window is None:
+            raise VideoReadError(
+                f'{name}: the model looks at whole videos; a stream needs one whose config sets '
+                '`window` for its test data'
+            )
+        if name == STDIN or '://' in name:
+            (video,) = find_videos(name)
+            path = video.path
+        else:
+            video, path = VideoInput(name, Path(name).stem), GrowingFile(name, patience)
+        return video, self.pipeline.open_live(path)
+
+    def detect(
+        self,
+        video: VideoInput,
+        batch_size: int = 1,
+        progress: InferenceProgress | None = None,
+        frame_rate: float | None = None,
+    ) -> VideoResult:
+        """All detections of one video.
+
+        Raises:
+            VideoReadError: If it is broken.
+        """
+        frames = self.pipeline.open(video, frame_rate)
+        parts = [concatenate([])]
+        if progress is not None:
+            progress.start(video.video_id, frames.duration)
+        for part, seconds in self.detect_in_blocks(video, frames, batch_size, self.block):
+            parts.append(part)
+            if progress is not None:
+                progress.advance(seconds)
+        duration = frames.duration
+        return VideoResult(video, duration, frames.fps, concatenate(parts), self.classes).best()
+
+    def detect_in_blocks(
+        self, video: VideoInput, frames: FrameSource, batch_size: int = 1, block: float = 0.0
+    ) -> Iterator[tuple[Detections, float]]:
+        """Detections as they become final.
+
+        Args:
+            video: The video.
+            frames: Its frames.
+            batch_size: Windows that the network is given at once.
+            block: See :class:`~mmtad_decomp.postprocessing.block_merger.BlockMerger`; with 0, a
+                detection comes at most one window after its centre.
+
+        Yields:
+            Final detections, which may be none, and the seconds of the video seen so far.
+
+        Raises:
+            VideoReadError: If the video is broken.
+        """
+        merger = BlockMerger(self.merger, video.video_id, block)
+        hop, seconds = self.pipeline.hop(), 0.0
+        batches = prefetch(self.preprocess((video, frames), batch_size))
+        for batch in batches:
+            for sample in self.forward(batch):
+                window = WindowResult.from_sample(sample.to_dict())
+                start, seconds = window.window[0] / frames.fps, window.span[1]
+                following = seconds if hop is None else start + hop / frames.fps
+                yield merger.add(window, following), seconds
+        yield merger.finish(frames.duration), frames.duration
+
+    def preprocess(
+        self, inputs: tuple[VideoInput, FrameSource], batch_size: int = 1
+    ) -> Iterator[dict]:
+        """Batches of windows of one video, whose frames are decoded once."""
+        windows = self.pipeline.windows(*inputs)
+        while batch := list(islice(windows, batch_size)):
+            yield self.collate_fn(batch)
+
+    @torch.no_grad()
+    def forward(self, inputs: dict) -> list[TADDataSample]:
+        """Candidates of a batch of windows."""
+        with self.precision.autocast():
+            return self.model.test_step(inputs)
+
+    def visualize(
+        self,
+        inputs: list[VideoInput],
+        preds: list[VideoResult],
+        show: bool = False,
+        return_vis: bool = False,
+        wait_time: float = 0,
+        vis_out_dir: str = '',
+        key_frames: int = 12,
+        frame_rate: float | None = None,
+    ) -> list[np.ndarray] | None:
+        """Draw a time line of each video under its key frames.
+
+        Args:
+            inputs: The videos; not needed.
+            preds: What was found.
+            show: Whether to open a window.
+            return_vis: Whether to return the pictures.
+            wait_time: Seconds that the window stays; 0 means until it is closed.
+            vis_out_dir: Folder to write ``<video id>.png`` into.
+            key_frames: Frames to show, evenly spaced; 0 for none.
+            frame_rate: Images per second of folders of frames.
+
+        Returns:
+            ``(H, W, 3)`` uint8 RGB pictures, or None where none were asked for.
+        """
+        if not (show or return_vis or vis_out_dir):
+            return None
+        pictures = []
+        for result in preds:
+            out = Path(vis_out_dir, f'{result.video.video_id}.png') if vis_out_dir else None
+            pictures.append(draw_result(result, key_frames, frame_rate, out))
+            if show:
+                name = result.video.video_id
+                self.visualizer.show(pictures[-1], win_name=name, wait_time=wait_time)
+        return pictures
+
+    def postprocess(
+        self,
+        preds: list[VideoResult],
+        visualization: list[np.ndarray] | None,
+        return_datasample: bool = False,
+        print_result: bool = False,
+        pred_out_file: str = '',
+    ) -> dict:
+        """Pack what was found.
+
+        Args:
+            preds: What was found.
+            visualization: Pictures.
+            return_datasample: Return data samples in place of plain dicts.
+            print_result: Whether to print the predictions.
+            pred_out_file: File to write; its ending gives the format, see
+                :func:`~mmtad_decomp.apis.exports.write_results`.
+        """
+        predictions = [pred.to_dict() for pred in preds]
+        if print_result:
+            print(predictions)
+        if pred_out_file:
+            write_results(pred_out_file, preds)
+        if return_datasample:
+            predictions = [pred.to_datasample() for pred in preds]
+        return dict(predictions=predictions, visualization=visualization)
+
+
+def _post_processor(config: Config) -> dict | None:
+    """Config of the post-processor of the test.
+
+    An external classifier has no scores for new videos, so it is left out.
+    """
+    evaluators = config.get('test_evaluator') or []
+    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
+    stated = [e['post_processor'] for e in evaluators if 'post_processor' in e]
+    processor = copy.deepcopy(stated[0]) if stated else dict(type='PostProcessor')
+    if processor is not None and processor.pop('classifier', None) is not None:
+        processor.pop('max_proposals', None)
+        processor.pop('classify', None)
+    return processor

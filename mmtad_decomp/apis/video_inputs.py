@@ -1,0 +1,103 @@
+"""What a user names, as a list of videos."""
+
+from __future__ import annotations
+
+import glob
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mmtad_decomp.datasets.frame_source import list_images
+
+VIDEO_ENDINGS = (
+    '.3gp', '.avi', '.flv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts',
+    '.mxf', '.ogv', '.ts', '.webm', '.wmv',
+)  # fmt: skip
+FEATURE_ENDINGS = ('.npy', '.npz')
+STDIN = '-'
+
+
+class InputError(ValueError):
+    """No video is where one was looked for; the message says where."""
+
+
+@dataclass(frozen=True)
+class VideoInput:
+    """A video to look at.
+
+    Attributes:
+        path: File, folder of frames, or address.
+        video_id: Its name in results; unique among the inputs.
+        is_folder: Whether it is a folder of frames.
+    """
+
+    path: str
+    video_id: str
+    is_folder: bool = False
+
+
+def find_videos(inputs: str | Path | Sequence[str | Path]) -> list[VideoInput]:
+    """Expand files, folders and patterns.
+
+    A folder that holds images is one video, a folder of frames. Any other folder stands for the
+    video files and the folders of frames in it. Patterns such as ``videos/**/*.mp4`` are those of
+    :func:`glob.glob`.
+
+    Args:
+        inputs: One or several of them; ``-`` is the standard input, and addresses such as
+            ``rtsp://...`` pass through.
+
+    Raises:
+        InputError: If there is nothing under a name.
+    """
+    inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    videos = [video for item in inputs for video in _expand(str(item))]
+    return _with_unique_ids(list({video.path: video for video in videos}.values()))
+
+
+def _expand(item: str) -> list[VideoInput]:
+    if item == STDIN:
+        return [VideoInput('pipe:0', 'stdin')]
+    if '://' in item:
+        return [VideoInput(item, Path(item).stem)]
+    path = Path(item)
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists():
+        return [VideoInput(item, path.stem)]
+    matches = sorted(glob.glob(item, recursive=True))
+    if not matches:
+        found = 'matches no file' if glob.has_magic(item) else 'does not exist'
+        raise InputError(f'input {item} {found}; name video files, folders or patterns')
+    return [video for match in matches for video in _expand(match)]
+
+
+def _in_folder(folder: Path) -> list[VideoInput]:
+    if list_images(folder):
+        return [VideoInput(str(folder), folder.resolve().name, is_folder=True)]
+    videos = []
+    for entry in sorted(folder.iterdir()):
+        if entry.is_file() and entry.suffix.lower() in VIDEO_ENDINGS:
+            videos.append(VideoInput(str(entry), entry.stem))
+        elif entry.is_dir() and list_images(entry):
+            videos.append(VideoInput(str(entry), entry.name, is_folder=True))
+    if not videos:
+        raise InputError(
+            f'folder {folder} has neither videos ({", ".join(VIDEO_ENDINGS)}) nor folders of '
+            'frames; name another one, or a pattern such as folder/**/*.mp4'
+        )
+    return videos
+
+
+def _with_unique_ids(videos: list[VideoInput]) -> list[VideoInput]:
+    """Videos of the same name take their folder's name, then their whole path, into theirs."""
+    for lengthen in (lambda p: f'{p.parent.name}_{p.stem}', lambda p: '_'.join(p.parts)):
+        counts = Counter(video.video_id for video in videos)
+        videos = [
+            replace(video, video_id=lengthen(Path(video.path)))
+            if counts[video.video_id] > 1
+            else video
+            for video in videos
+        ]
+    return videos

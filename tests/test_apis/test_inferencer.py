@@ -1,0 +1,214 @@
+"""TADInferencer finds in a video what a test finds in it, whatever the video is stored as."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from clock_videos import picture, record
+from inference_helpers import CLASSES, annotate, publish_tiny, tiny_config, train
+
+from mmtad_decomp.apis import ModelError, TADInferencer, load_model_source
+from mmtad_decomp.datasets import VideoReadError
+from tools import test as test_tool
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    return publish_tiny(tmp_path_factory.mktemp('model'))
+
+
+@pytest.fixture(scope='module')
+def inferencer(model):
+    return TADInferencer(model, device='cpu', show_progress=False)
+
+
+def columns(detections):
+    segments = np.array([d['segment'] for d in detections]).reshape(-1, 2)
+    return segments, np.array([d['score'] for d in detections]), [d['label'] for d in detections]
+
+
+def same(first, second):
+    for a, b in zip(columns(first)[:2], columns(second)[:2]):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-5)
+    assert columns(first)[2] == columns(second)[2]
+
+
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_detections_are_those_of_a_test(tmp_path, model, inferencer, batch_size):
+    frames = {'long': 143, 'short': 11, 'window': 40}
+    for name, count in frames.items():
+        record(tmp_path / f'{name}.mp4', range(count))
+    videos = {name: (f'{name}.mp4', count / 25, 25) for name, count in frames.items()}
+    annotate(tmp_path, videos)
+    dumped = tmp_path / 'dumped.json'
+    options = [
+        f'test_dataloader.dataset.data_root={tmp_path}',
+        f'test_evaluator.ann_file={tmp_path / "annotations.json"}',
+    ]
+    test_tool.main(
+        [f'{model}.py', f'{model}.pth', '--work-dir', str(tmp_path / 'work')]
+        + ['--dump-json', str(dumped), '--cfg-options', *options]
+    )
+    wanted = json.loads(dumped.read_text())['results']
+    found = inferencer([str(tmp_path / f'{name}.mp4') for name in frames], batch_size=batch_size)
+    assert [p['video_id'] for p in found['predictions']] == list(frames)
+    for prediction in found['predictions']:
+        expected = wanted[prediction['video_id']]
+        assert len(expected) > 10
+        same(prediction['detections'], expected)
+        assert prediction['duration'] == pytest.approx(frames[prediction['video_id']] / 25)
+
+
+def test_predictions_are_plain_and_limited(tmp_path, inferencer):
+    video = record(tmp_path / 'v.mp4', range(60))
+    result = inferencer(video, score_thr=0.2, top_k=3)
+    (prediction,) = result['predictions']
+    assert json.loads(json.dumps(prediction)) == prediction
+    scores = [d['score'] for d in prediction['detections']]
+    assert scores == sorted(scores, reverse=True) and len(scores) <= 3 and min(scores) >= 0.2
+    assert {d['label'] for d in prediction['detections']} <= set(CLASSES)
+    everything = inferencer(video)['predictions'][0]['detections']
+    assert everything[: len(scores)] == prediction['detections']
+    (sample,) = inferencer(video, return_datasamples=True)['predictions']
+    assert len(sample.pred_instances.scores) == len(everything)
+
+
+def test_a_folder_of_frames_is_a_video(tmp_path, inferencer):
+    (tmp_path / 'frames').mkdir()
+    for number in range(75):
+        # Without leading zeros: the order is that of the numbers.
+        image = picture(number)
+        assert cv2.imwrite(str(tmp_path / 'frames' / f'{number}.png'), image)
+    video = record(tmp_path / 'v.mkv', range(75), codec='ffv1', pix_fmt='bgr0')
+    folder, file = (
+        inferencer(str(path), frame_rate=25)['predictions'][0]
+        for path in (tmp_path / 'frames', video)
+    )
+    assert folder['duration'] == pytest.approx(3.0) == file['duration']
+    # Scaling differs a little between images and videos.
+    best = columns(folder['detections'])[1][:5], columns(file['detections'])[1][:5]
+    np.testing.assert_allclose(*best, atol=0.05)
+    with pytest.raises(VideoReadError, match='frame_rate'):
+        inferencer(str(tmp_path / 'frames'))
+
+
+def test_a_broken_video_is_reported_and_the_rest_go_on(tmp_path, inferencer):
+    good = record(tmp_path / 'good.mp4', range(50))
+    (tmp_path / 'broken.mp4').write_bytes(good.read_bytes()[:900])
+    inputs = [tmp_path / 'broken.mp4', good]
+    with pytest.raises(VideoReadError, match='broken'):
+        inferencer(inputs)
+    result = inferencer(inputs, skip_broken=True)
+    assert [p['video_id'] for p in result['predictions']] == ['good']
+    assert list(result['errors']) == [str(inputs[0])]
+
+
+def test_blocks_give_nearly_the_same_as_the_whole(tmp_path, model):
+    video = record(tmp_path / 'v.mp4', range(400))
+    whole, parts = (
+        TADInferencer(model, device='cpu', show_progress=False, block=block)(video, score_thr=0.3)
+        for block in (600.0, 4.0)
+    )
+    whole, parts = (r['predictions'][0]['detections'] for r in (whole, parts))
+    segments = columns(parts)[0]
+    assert len(whole) > 10
+    # A network with random weights finds noise, which suppresses itself in chains across borders.
+    distances = np.abs(columns(whole)[0][:, None] - segments).max(axis=2)
+    assert (distances.min(axis=1) < 0.02).mean() > 0.9
+
+
+def test_every_kind_of_name_leads_to_the_model(tmp_path, monkeypatch):
+    work = tmp_path / 'work_dirs' / 'kind' / 'trained'
+    path, weights = train(tiny_config(), work)
+    config = tmp_path / 'kind' / 'trained.py'
+    config.parent.mkdir()
+    config.write_text(path.read_text())
+    monkeypatch.chdir(tmp_path)
+    for model, given in (
+        (work, None),
+        (weights, None),
+        (config, None),
+        (config, weights),
+        (config, work),
+    ):
+        source = load_model_source(model, given)
+        assert source.classes == CLASSES and source.weights == str(weights)
+        assert source.config.model.type == 'TADDetector'
+
+
+def test_a_student_is_loaded_without_its_teacher(tmp_path):
+    prefix = publish_tiny(tmp_path, 'decomp')
+    trained = TADInferencer(tmp_path / 'work', device='cpu', show_progress=False)
+    published = TADInferencer(prefix, device='cpu', show_progress=False)
+    names = {name for name, _ in trained.model.named_modules()}
+    assert not any('teacher' in name or 'shared_head' in name for name in names)
+    video = record(tmp_path / 'v.mp4', range(50))
+    same(*(i(video)['predictions'][0]['detections'] for i in (trained, published)))
+
+
+def test_a_half_published_model_detects_the_same(tmp_path):
+    from mmtad_decomp.apis.publishing import publish
+
+    path, weights = train(tiny_config(), tmp_path / 'work')
+    publish(str(path), str(weights), str(tmp_path / 'whole'))
+    publish(str(path), str(weights), str(tmp_path / 'half'), half=True)
+    sizes = [(tmp_path / f'{name}.pth').stat().st_size for name in ('whole', 'half')]
+    assert sizes[1] < 0.6 * sizes[0]
+    video = record(tmp_path / 'v.mp4', range(50))
+    whole, half = (
+        TADInferencer(tmp_path / name, device='cpu', show_progress=False)(video)
+        for name in ('whole', 'half')
+    )
+    first, second = (columns(r['predictions'][0]['detections'])[1][:10] for r in (whole, half))
+    np.testing.assert_allclose(first, second, atol=5e-3)
+
+
+def test_wrong_models_are_refused_in_one_sentence(tmp_path):
+    path, weights = train(tiny_config(), tmp_path / 'work')
+    content = torch.load(weights, weights_only=True)
+    other = dict(content, meta=dict(dataset_meta=dict(classes=['bin', 'lay', 'place', 'sit'])))
+    torch.save(other, tmp_path / 'other.pth')
+    with pytest.raises(ModelError, match="label 3 is 'sit'"):
+        load_model_source(path, tmp_path / 'other.pth')
+    torch.save(dict(state_dict=content['state_dict']), tmp_path / 'bare.pth')
+    with pytest.raises(ModelError, match='does not hold its config'):
+        load_model_source(tmp_path / 'bare.pth')
+    with pytest.raises(ModelError, match='did you mean decomp_actionformer_tsm18_fir'):
+        load_model_source('decomp_actionformer_tsm18_fire')
+    with pytest.raises(ModelError, match='has no weights'):
+        load_model_source(
+            'baseline_actionformer_tsm18_salads_none'.replace('_salads_none', '_fir')
+        )
+
+
+@pytest.mark.parametrize(
+    ('name', 'sentence'),
+    [
+        ('baseline/actionformer_features_salads.py', 'features of 128 channels'),
+        ('teacher/actionformer_tsm18_fir_of.py', 'optical flow'),
+        ('mixin/bmn_activitynet_baseline.py', 'ActivityNetDataset'),
+    ],
+)
+def test_models_that_read_no_frames_are_refused(name, sentence):
+    from inference_helpers import ROOT
+    from mmengine.config import Config
+
+    from mmtad_decomp.apis.window_pipeline import WindowPipeline
+
+    with pytest.raises(ModelError, match=sentence):
+        WindowPipeline(Config.fromfile(ROOT / 'configs' / name))
+
+
+def test_a_class_agnostic_model_names_actions(tmp_path):
+    config = tiny_config()
+    config.model.head.num_classes = 1
+    config.test_evaluator.post_processor.update(
+        classifier=dict(type='ExternalClassifier', path='nowhere.json'), max_proposals=5
+    )
+    path, _ = train(config, tmp_path / 'work')
+    inferencer = TADInferencer(path, tmp_path / 'work', device='cpu', show_progress=False)
+    video = record(tmp_path / 'v.mp4', range(50))
+    detections = inferencer(video)['predictions'][0]['detections']
+    assert detections and {d['label'] for d in detections} == {'action'}

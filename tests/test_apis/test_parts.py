@@ -1,0 +1,276 @@
+"""The parts of inference: inputs, frames, windows, blocks, exports."""
+
+import csv
+import io
+import json
+import threading
+import time
+from itertools import count, islice
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from clock_videos import number_of, picture, record
+
+from mmtad_decomp.apis import ExportError, InputError, VideoInput, VideoResult, export, find_videos
+from mmtad_decomp.apis.exports import FORMATS, write_results
+from mmtad_decomp.datasets import VideoReadError, window_starts
+from mmtad_decomp.datasets.frame_source import FolderSource, GrowingFile, VideoSource
+from mmtad_decomp.datasets.window_stream import stream_windows
+from mmtad_decomp.postprocessing import Detections, VideoMerger, WindowResult
+from mmtad_decomp.postprocessing.block_merger import BlockMerger
+from mmtad_decomp.utils.prefetch import prefetch
+
+
+@pytest.mark.parametrize('frames', [1, 5, 8, 9, 16, 17, 40])
+@pytest.mark.parametrize('overlap', [0.0, 0.25, 0.5, 0.75])
+def test_streamed_windows_are_those_of_a_data_set(frames, overlap):
+    pictures = np.arange(frames).reshape(-1, 1, 1, 1)
+    windows = list(stream_windows(iter(pictures), 8, overlap))
+    assert [start for start, _ in windows] == window_starts(frames, min(8, frames), overlap)
+    for start, clip in windows:
+        np.testing.assert_array_equal(clip.ravel(), np.arange(start, start + min(8, frames)))
+
+
+def test_streamed_windows_read_no_frame_twice_and_hold_one_window():
+    read = []
+    endless = (read.append(i) or np.full((1, 1, 1), i) for i in count())
+    windows = stream_windows(endless, 8, 0.5)
+    assert [start for start, _ in islice(windows, 3)] == [0, 4, 8]
+    assert read == list(range(17))  # one more than the last window: it was not the end
+    assert [start for start, _ in stream_windows(iter([]), 8, 0.5)] == []
+
+
+def test_prefetch_runs_ahead_and_hands_errors_over():
+    begun = []
+
+    def items():
+        for i in range(5):
+            begun.append((i, threading.get_ident()))
+            yield i
+        raise KeyError('broken')
+
+    reader = prefetch(items(), 2)
+    assert next(reader) == 0
+    time.sleep(0.3)
+    assert 2 < len(begun) < 5  # ahead, but not without bound
+    assert begun[0][1] != threading.get_ident()
+    with pytest.raises(KeyError, match='broken'):
+        list(reader)
+    threads = threading.active_count()
+    reader = prefetch(count(), 2)
+    next(reader)
+    reader.close()
+    assert threading.active_count() == threads
+    with pytest.raises(ValueError, match='size >= 1'):
+        prefetch([], 0)
+
+
+def test_a_video_is_sampled_by_its_clock(tmp_path):
+    # Pictures 0, 1, 2 at irregular times, shown for 0.1, 0.5 and 0.2 s (the stated duration).
+    path = record(tmp_path / 'v.mkv', [7, 8, 9, 10], times=[0, 100, 600, 700])
+    source = VideoSource(path, fps=10)
+    numbers = [number_of(frame) for frame in source]
+    assert numbers[:8] == [7, 8, 8, 8, 8, 8, 9, 10]
+    assert source.duration == pytest.approx(0.8, abs=0.02)
+
+
+def test_num_samples_are_spread_over_the_video(tmp_path):
+    path = record(tmp_path / 'v.mp4', range(40))
+    source = VideoSource(path, num_samples=8)
+    assert [number_of(frame) for frame in source] == [2, 7, 12, 17, 22, 27, 32, 37]
+    with pytest.raises(VideoReadError, match='live'):
+        VideoSource(path, num_samples=8, live=True)
+
+
+def test_folder_frames_come_by_number_and_rate(tmp_path):
+    import cv2
+
+    for number in range(1, 13):
+        cv2.imwrite(str(tmp_path / f'img_{number}.png'), picture(number))
+    source = FolderSource(tmp_path, stored_fps=4, fps=2)
+    assert [number_of(frame) for frame in source] == [2, 4, 6, 8, 10, 12]
+    assert source.duration == 3.0
+    cv2.imwrite(str(tmp_path / 'img_13.png'), picture(13, (48, 32)))
+    with pytest.raises(VideoReadError, match=r'img_13\.png'):
+        list(FolderSource(tmp_path, stored_fps=4))
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(VideoReadError, match='no image'):
+        FolderSource(tmp_path / 'empty', stored_fps=4)
+
+
+def test_a_growing_file_is_followed(tmp_path):
+    whole = record(tmp_path / 'whole.ts', range(60)).read_bytes()
+    path = tmp_path / 'growing.ts'
+    path.write_bytes(whole[: len(whole) // 3])
+
+    def grow():
+        with open(path, 'ab') as file:
+            for i in range(3, 10):
+                time.sleep(0.1)
+                file.write(
+                    whole[
+                        len(whole) * i // 10 if i > 3 else len(whole) // 3 : len(whole)
+                        * (i + 1)
+                        // 10
+                    ]
+                )
+                file.flush()
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    source = VideoSource(GrowingFile(path, patience=1.0), fps=25, live=True)
+    numbers = [number_of(frame) for frame in source]
+    writer.join()
+    assert numbers == list(range(60))
+    with pytest.raises(VideoReadError, match='does not exist'):
+        GrowingFile(tmp_path / 'none.ts')
+
+
+def test_inputs_are_expanded(tmp_path):
+    for name in ('a/clip.mp4', 'b/clip.mp4', 'b/other.mkv', 'b/notes.txt'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / 'b' / 'frames').mkdir()
+    (tmp_path / 'b' / 'frames' / '1.jpg').touch()
+    found = find_videos([tmp_path / 'a' / 'clip.mp4', tmp_path / 'b', f'{tmp_path}/**/*.mp4'])
+    assert [video.video_id for video in found] == ['a_clip', 'b_clip', 'frames', 'other']
+    assert [video.is_folder for video in found] == [False, False, True, False]
+    assert find_videos(tmp_path / 'b' / 'frames') == [
+        VideoInput(str(tmp_path / 'b' / 'frames'), 'frames', is_folder=True)
+    ]
+    for wrong, reason in (
+        (tmp_path / 'none.mp4', 'does not exist'),
+        (f'{tmp_path}/*.avi', 'matches no file'),
+        (tmp_path, 'neither videos'),
+    ):
+        with pytest.raises(InputError, match=reason):
+            find_videos(wrong)
+
+
+def detections(rows):
+    rows = np.array(rows, dtype=np.float64).reshape(-1, 4)
+    return Detections(rows[:, :2], rows[:, 2], rows[:, 3].astype(np.int64))
+
+
+def random_windows(length=16.0, hop=8.0, number=12, seed=0):
+    """Windows that see the same well separated actions, each with its own small errors."""
+    rng = np.random.default_rng(seed)
+    actions = [(t, t + 1.5, label) for label, t in enumerate(np.arange(0.5, number * hop, 3.0))]
+    for i in range(number):
+        start = i * hop
+        rows = [
+            (a + rng.normal(0, 0.05), b + rng.normal(0, 0.05), rng.uniform(0.3, 0.9), label % 3)
+            for a, b, label in actions
+            if start <= (a + b) / 2 < start + length
+        ]
+        yield WindowResult('v', (i,), detections(rows), (start, start + length)), start + hop
+
+
+def merge_in_blocks(block):
+    merger = BlockMerger(VideoMerger(('a', 'b', 'c'), dict(type='PostProcessor')), 'v', block)
+    parts, times = [], []
+    for window, following in random_windows():
+        part = merger.add(window, following)
+        parts.append(part)
+        times += [window.span[1]] * len(part.scores)
+    parts.append(merger.finish(104.0))
+    columns = Detections(*(np.concatenate(c) for c in zip(*parts)))
+    return columns, np.array(times)
+
+
+def test_one_block_is_the_merger_itself():
+    blocks, _ = merge_in_blocks(np.inf)
+    windows = [window for window, _ in random_windows()]
+    whole = VideoMerger(('a', 'b', 'c'), dict(type='PostProcessor'))(windows, {'v': 104.0})['v']
+    for a, b in zip(blocks, whole):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize('block', [0.0, 20.0])
+def test_blocks_find_each_action_once_and_in_time(block):
+    blocks, times = merge_in_blocks(block)
+    whole, _ = merge_in_blocks(np.inf)
+    good = [found.segments[found.scores > 0.25] for found in (whole, blocks)]
+    assert len(good[0]) == len(good[1]) > 20
+    np.testing.assert_allclose(*(np.sort(segments[:, 0]) for segments in good), atol=0.15)
+    if block == 0.0:  # final one window (16 s) after their centre at the latest
+        centres = blocks.segments[: len(times)].mean(axis=1)
+        assert (times - centres <= 16.0).all()
+
+
+def test_memory_of_blocks_is_bounded():
+    merger = BlockMerger(VideoMerger(('a', 'b', 'c'), dict(type='PostProcessor')), 'v', 20.0)
+    held = []
+    for window, following in random_windows(number=60):
+        merger.add(window, following)
+        held.append(len(merger._windows))
+    assert max(held) <= 8
+
+
+def result(tmp_path):
+    found = detections(
+        [(0.5, 1.25, 0.9, 0), (1.0, 2.0, 0.8, 0), (61.0, 3725.5, 0.5, 1), (0.1, 0.1004, 0.4, 1)]
+    )
+    path = str(tmp_path / 'my clip.mp4')
+    return VideoResult(VideoInput(path, 'my clip'), 4000.0, 25.0, found, ('run & jump', '<sit>'))
+
+
+def test_formats_hold_what_was_found(tmp_path):
+    one = result(tmp_path)
+    files = export(tmp_path / 'out', [one], list(FORMATS))
+    texts = {file.name: file.read_text(encoding='utf-8') for file in files}
+    content = json.loads(texts['detections.json'])
+    assert content['results']['my clip'] == one.rows()
+    rows = list(csv.DictReader(io.StringIO(texts['detections.csv'])))
+    assert [float(row['end']) for row in rows] == [1.25, 2.0, 3725.5, 0.1]
+    assert rows[0]['label'] == 'run & jump' and rows[2]['video'] == one.video.path
+    vtt = texts['my clip.vtt']
+    assert vtt.startswith('WEBVTT\n\n') and '&lt;sit&gt; 0.50' in vtt
+    assert '00:01:01.000 --> 01:02:05.500' in vtt
+    assert '2\n00:00:00,500 --> 00:00:01,250\nrun & jump 0.90\n' in texts['my clip.srt']
+
+
+def test_elan_tiers_do_not_overlap(tmp_path):
+    export(tmp_path, [result(tmp_path)], ['elan'])
+    root = ElementTree.parse(tmp_path / 'my clip.eaf').getroot()
+    slots = {s.get('TIME_SLOT_ID'): int(s.get('TIME_VALUE')) for s in root.iter('TIME_SLOT')}
+    tiers = {
+        tier.get('TIER_ID'): [
+            (slots[a.get('TIME_SLOT_REF1')], slots[a.get('TIME_SLOT_REF2')])
+            for a in tier.iter('ALIGNABLE_ANNOTATION')
+        ]
+        for tier in root.iter('TIER')
+    }
+    assert tiers == {
+        'run & jump': [(500, 1250)],
+        'run & jump 2': [(1000, 2000)],
+        '<sit>': [(100, 101), (61000, 3725500)],
+    }
+    assert root.find('HEADER/MEDIA_DESCRIPTOR').get('MEDIA_URL').endswith('my%20clip.mp4')
+    identifiers = [a.get('ANNOTATION_ID') for a in root.iter('ALIGNABLE_ANNOTATION')]
+    assert len(set(identifiers)) == 4
+    types = {t.get('LINGUISTIC_TYPE_ID') for t in root.iter('LINGUISTIC_TYPE')}
+    assert {tier.get('LINGUISTIC_TYPE_REF') for tier in root.iter('TIER')} <= types
+
+
+def test_label_studio_ranges_are_frames(tmp_path):
+    export(tmp_path, [result(tmp_path)], ['label-studio'])
+    (task,) = json.loads((tmp_path / 'label_studio.json').read_text())
+    regions = task['predictions'][0]['result']
+    assert regions[0]['value'] == dict(
+        ranges=[dict(start=14, end=31)], timelinelabels=['run & jump']
+    )
+    assert all(r['value']['ranges'][0]['start'] <= r['value']['ranges'][0]['end'] for r in regions)
+    assert len({region['id'] for region in regions}) == 4
+
+
+def test_unknown_formats_are_refused(tmp_path):
+    with pytest.raises(ExportError, match='unknown format'):
+        export(tmp_path, [result(tmp_path)], ['xlsx'])
+    with pytest.raises(ExportError, match='unknown ending'):
+        write_results(tmp_path / 'x.doc', [result(tmp_path)])
+    with pytest.raises(ExportError, match='one video'):
+        write_results(tmp_path / 'x.vtt', [result(tmp_path)] * 2)
+    write_results(tmp_path / 'x.json', [result(tmp_path)])
+    assert 'results' in json.loads((tmp_path / 'x.json').read_text())

@@ -1,0 +1,127 @@
+"""tools/infer.py: files written, exit codes, one sentence for every mistake."""
+
+import errno
+import json
+import os
+
+import av
+import cv2
+import numpy as np
+import pytest
+from clock_videos import record
+from inference_helpers import publish_tiny
+
+from tools import infer
+from tools.command_line import run_main
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    return str(publish_tiny(tmp_path_factory.mktemp('model')))
+
+
+def run(capsys, *arguments):
+    """Exit code, stdout and stderr."""
+    code = run_main(infer.main, [*map(str, arguments), '--device', 'cpu', '--quiet'])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_files_of_all_formats_and_pictures(tmp_path, model, capsys):
+    (tmp_path / 'in').mkdir()
+    for name in ('one', 'two'):
+        record(tmp_path / 'in' / f'{name}.mp4', range(50))
+    formats = ['--format', *infer.FORMATS]
+    out = tmp_path / 'out'
+    code, text, _ = run(
+        capsys, tmp_path / 'in', '--model', model, *formats, '--picture', '--out-dir', out
+    )
+    assert code == 0 and 'one.mp4 (2.0 s)' in text
+    written = {path.name for path in out.iterdir()}
+    by_video = {f'{n}.{e}' for n in ('one', 'two') for e in ('vtt', 'srt', 'eaf', 'png')}
+    assert written == {'detections.json', 'detections.csv', 'label_studio.json'} | by_video
+    results = json.loads((out / 'detections.json').read_text())['results']
+    assert set(results) == {'one', 'two'} and len(results['one']) > 0
+    assert all(detection['score'] >= 0.1 for detection in results['one'])
+    image = cv2.imread(str(out / 'one.png'))
+    assert image.shape[1] >= 1000 and len(np.unique(image.reshape(-1, 3), axis=0)) > 50
+
+
+def sound_only(path):
+    with av.open(str(path), 'w') as output:
+        stream = output.add_stream('aac', rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), dtype=np.float32), 'fltp', 'mono')
+        frame.rate = 8000
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def test_broken_files_are_named_and_the_others_done(tmp_path, model, capsys):
+    good = record(tmp_path / 'good.mp4', range(40))
+    (tmp_path / 'empty.mp4').touch()
+    (tmp_path / 'text.mp4').write_text('no video at all')
+    (tmp_path / 'cut.mp4').write_bytes(good.read_bytes()[:-1500])
+    sound_only(tmp_path / 'sound.mp4')
+    code, out, err = run(capsys, tmp_path, '--model', model)
+    assert code == 1 and 'good.mp4 (1.6 s)' in out
+    lines = [line for line in err.splitlines() if line.startswith('error: ')]
+    assert len(lines) == 4 and '4 of 5 videos could not be read' in err
+    for name in ('empty', 'text', 'cut', 'sound'):
+        (line,) = (line for line in lines if f'{name}.mp4' in line)
+        assert ';' in line  # says what to do
+    assert 'no video stream' in err
+    code, _, err = run(capsys, tmp_path / 'empty.mp4', '--model', model)
+    assert code == 2 and 'empty.mp4' in err
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        ([], 'name at least one video'),
+        (['v.mp4'], 'name a model'),
+        (['none.mp4', '--model', 'x'], 'none.mp4 does not exist'),
+        (['v.mp4', '--model', 'no_such_model'], 'neither a file nor'),
+        (['v.mp4', '--model', 'none.py'], 'none.py does not exist'),
+        (['v.mp4', '--model', 'x', '--batch-size', '0'], '--batch-size must be at least 1'),
+        (['v.mp4', '--model', 'x', '--top-k', '0'], '--top-k must be at least 1'),
+        (['-', '--model', 'x'], 'is read with --stream'),
+        (['v.mp4', 'w.mp4', '--stream', '--model', 'x'], '--stream takes one video'),
+        (['v.mp4', '--model', 'x', '--picture', '--out-dir', 'v.mp4/out'], 'choose another place'),
+    ],
+)
+def test_mistakes_are_one_sentence(tmp_path, monkeypatch, capsys, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    record(tmp_path / 'v.mp4', range(10))
+    code, out, err = run(capsys, *arguments)
+    assert code == 2 and not out
+    (line,) = (line for line in err.splitlines() if line.startswith('error: '))
+    assert sentence in line
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, model, capsys, monkeypatch):
+    video = record(tmp_path / 'v.mp4', range(40))
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', full)
+    out = tmp_path / 'out'
+    code, _, err = run(capsys, video, '--model', model, '--format', 'json', '--out-dir', out)
+    assert code == 2 and 'free some space' in err
+    assert list(out.iterdir()) == []
+
+
+def test_a_stream_prints_detections_while_the_file_grows(tmp_path, model, capsys):
+    video = record(tmp_path / 'v.ts', range(150))
+    code, out, err = run(
+        capsys, video, '--model', model, '--stream', '--patience', 0.2, '--score-thr', 0.5
+    )
+    assert code == 0 and 'at most 1.60 s of video after' in err
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert len(rows) > 5
+    for row in rows:
+        middle = sum(row['segment']) / 2
+        assert row['seen'] - middle <= 1.6 + 1e-6 or row['seen'] >= 5.9
+    seen = [row['seen'] for row in rows]
+    assert seen == sorted(seen) and len(set(seen)) > 3

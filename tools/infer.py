@@ -1,0 +1,203 @@
+"""Detect actions in videos: ``python tools/infer.py VIDEO... --model MODEL``.
+
+Examples:
+    python tools/infer.py video.mp4 --model work_dirs/quickstart/published
+    python tools/infer.py videos/ 'more/**/*.mkv' --model CONFIG --weights CHECKPOINT \
+        --format json csv vtt --picture --out-dir detections
+    ffmpeg -i rtsp://camera -f mpegts - | python tools/infer.py - --stream --model MODEL
+
+The exit code is 0 if every video was read, 1 if some could not be (the others are done), and 2 if
+nothing could be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tools.command_line import add_traceback_argument, run_main
+
+if TYPE_CHECKING:
+    from mmtad_decomp.apis import TADInferencer, VideoInput, VideoResult
+
+FORMATS = ('json', 'csv', 'vtt', 'srt', 'elan', 'label-studio')
+SHOWN = 10
+"""Detections of a video in the table that is printed."""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'videos',
+        nargs='*',
+        metavar='VIDEO',
+        help='files, folders, patterns, folders of frames; with --stream one growing file, '
+        'address, or - for the standard input',
+    )
+    parser.add_argument(
+        '--model',
+        help='a published model (with or without its ending), a name in model-index.yml, a '
+        'config, a checkpoint, or the work directory of a training',
+    )
+    parser.add_argument('--weights', help='checkpoint or work directory, for a config without one')
+    parser.add_argument('--device', help='such as cpu or cuda:0 (default: the fastest there is)')
+    parser.add_argument('--batch-size', type=int, default=1, help='windows at once (default: 1)')
+    parser.add_argument(
+        '--dtype',
+        default='auto',
+        choices=('auto', 'bfloat16', 'float16', 'float32'),
+        help='precision (default: the fastest of the device)',
+    )
+    parser.add_argument(
+        '--score-thr', type=float, default=0.1, help='lowest score to keep (default: 0.1)'
+    )
+    parser.add_argument('--top-k', type=int, help='most detections to keep of a video')
+    parser.add_argument('--frame-rate', type=float, help='images per second of folders of frames')
+    parser.add_argument('--out-dir', help='where files go (default: detections)')
+    parser.add_argument(
+        '--format',
+        nargs='+',
+        default=[],
+        choices=FORMATS,
+        help='files to write: json (ActivityNet submission), csv, vtt and srt (subtitles), elan, '
+        'label-studio',
+    )
+    parser.add_argument(
+        '--picture', action='store_true', help='draw a time line of each video under key frames'
+    )
+    parser.add_argument(
+        '--stream', action='store_true', help='print detections as they become final'
+    )
+    parser.add_argument(
+        '--patience',
+        type=float,
+        default=10.0,
+        help='with --stream: seconds without news after which a growing file is complete',
+    )
+    parser.add_argument('--quiet', action='store_true', help='show no progress')
+    add_traceback_argument(parser)
+    return check_args(parser.parse_args(argv))
+
+
+def check_args(args: argparse.Namespace) -> argparse.Namespace:
+    """Refuse what makes no sense before anything heavy is imported.
+
+    Raises:
+        ValueError: If options do not go together or are out of range.
+    """
+    if not args.videos:
+        raise ValueError('name at least one video')
+    if args.model is None:
+        raise ValueError('name a model by --model')
+    if args.batch_size < 1:
+        raise ValueError(f'--batch-size must be at least 1, got {args.batch_size}')
+    if args.top_k is not None and args.top_k < 1:
+        raise ValueError(f'--top-k must be at least 1, got {args.top_k}')
+    if args.frame_rate is not None and not args.frame_rate > 0:
+        raise ValueError(f'--frame-rate must be above 0, got {args.frame_rate}')
+    if args.stream and (len(args.videos) != 1 or args.top_k or args.format or args.picture):
+        raise ValueError(
+            '--stream takes one video and prints; --top-k, --format and --picture need a whole one'
+        )
+    if '-' in args.videos and not args.stream:
+        raise ValueError('the standard input (-) is read with --stream')
+    if args.out_dir is None and (args.format or args.picture):
+        args.out_dir = 'detections'
+    return args
+
+
+def print_table(results: Sequence[VideoResult]) -> None:
+    """Print the best detections of every video, by time."""
+    for result in results:
+        count = len(result.detections.scores)
+        shown = f', the best {SHOWN} of them' if count > SHOWN else ''
+        print(f'{result.video.path} ({result.duration:.1f} s): {count} detections{shown}')
+        rows = sorted(result.rows()[:SHOWN], key=lambda row: row['segment'])
+        for row in rows:
+            start, end = row['segment']
+            print(f'  {start:9.2f} - {end:9.2f} s  {row["score"]:.2f}  {row["label"]}')
+
+
+def infer(inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Namespace) -> int:
+    """Look at all videos, print and write; returns the exit code."""
+    from mmtad_decomp.apis import export
+
+    results, errors = inferencer.detect_all(
+        videos,
+        args.batch_size,
+        skip_broken=True,
+        frame_rate=args.frame_rate,
+        score_thr=args.score_thr,
+        top_k=args.top_k,
+    )
+    print_table(results)
+    files = export(args.out_dir, results, args.format) if results and args.format else []
+    if args.picture and results:
+        inferencer.visualize(videos, results, vis_out_dir=args.out_dir, frame_rate=args.frame_rate)
+        files += [Path(args.out_dir, f'{result.video.video_id}.png') for result in results]
+    for file in files:
+        print(f'written: {file}')
+    for path, message in errors.items():
+        print(
+            f'error: {path}: {message}' if path not in message else f'error: {message}',
+            file=sys.stderr,
+        )
+    if errors:
+        print(f'{len(errors)} of {len(videos)} videos could not be read', file=sys.stderr)
+    return 0 if not errors else 1 if results else 2
+
+
+def stream(inferencer: TADInferencer, name: str, args: argparse.Namespace) -> int:
+    """Print detections as they become final, one JSON object on a line; returns the exit code."""
+    from mmtad_decomp.postprocessing.detections import take
+
+    video, frames = inferencer.open_live(name, args.patience)
+    window = inferencer.pipeline.window / frames.fps
+    print(
+        f'windows of {window:.2f} s: a detection comes at most {window:.2f} s of video after its '
+        'middle, plus the time to compute',
+        file=sys.stderr,
+    )
+    begin = time.monotonic()
+    for found, seen in inferencer.detect_in_blocks(video, frames, args.batch_size, block=0.0):
+        found = take(found, found.scores >= args.score_thr)
+        for segment, score, label in zip(*(column.tolist() for column in found)):
+            row = dict(segment=segment, label=inferencer.classes[label], score=score)
+            row |= dict(seen=seen, wall=round(time.monotonic() - begin, 2))
+            print(json.dumps(row), flush=True)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Detect; returns the exit code."""
+    args = parse_args(argv)
+    from mmtad_decomp.apis import TADInferencer, find_videos  # late: takes seconds
+    from mmtad_decomp.utils.atomic import demand_writable
+
+    if args.out_dir is not None:
+        demand_writable(Path(args.out_dir, 'detections'), '--out-dir')
+    videos = [] if args.stream else find_videos(args.videos)
+    inferencer = TADInferencer(
+        args.model,
+        args.weights,
+        device=args.device,
+        dtype=args.dtype,
+        show_progress=not args.quiet,
+    )
+    if args.stream:
+        return stream(inferencer, args.videos[0], args)
+    return infer(inferencer, videos, args)
+
+
+if __name__ == '__main__':
+    sys.exit(run_main(main))
