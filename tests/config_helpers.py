@@ -52,7 +52,7 @@ def shapes(model):
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
-def batch(num_classes, window):
+def batch(num_classes, window, channels=128):
     """Two windows of so many frames, with flow and features; the second is two frames shorter."""
     frames, flow, samples = [], [], []
     for index, steps in enumerate((window, window - 2)):
@@ -65,7 +65,7 @@ def batch(num_classes, window):
         labels = torch.tensor([index % num_classes])
         sample.gt_instances = InstanceData(segments=segments, labels=labels)
         samples.append(sample)
-    features = [torch.randn(128, len(clip)) for clip in frames]
+    features = [torch.randn(channels, len(clip)) for clip in frames]
     motion = [torch.randn(30, len(clip)) for clip in frames]
     inputs = dict(frames=frames, flow=flow, features=features, motion_features=motion)
     return dict(inputs=inputs, data_samples=samples)
@@ -73,7 +73,10 @@ def batch(num_classes, window):
 
 def batch_for(model, num_classes):
     """A batch of as many feature steps as are tested with."""
-    return batch(num_classes, STEPS * getattr(model, 'student', model).feature_stride)
+    modality = getattr(model.data_preprocessor, 'student', model.data_preprocessor).modality
+    two_streams = getattr(modality, 'slice', None) is not None
+    steps = STEPS * getattr(model, 'student', model).feature_stride
+    return batch(num_classes, steps, 2048 if two_streams else 128)
 
 
 def assert_untouched(losses, *modules):

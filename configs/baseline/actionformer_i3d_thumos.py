@@ -1,6 +1,7 @@
 # Follows ActionFormer's release for THUMOS'14 (head, post-processing, weight decay, averaged weights) and
 # E2E-TAD's (frames, augmentation, backbone, schedule). Differences: trained end to end on windows
-# of 25.6 s, not on features of whole videos; a neck before the head.
+# of 25.6 s, not on features of whole videos; a neck before the head; softplus
+# offsets, not ReLU.
 _base_ = [
     '../_base_/models/actionformer_i3d.py',
     '../_base_/datasets/thumos14_frames.py',

@@ -1,3 +1,5 @@
+# Follows E2E-TAD's release for ActivityNet-1.3: 96 frames of a video for TSM, no suppression, the two best
+# classes of a video. Differences: TSM18 in place of TSM50, a neck before the head.
 _base_ = [
     '../_base_/models/tadtr_tsm18.py',
     '../_base_/datasets/activitynet13_tadtr.py',
@@ -5,7 +7,6 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-# E2E-TAD's 96 frames for TSM.
 window = 96
 model = dict(
     data_preprocessor=dict(pad_to=window),

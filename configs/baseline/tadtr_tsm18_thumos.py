@@ -1,5 +1,6 @@
-# Follows E2E-TAD's release for THUMOS'14. Differences: TSM18 in place of TSM50 or SlowFast, soft-NMS over
-# overlapping windows, a neck before the head.
+# Follows E2E-TAD's and TadTR's releases for THUMOS'14; hard NMS of 0.4 where windows overlap, and no other
+# suppression. Differences: TSM18 in place of TSM50 or SlowFast, a neck before the head; a candidate
+# in two overlaps counts once.
 _base_ = [
     '../_base_/models/tadtr_tsm18.py',
     '../_base_/datasets/thumos14_frames.py',
@@ -26,3 +27,6 @@ optim_wrapper = dict(
         }
     ),
 )
+
+val_evaluator = dict(post_processor=dict(nms=None, overlap_iou=0.4, max_per_video=None))
+test_evaluator = val_evaluator

@@ -1,3 +1,7 @@
+# Follows TAGS's release, which is for ActivityNet alone (thresholds of masks, weights of their losses), and
+# E2E-TAD's for THUMOS'14 (frames, augmentation, backbone, schedule). Differences: independent
+# classes; masks relative to their snippet; losses of boundaries and consistency by formulas of our
+# own; no candidates from class scores alone. docs/en/user_guides/tags.md has the full list.
 _base_ = [
     '../_base_/models/tags_tsm18.py',
     '../_base_/datasets/thumos14_frames.py',

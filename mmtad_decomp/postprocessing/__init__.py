@@ -13,7 +13,7 @@ from .raw_predictions import (
     write_raw_predictions,
 )
 from .video_merger import VideoMerger, WindowResult
-from .window_joining import join_cut_segments
+from .window_joining import join_cut_segments, suppress_in_overlaps
 
 __all__ = [
     'ClassifierScoresError',
@@ -28,6 +28,7 @@ __all__ = [
     'WindowResult',
     'ensemble_files',
     'join_cut_segments',
+    'suppress_in_overlaps',
     'weighted_segment_ensemble',
     'write_raw_predictions',
 ]

@@ -108,7 +108,7 @@ def ensemble_files(
             window._replace(scores=window.scores * share)
             for video, share in zip(found, shares)
             if video is not None
-            for window in post_processor.join(video.windows, video.spans, video_id)
+            for window in post_processor.clean_windows(video.windows, video.spans, video_id)
         ]
         yield video_id, post_processor(*concatenate(pool), duration, video_id)
 

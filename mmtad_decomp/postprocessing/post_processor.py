@@ -10,7 +10,7 @@ from mmaction.registry import TASK_UTILS
 from mmtad_decomp.ops import nms_1d, segment_voting, soft_nms_1d
 
 from .detections import Detections, by_score, concatenate, take
-from .window_joining import join_cut_segments
+from .window_joining import join_cut_segments, suppress_in_overlaps
 
 _NMS_OPTIONS = {
     'soft_nms': {'method', 'sigma', 'iou_thr', 'min_score', 'class_aware'},
@@ -45,7 +45,8 @@ def _check_bounds(**counts: int | None) -> None:
 class PostProcessor:
     """Suppress, refine, classify and bound the candidates of one video.
 
-    The steps, in order: join what the borders of windows cut; drop scores <= ``score_thr`` and
+    The steps, in order: join what the borders of windows cut; suppress each window on its own, or
+    where windows overlap; pool the windows; drop scores <= ``score_thr`` and
     segments shorter than ``min_length``; keep the ``pre_nms_topk`` best; suppress; vote; bring in
     the external classifier; keep the ``max_per_video`` best; clip to the video and drop what
     clipping made empty or shorter than ``min_length``. As in ActionFormer, clipping comes last,
@@ -71,6 +72,11 @@ class PostProcessor:
         join_tolerance: Candidates that come nearer than this, in seconds, to an inner border of
             their window count as cut by it and are treated by
             :func:`~mmtad_decomp.postprocessing.join_cut_segments`; None leaves windows to NMS.
+        nms_per_window: Also suppress the candidates of each window before they are pooled, with
+            the same ``nms`` and bounds, as G-TAD's release for THUMOS'14 does.
+        overlap_iou: Hard NMS with this tIoU where windows overlap and nowhere else, as TadTR's
+            release does with 0.4 (its cross-window fusion), see
+            :func:`~mmtad_decomp.postprocessing.suppress_in_overlaps`; None for none.
 
     Raises:
         ValueError: If an option is unknown or out of range.
@@ -88,6 +94,8 @@ class PostProcessor:
         classify: str = 'after_nms',
         max_proposals: int | None = None,
         join_tolerance: float | None = None,
+        nms_per_window: bool = False,
+        overlap_iou: float | None = None,
     ) -> None:
         _check_bounds(
             pre_nms_topk=pre_nms_topk, max_per_video=max_per_video, max_proposals=max_proposals
@@ -98,6 +106,10 @@ class PostProcessor:
             raise ValueError(f'min_length must be >= 0 seconds, got {min_length}')
         if join_tolerance is not None and not join_tolerance >= 0:
             raise ValueError(f'join_tolerance must be >= 0 seconds or None, got {join_tolerance}')
+        if overlap_iou is not None and not 0 < overlap_iou <= 1:
+            raise ValueError(f'overlap_iou must be in (0, 1] or None, got {overlap_iou}')
+        if nms_per_window and _check_nms(nms) is None:
+            raise ValueError('nms_per_window needs `nms`; set it, or leave nms_per_window out')
         if classify not in ('after_nms', 'before_nms'):
             raise ValueError(f"classify must be 'after_nms' or 'before_nms', got {classify!r}")
         if max_proposals is not None and (classifier is None or classify == 'before_nms'):
@@ -117,6 +129,8 @@ class PostProcessor:
         self.classify = classify
         self.max_proposals = max_proposals
         self.join_tolerance = join_tolerance
+        self.nms_per_window = nms_per_window
+        self.overlap_iou = overlap_iou
         self.num_classes: int | None = None
 
     def prepare(self, classes: Sequence[str], video_ids: Iterable[str]) -> None:
@@ -179,29 +193,52 @@ class PostProcessor:
             windows: Candidates of each window, in seconds of the whole video.
             duration: Length of the video in seconds.
             video_id: See :meth:`__call__`.
-            spans: ``(W, 2)`` start and end of each window in seconds; needed for joining only.
+            spans: ``(W, 2)`` start and end of each window in seconds; needed where windows are
+                joined or compared.
         """
-        return self(*concatenate(self.join(windows, spans, video_id)), duration, video_id)
+        pool = concatenate(self.clean_windows(windows, spans, video_id))
+        return self(*pool, duration, video_id)
 
-    def join(
+    def clean_windows(
         self,
         windows: Sequence[Detections],
         spans: np.ndarray | None,
         video_id: str | None = None,
     ) -> Sequence[Detections]:
-        """The windows, with cut candidates joined where ``join_tolerance`` asks for it.
+        """The windows of a video, ready to be pooled.
+
+        Cut candidates are joined (``join_tolerance``), each window is suppressed
+        (``nms_per_window``), and candidates in overlaps are (``overlap_iou``).
 
         Raises:
-            ValueError: If it does and the windows' spans are not known.
+            ValueError: If windows are to be joined or compared, and their spans are not known.
         """
+        windows = self._join(windows, spans, video_id)
+        if self.nms_per_window:
+            windows = [
+                self._suppress(self._select(self._checked(*window, 0.0, video_id)))
+                for window in windows
+            ]
+        if self.overlap_iou is not None and len(windows) > 1:
+            self._demand_spans('overlap_iou', spans, video_id)
+            windows = suppress_in_overlaps(windows, spans, self.overlap_iou)
+        return windows
+
+    def _join(
+        self, windows: Sequence[Detections], spans: np.ndarray | None, video_id: str | None
+    ) -> Sequence[Detections]:
         if self.join_tolerance is None or len(windows) < 2:
             return windows
+        self._demand_spans('join_tolerance', spans, video_id)
+        return join_cut_segments(windows, spans, self.join_tolerance)
+
+    @staticmethod
+    def _demand_spans(option: str, spans: np.ndarray | None, video_id: str | None) -> None:
         if spans is None or np.isnan(spans).any():
             raise ValueError(
-                f'{_named(video_id)}: join_tolerance needs the span of every window in seconds; '
-                'give the data samples a time_grid, or set join_tolerance=None'
+                f'{_named(video_id)}: {option} needs the span of every window in seconds; '
+                f'give the data samples a time_grid, or set {option}=None'
             )
-        return join_cut_segments(windows, spans, self.join_tolerance)
 
     def _checked(
         self,

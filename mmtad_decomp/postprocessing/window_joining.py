@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mmtad_decomp.ops import nms_1d
+
 from .detections import Detections, concatenate, take
 
 _COVERED = 0.5
@@ -156,3 +158,40 @@ def _mend_pair(
         joined += [] if whole is None else [whole]
     windows[i] = take(left, keep_left)
     windows[j] = concatenate([*joined, take(right, keep_right)])
+
+
+def suppress_in_overlaps(
+    windows: Sequence[Detections], spans: np.ndarray, iou_thr: float
+) -> list[Detections]:
+    """Hard NMS where neighbouring windows overlap, and nowhere else.
+
+    Windows of a detector that predicts sets, such as TadTR, need no suppression inside, but what
+    two of them saw is detected twice. As in TadTR's release (Liu et al., 2022), all candidates
+    of the video that reach into the overlap of two neighbouring windows are suppressed there,
+    class by class. One that reaches into several overlaps stays if it is kept in one of them; the
+    release then lists it once for each, here it counts once.
+
+    Args:
+        windows: Candidates of each window, in seconds of the whole video.
+        spans: ``(W, 2)`` start and end of each window in seconds.
+        iou_thr: A candidate goes if its tIoU with a better one is at least this.
+
+    Returns:
+        One list of candidates for all windows, in order of the windows' time.
+
+    Raises:
+        ValueError: If windows and spans differ in number.
+    """
+    spans = np.asarray(spans, dtype=np.float64).reshape(-1, 2)
+    if len(windows) != len(spans):
+        raise ValueError(f'{len(windows)} windows need as many spans, got {len(spans)}')
+    order = np.lexsort((spans[:, 1], spans[:, 0]))
+    spans, pool = spans[order], concatenate([windows[i] for i in order])
+    start, end = pool.segments.T
+    touched, kept = np.zeros(len(start), bool), np.zeros(len(start), bool)
+    for begin, stop in zip(spans[1:, 0], spans[:-1, 1]):
+        rows = np.flatnonzero(np.minimum(end, stop) - np.maximum(start, begin) > 0)
+        touched[rows] = True
+        best = nms_1d(pool.segments[rows], pool.scores[rows], iou_thr, labels=pool.labels[rows])
+        kept[rows[best]] = True
+    return [take(pool, kept | ~touched)]

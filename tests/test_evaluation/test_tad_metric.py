@@ -15,6 +15,7 @@ from mmtad_decomp.evaluation import ProposalMetric, TADMetric
 from mmtad_decomp.evaluation.metrics import tad_metric, video_metric
 from mmtad_decomp.evaluation.metrics.tad_metric import parse_tious
 from mmtad_decomp.structures import TADDataSample, TimeGrid
+from mmtad_decomp.utils import OutputPathError
 
 GROUPS = {'0.1:0.5': [0.1, 0.2, 0.3, 0.4, 0.5], '0.3:0.7': [0.3, 0.4, 0.5, 0.6, 0.7]}
 
@@ -320,3 +321,38 @@ def test_no_ground_truth_gives_no_number_and_says_so(kind, tmp_path, monkeypatch
 def test_nan_scores_are_refused(kind, ann_file):
     with pytest.raises(ValueError, match=r'video "v0".* NaN'):
         evaluate(kind(ann_file), [sample('v0', [[0, 10]], [float('nan')], [0])])
+
+
+def test_a_class_without_ground_truth_has_dashes(tmp_path, monkeypatch):
+    instance = dict(segment=[0, 10], label='a')
+    database = {'v0': dict(subset='test', duration=100.0, annotations=[instance])}
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(dict(classes=['a', 'b'], database=database)))
+    logged = []
+    monkeypatch.setattr(tad_metric, 'print_log', lambda text, **_: logged.append(text))
+    metric = TADMetric(str(path), classwise=True, tious=(0.5, 0.7))
+    results = evaluate(metric, [sample('v0', [[0, 10], [0, 10]], [0.5, 0.4], [0, 1])])
+    (table,) = logged
+    rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()[2:]}
+    assert rows['b'] == ['-', '-', '-'] and rows['a'] == rows['mAP'] == ['100.00'] * 3
+    assert results['tad/mAP'] == 1 and 'tad/AP_b' not in results
+
+
+def test_the_table_comes_before_a_file_that_cannot_be_written(ann_file, tmp_path, monkeypatch):
+    def full_disk(*args):
+        raise OSError(28, 'No space left on device')
+
+    logged = []
+    monkeypatch.setattr(tad_metric, 'print_log', lambda text, **_: logged.append(text))
+    monkeypatch.setattr(video_metric, 'write_submission', full_disk)
+    metric = TADMetric(ann_file, dump_path=str(tmp_path / 'found.json'))
+    with pytest.raises(OSError, match='No space left'):
+        evaluate(metric, [sample('v0', [[0, 6]], [0.5], [0])])
+    assert 'recall@1x' in logged[0]
+
+
+@pytest.mark.parametrize('name', ['dump_path', 'raw_path'])
+def test_outputs_that_cannot_be_written_are_refused_at_once(name, ann_file, tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(OutputPathError, match=rf'TADMetric\.{name} .*is no folder'):
+        TADMetric(ann_file, **{name: str(tmp_path / 'file' / 'found.npz')})

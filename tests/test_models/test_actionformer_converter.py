@@ -17,6 +17,45 @@ from tools.model_converters.actionformer import (
 ROOT = Path(__file__).parents[2]
 
 
+def parts_of_a_layer(name, *, width=4):
+    """Weights of an official transformer block, by its definition."""
+    channel, linear = torch.ones(1, width, 1), torch.ones(width, width, 1)
+    weights = {f'{name}.mlp.0.weight': torch.ones(4 * width, width, 1)}
+    weights |= {f'{name}.mlp.0.bias': torch.ones(4 * width)}
+    weights |= {f'{name}.mlp.3.weight': torch.ones(width, 4 * width, 1)}
+    weights |= {f'{name}.mlp.3.bias': torch.ones(width)}
+    for norm in ('ln1', 'ln2', 'attn.query_norm', 'attn.key_norm', 'attn.value_norm'):
+        weights |= {f'{name}.{norm}.{part}': channel for part in ('weight', 'bias')}
+    for part in ('query', 'key', 'value', 'proj'):
+        weights |= {
+            f'{name}.attn.{part}.weight': linear,
+            f'{name}.attn.{part}.bias': linear[0, :, 0],
+        }
+    for part in ('query', 'key', 'value'):
+        weights[f'{name}.attn.{part}_conv.conv.weight'] = torch.ones(width, 1, 3)
+    return weights | {f'{name}.drop_path_{part}.scale': channel for part in ('attn', 'mlp')}
+
+
+def whole_weights():
+    """A whole official ActionFormer: 3 channels in, width 4, 2 levels, 5 classes."""
+    weights = {'module.point_generator.buffer_points.0': torch.zeros(9, 4)}
+    for i in range(2):
+        weights[f'backbone.embd.{i}.conv.weight'] = torch.ones(4, 4 if i else 3, 3)
+        weights[f'reg_head.scale.{i}.scale'] = torch.tensor(1.0 + i)
+        for part in ('weight', 'bias'):
+            weights[f'backbone.embd_norm.{i}.{part}'] = torch.ones(1, 4, 1)
+            weights[f'neck.fpn_norms.{i}.{part}'] = torch.ones(1, 4, 1)
+            for head in ('cls', 'reg'):
+                weights[f'{head}_head.norm.{i}.{part}'] = torch.ones(1, 4, 1)
+                weights[f'{head}_head.head.{i}.conv.weight'] = torch.ones(4, 4, 3)
+    for name in ('stem.0', 'branch.0'):
+        weights |= parts_of_a_layer(f'backbone.{name}')
+    for name, classes in (('cls_head.cls_head', 5), ('reg_head.offset_head', 2)):
+        weights |= {f'{name}.conv.weight': torch.ones(classes, 4, 3)}
+        weights |= {f'{name}.conv.bias': torch.ones(classes)}
+    return weights
+
+
 def official_weights():
     return {
         'module.backbone.embd_norm.0.weight': torch.ones(1, 4, 1),
@@ -60,9 +99,12 @@ def test_averaged_weights_are_preferred(tmp_path):
 
 def test_command_line(tmp_path):
     source, target = tmp_path / 'src.pth.tar', tmp_path / 'new' / 'dst.pth'
-    torch.save({'state_dict': official_weights()}, source)
+    torch.save({'state_dict': whole_weights()}, source)
     result = run(source, target)
     assert result.returncode == 0, result.stderr
+    assert (
+        "dict(type='ActionFormerHead', num_classes=5, in_channels=3, num_levels=2" in result.stdout
+    )
     assert 'model.head.offset_activation=relu' in result.stdout
     content = torch.load(target, weights_only=True)
     assert content['state_dict']['head.reg_branch.scales'].tolist() == [1, 2]
@@ -74,7 +116,7 @@ def test_errors_leave_no_file(tmp_path):
     missing = run(tmp_path / 'nowhere.pth', target)
     assert missing.returncode and 'does not exist' in missing.stderr
     pickled = tmp_path / 'pickled.pth'
-    torch.save({'state_dict': official_weights(), 'where': Path('x')}, pickled)
+    torch.save({'state_dict': whole_weights(), 'where': Path('x')}, pickled)
     refused = run(pickled, target)
     assert refused.returncode and '--legacy' in refused.stderr
     assert not target.exists()
@@ -83,3 +125,24 @@ def test_errors_leave_no_file(tmp_path):
     broken.write_bytes(pickled.read_bytes()[:200])
     unreadable = run(broken, target)
     assert unreadable.returncode and 'Traceback' not in unreadable.stderr
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (lambda w: w.pop('backbone.stem.0.attn.proj.bias'), 'stem.0.attn.proj.bias'),
+        (
+            lambda w: w.update({'cls_head.cls_head.conv.bias': torch.ones(6)}),
+            'predictor.conv.bias',
+        ),
+        (lambda w: w.pop('backbone.embd.0.conv.weight'), 'encoder.embed_convs.0.conv.weight'),
+    ],
+)
+def test_weights_that_the_head_cannot_load_are_not_written(tmp_path, change, words):
+    weights = whole_weights()
+    change(weights)
+    source, target = tmp_path / 'src.pth.tar', tmp_path / 'dst.pth'
+    torch.save({'state_dict': weights}, source)
+    result = run(source, target)
+    assert result.returncode == 1 and words in result.stderr and not target.exists()
+    assert 'Traceback' not in result.stderr

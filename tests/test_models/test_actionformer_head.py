@@ -204,3 +204,23 @@ def test_bad_options(options, message):
     cfg = dict(type='ActionFormerHead', num_classes=3, in_channels=8, num_levels=4)
     with pytest.raises(ValueError, match=message):
         MODELS.build({**cfg, **options})
+
+
+@pytest.mark.parametrize('position_length', [None, 64])
+def test_padding_beyond_the_longest_sequence_changes_nothing(position_length):
+    """ActionFormer pads to 64 here, and longer inputs to multiples of 32."""
+    encoder = dict(embed_dims=16, window_size=5, position_length=position_length)
+    head = build(max_seq_len=64, encoder=encoder).eval()
+    for length in (20, 56, 57, 63, 64, 65, 89, 95, 96):
+        feats = torch.randn(1, 8, length)
+        alone = head(feats, torch.ones(1, length, dtype=torch.bool))
+        for steps in (97, 130):
+            batch = torch.randn(3, 8, steps)
+            batch[1, :, :length] = feats
+            padded = head(batch, tail_mask(steps, length, 30, steps=steps))
+            for kind in ('cls_logits', 'offsets', 'masks'):
+                for one, many in zip(getattr(alone, kind), getattr(padded, kind)):
+                    assert many.shape[0] == 3
+                    rest = many[1, ..., one.shape[-1] :]
+                    torch.testing.assert_close(many[1, ..., : one.shape[-1]], one[0])
+                    assert not rest.any()

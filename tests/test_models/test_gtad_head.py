@@ -12,6 +12,7 @@ from tiny_detectors import (
     detector_config,
 )
 
+from mmtad_decomp.models.heads.gtad.branches import pairs_between_peaks
 from mmtad_decomp.structures import valid_pairs
 
 HEAD = dict(
@@ -184,3 +185,53 @@ def test_it_learns_to_detect():
         }
         expected = zip(wanted.segments.tolist(), wanted.labels.tolist())
         assert best == {(*segment, label) for segment, label in expected}
+
+
+def official_pairs(starts, ends, durations):
+    """Pairs that G-TAD's release for ActivityNet enumerates, from its definition."""
+    steps = len(starts)
+
+    def bins(scores, edge):
+        found = {edge}
+        for i in range(1, steps - 1):
+            peak = scores[i] > scores[i - 1] and scores[i] > scores[i + 1]
+            if peak or scores[i] > 0.5 * max(scores):
+                found.add(i)
+        return found
+
+    begin, stop = bins(starts, 0), bins(ends, steps - 1)
+    return {
+        (d, s)
+        for d in range(durations)
+        for s in range(steps)
+        if s + d + 1 < steps and s in begin and s + d + 1 in stop
+    }
+
+
+@pytest.mark.parametrize('length', [1, 2, 3, 8, 12])
+@pytest.mark.parametrize('seed', range(4))
+def test_pairs_between_peaks_are_those_of_the_release(length, seed):
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.rand(2, 1, 12, generator=generator) ** 3
+    masks = prefix_masks((length,), 12)
+    kept = pairs_between_peaks(*scores, masks, 7, 0.5)
+    found = {tuple(pair) for pair in kept[0].nonzero().tolist()}
+    assert found == official_pairs(*scores[:, 0, :length].tolist(), 7)
+
+
+def test_candidates_lie_between_peaks():
+    outputs = make()(features(2, 12), prefix_masks((12, 9), 12))
+    everything = make(score_thr=0.0).predict_by_feat(outputs)
+    gated = make(score_thr=0.0, peak_ratio=0.5).predict_by_feat(outputs)
+    nodes = outputs.start_logits.sigmoid(), outputs.end_logits.sigmoid()
+    for index, (every, some) in enumerate(zip(everything, gated)):
+        length = int(outputs.masks[index].sum())
+        wanted = official_pairs(*(node[index, :length].tolist() for node in nodes), 5)
+        segments = {(s - 0.5, s + d + 0.5) for d, s in wanted}
+        assert {tuple(pair) for pair in some.segments.tolist()} == segments
+        assert len(some.scores) < len(every.scores)
+
+
+def test_an_even_kernel_is_refused():
+    with pytest.raises(ValueError, match='kernel_size must be odd, got 2'):
+        make(map_branch=dict(HEAD['map_branch'], kernel_size=2))

@@ -113,7 +113,7 @@ def test_class_loss_of_independent_classes():
     torch.testing.assert_close(head.loss_by_feat(outputs, gt)['loss_cls'].double(), expected)
 
 
-def test_class_loss_with_background_is_a_focal_cross_entropy():
+def test_class_loss_with_background_is_the_focal_cross_entropy_of_the_batch():
     head, masks = make(background=True), prefix_masks((7, 3), 7)
     feats = features(2, 7)
     (raw,) = head.cls_branch([head(feats, masks).embeddings], [masks])
@@ -121,8 +121,8 @@ def test_class_loss_with_background_is_a_focal_cross_entropy():
     gt = [instances((1, 3), labels=[2]), instances((0, 9), labels=[0])]
     label = torch.tensor([[3, 2, 2, 2, 3, 3, 3], [0, 0, 0, 3, 3, 3, 3]])
     own = log_p.gather(1, label[:, None])[:, 0]
-    elements = -((1 - own.exp()) ** 2) * own
-    expected = elements[masks].mean().item()
+    mean = -own[masks].mean()
+    expected = ((1 - (-mean).exp()) ** 2 * mean).item()  # of the batch, not of each snippet
     losses = head.loss_by_feat(head(feats, masks), gt)
     assert losses['loss_cls'].item() == pytest.approx(expected, rel=1e-4)
 

@@ -290,3 +290,28 @@ def test_labels_outside_the_classes_are_refused(label):
     assert len(process([[0, 1]], [0.5], [1], 9).scores) == 1
     with pytest.raises(ValueError, match=r'video "v": labels must be in \[0, 2\)'):
         process([[0, 1]], [0.5], [label], 9, 'v')
+
+
+def test_windows_are_suppressed_before_the_video_as_in_gtad():
+    """G-TAD's release: soft-NMS of each window, then of what is left, as many kept each time."""
+    sigma, keep, options = 0.46, 30, dict(method='gaussian', min_score=0.001)
+    windows = [Detections(*many(seed, n=200, classes=2)) for seed in range(3)]
+    rest = []
+    for segments, scores, labels in windows:
+        settings = dict(sigma=sigma, labels=labels, max_out=keep, **options)
+        rows, decayed = soft_nms_1d(segments, scores, **settings)
+        rest.append((segments[rows], decayed, labels[rows]))
+    segments, scores, labels = (np.concatenate(column) for column in zip(*rest))
+    settings = dict(sigma=sigma, labels=labels, max_out=keep, **options)
+    rows, decayed = soft_nms_1d(segments, scores, **settings)
+    nms = dict(type='soft_nms', sigma=sigma, **options)
+    found = build(nms=nms, max_per_video=keep, nms_per_window=True).merge(windows, 300.0)
+    np.testing.assert_allclose(found.scores, decayed)
+    np.testing.assert_allclose(found.segments, segments[rows])
+    once = build(nms=nms, max_per_video=keep).merge(windows, 300.0)
+    assert not np.allclose(once.scores, found.scores)
+
+
+def test_suppression_of_windows_needs_a_suppression():
+    with pytest.raises(ValueError, match='nms_per_window needs `nms`'):
+        build(nms=None, nms_per_window=True)

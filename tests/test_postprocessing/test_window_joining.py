@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmaction.registry import TASK_UTILS
 
-from mmtad_decomp.postprocessing import Detections, join_cut_segments
+from mmtad_decomp.postprocessing import Detections, join_cut_segments, suppress_in_overlaps
 
 SPANS = np.array([[0.0, 50.0], [37.5, 87.5], [75.0, 125.0]])
 TOLERANCE = 0.5
@@ -145,3 +145,56 @@ def test_spans_are_needed():
             process.merge(parts, 100, 'v', spans)
     with pytest.raises(ValueError, match='2 windows need as many spans, got 3'):
         join_cut_segments(parts, SPANS, 0.5)
+
+
+def kept_in_overlaps(windows, spans, iou_thr):
+    """TadTR's cross-window fusion, one candidate at a time."""
+    pool = [row for part in windows for row in zip(*(column.tolist() for column in part))]
+    inside = [[] for _ in spans[1:]]
+    for row in pool:
+        for i, group in enumerate(inside):
+            begin, stop = spans[i + 1][0], spans[i][1]
+            if min(row[0][1], stop) - max(row[0][0], begin) > 0:
+                group.append(row)
+    kept = [row for row in pool if not any(row in group for group in inside)]
+    for group in inside:
+        best = []
+        for row in sorted(group, key=lambda row: -row[1]):
+            overlaps = []
+            for other in best:
+                if other[2] == row[2]:
+                    inter = min(other[0][1], row[0][1]) - max(other[0][0], row[0][0])
+                    whole = max(other[0][1], row[0][1]) - min(other[0][0], row[0][0])
+                    overlaps.append(inter / whole if inter > 0 else 0.0)
+            if all(overlap < iou_thr for overlap in overlaps):
+                best.append(row)
+        kept += [row for row in best if row not in kept]
+    return sorted((*segment, score, label) for segment, score, label in kept)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_suppression_in_overlaps_is_that_of_a_loop(seed):
+    rng = np.random.default_rng(seed)
+    windows = []
+    for begin, end in SPANS:
+        start = rng.uniform(begin, end - 2, 40)
+        length = rng.uniform(1, 30, 40)
+        rows = zip(start, np.minimum(start + length, end), rng.random(40), rng.integers(0, 2, 40))
+        windows.append(window(*rows))
+    found = suppress_in_overlaps(windows, SPANS, 0.4)
+    assert rows_of(found) == kept_in_overlaps(windows, SPANS, 0.4)
+    shuffled = suppress_in_overlaps([windows[i] for i in (2, 0, 1)], SPANS[[2, 0, 1]], 0.4)
+    assert rows_of(shuffled) == rows_of(found)
+    assert len(found[0].scores) < 120
+
+
+def test_candidates_outside_of_overlaps_are_left_alone():
+    """Two equal detections of one window stay, as sets want; those of two windows do not."""
+    windows = [window((10, 20, 0.9), (10, 20, 0.8), (40, 48, 0.7)), window((40, 48, 0.6))]
+    options = dict(type='PostProcessor', nms=None, overlap_iou=0.4)
+    found = TASK_UTILS.build(options).merge(windows, 125.0, 'v', SPANS[:2])
+    assert rows_of([found]) == [(10, 20, 0.8, 0), (10, 20, 0.9, 0), (40, 48, 0.7, 0)]
+    with pytest.raises(ValueError, match='video "v": overlap_iou needs the span'):
+        TASK_UTILS.build(options).merge(windows, 125.0, 'v')
+    with pytest.raises(ValueError, match=r'overlap_iou must be in \(0, 1\]'):
+        TASK_UTILS.build(dict(options, overlap_iou=0.0))

@@ -16,11 +16,11 @@ from tools.model_converters.gtad import convert_state_dict, head_settings, main
 ROOT = Path(__file__).parents[2]
 NEIGHBORS, GROUPS, WIDTH = 3, 32, 4
 THUMOS = dict(feat=2048, dims=256, map3d=512, map2d=128, inner=16, context=16)
-ACTIVITYNET = dict(feat=400, dims=256, map3d=512, map2d=128, inner=32, context=4)
+ACTIVITYNET = dict(feat=400, dims=256, map3d=512, map2d=128, inner=32, context=4, kernel=1)
 TINY = dict(feat=8, dims=8, map3d=6, map2d=5, inner=4, context=4)
 
 
-def official_shapes(feat, dims, map3d, map2d, inner, context):
+def official_shapes(feat, dims, map3d, map2d, inner, context, kernel=3):
     """Shapes of the official state dict's weights, by name; biases have their first axis."""
     width = GROUPS * WIDTH
     shapes = {'backbone1.0': (dims, feat // 4, 3)}
@@ -34,7 +34,7 @@ def official_shapes(feat, dims, map3d, map2d, inner, context):
     shapes['regu_s.1'] = shapes['regu_e.1'] = (1, dims, 1)
     shapes['localization.0'] = (map3d, dims * (inner + context), 1, 1)
     shapes['localization.2'] = (map2d, map3d, 1, 1)
-    shapes['localization.4'] = shapes['localization.6'] = (map2d, map2d, 3, 3)
+    shapes['localization.4'] = shapes['localization.6'] = (map2d, map2d, kernel, kernel)
     shapes['localization.8'] = (2, map2d, 1, 1)
     return shapes
 
@@ -122,7 +122,8 @@ class Official:
             'backbone1.2', self.conv('backbone1.0', feats, padding=1, groups=4).relu()
         )
         maps = self.subgraphs(self.block('backbone2.0', base))
-        for layer, padding in ((0, 0), (2, 0), (4, 1), (6, 1)):
+        for layer in (0, 2, 4, 6):
+            padding = self.weights[f'localization.{layer}.weight'].shape[-1] // 2
             maps = self.conv(f'localization.{layer}', maps, padding=padding).relu()
         nodes = [
             self.conv(f'{name}.1', self.block(f'{name}.0', base))[:, 0].sigmoid()
@@ -190,3 +191,14 @@ def test_other_checkpoints_are_refused():
     odd = {**weights, 'localization.0.weight': torch.ones(6, 9, 1, 1)}
     with pytest.raises(CheckpointError, match=r'localization\.0\.weight has 9'):
         convert_state_dict(odd)
+
+
+def test_weights_that_the_head_cannot_load_are_not_written(tmp_path):
+    """Their names are all there, but one shape is another model's."""
+    weights = official_weights(**TINY)
+    weights['localization.6.weight'] = torch.zeros(5, 5, 1, 1)
+    source, target = tmp_path / 'src.pth', tmp_path / 'gtad.pth'
+    torch.save(weights, source)
+    with pytest.raises(SystemExit, match=r'do not fit GTADHead: .*map_branch\.convs\.1'):
+        main([str(source), str(target)])
+    assert not target.exists()

@@ -261,6 +261,20 @@ def test_auto_scale_lr_needs_a_base(tmp_path):
         train_tool.merge_args(load_config(args), args)
 
 
+def test_a_finished_training_resumes_to_nothing(trained, data, monkeypatch):
+    monkeypatch.chdir(trained)
+    last = Path((work_dir(trained) / 'last_checkpoint').read_text())
+    train_tool.main([config('baseline'), '--resume', *options(data, epochs=epoch_of(last))])
+    assert (work_dir(trained) / 'last_checkpoint').read_text() == str(last)
+
+
+def test_no_workers_load_in_the_main_process():
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    cfg = merged('--cfg-options', *(f'{loader}.num_workers=0' for loader in loaders))
+    for loader in loaders:
+        assert merged()[loader].persistent_workers and not cfg[loader].persistent_workers
+
+
 @pytest.mark.parametrize('flag', ['--dump', '--dump-json', '--dump-raw'])
 def test_outputs_that_cannot_be_written_stop_the_test_before_it_begins(flag, tmp_path):
     (tmp_path / 'file').touch()

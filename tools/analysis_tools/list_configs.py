@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KINDS = ('baseline', 'teacher', 'conventional', 'decomp')
 DATA_SETS = {
     'data/thumos14/': "THUMOS'14",
+    'data/thumos14_features/': "THUMOS'14 (features)",
     'data/activitynet/': 'ActivityNet-1.3',
     'data/fir/': 'FIR',
     'data/weizmann/': 'Weizmann (composed)',
@@ -52,6 +53,8 @@ MODALITIES = {
     'OpticalFlowInput': ('OF', 'Optical flow'),
     'FeatureInput': ('', 'Features'),
     'FeatureInput motion_features': ('motion features', 'Motion features'),
+    'FeatureInput 0 to 1024': ('', 'RGB features'),
+    'FeatureInput 1024 to 2048': ('flow features', 'Flow features'),
 }
 COLLECTIONS = {
     'teacher': 'Motion teacher',
@@ -129,7 +132,8 @@ class Entry:
 
 def _modality(config: dict) -> str:
     """Key of an input in :data:`MODALITIES`."""
-    return ' '.join([config['type'], *([config['key']] if 'key' in config else [])])
+    channels = 'to'.join(f' {channel} ' for channel in config.get('channels', ()))
+    return f'{config["type"]} {config.get("key", "")}{channels.strip()}'.strip()
 
 
 def _title(head: str) -> str:

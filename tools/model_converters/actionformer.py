@@ -13,12 +13,19 @@ import argparse
 import os
 import pickle
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
 import torch
 from torch import Tensor
+
+import mmtad_decomp  # noqa: F401
+from mmtad_decomp.utils import CheckpointError
+from tools.model_converters.common import demand_fit
 
 # Official names on the left, names within ActionFormerHead on the right.
 _RULES: tuple[tuple[str, str], ...] = (
@@ -112,6 +119,52 @@ def convert_state_dict(
     return {prefix + name: value for name, value in converted.items()}
 
 
+def head_settings(state: Mapping[str, Tensor]) -> dict:
+    """Settings of the ActionFormerHead that converted weights fit.
+
+    Numbers of attention heads and windows of attention leave no trace in the weights.
+
+    Args:
+        state: What :func:`convert_state_dict` returned, with an empty prefix.
+
+    Raises:
+        ConversionError: If a weight that tells a size is missing.
+    """
+    try:
+        embed = state['encoder.embed_convs.0.conv.weight']
+        predictor = state['cls_branch.predictor.conv.weight']
+        layers = _count(state, r'cls_branch\.convs\.(\d+)\.')
+        first = state['cls_branch.convs.0.conv.weight'] if layers else predictor
+        return dict(
+            num_classes=len(predictor),
+            in_channels=embed.shape[1],
+            num_levels=len(state['reg_branch.scales']),
+            encoder=dict(
+                embed_dims=len(embed),
+                num_embed_layers=_count(state, r'encoder\.embed_convs\.(\d+)\.'),
+                embed_kernel_size=embed.shape[2],
+                num_stem_layers=_count(state, r'encoder\.stem\.(\d+)\.'),
+            ),
+            pyramid=dict(
+                out_channels=len(state['pyramid.norms.0.weight']),
+                top_down='pyramid.laterals.0.conv.weight' in state,
+            ),
+            head_channels=len(first),
+            num_head_layers=layers + 1,
+            head_kernel_size=predictor.shape[2],
+            offset_activation='relu',
+        )
+    except KeyError as error:
+        raise ConversionError(
+            f'expected the weights of a whole ActionFormer, but nothing gives {error}'
+        ) from error
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    found = (re.match(pattern, name) for name in state)
+    return len({match.group(1) for match in found if match})
+
+
 def load_official(path: str | Path, weights: str = 'ema', legacy: bool = False) -> dict:
     """Read the state dict of an official checkpoint.
 
@@ -185,12 +238,19 @@ def main() -> None:
     args = parser.parse_args()
     try:
         official = load_official(args.src, args.weights, args.legacy)
-        converted = convert_state_dict(official, args.prefix, args.loss_norm)
-    except ConversionError as error:
+        converted = convert_state_dict(official, '', args.loss_norm)
+        settings = head_settings(converted)
+        # One attention head fits every width; the number of heads changes no shape.
+        encoder = {**settings['encoder'], 'num_heads': 1}
+        demand_fit(converted, {**settings, 'type': 'ActionFormerHead', 'encoder': encoder})
+    except (ConversionError, CheckpointError) as error:
         raise SystemExit(f'error: {error}') from error
-    save_atomically({'meta': {'source': 'ActionFormer'}, 'state_dict': converted}, args.dst)
+    named = {args.prefix + name: value for name, value in converted.items()}
+    save_atomically({'meta': {'source': 'ActionFormer'}, 'state_dict': named}, args.dst)
+    listed = ', '.join(f'{name}={value!r}' for name, value in settings.items())
     print(
-        f'{len(converted)} tensors written to {args.dst}\n'
+        f"{len(converted)} tensors written to {args.dst}, for dict(type='ActionFormerHead', "
+        f'{listed})\n'
         'Official offsets end in ReLU: run them with --cfg-options '
         'model.head.offset_activation=relu'
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from mmaction.registry import MODELS
+from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmtad_decomp.models.backbones.pretrained import check_fit
@@ -135,6 +137,27 @@ def fit_to_encoder(
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     return {key: state[key].clone() for key in encoder.state_dict() if key in state}
+
+
+def demand_fit(state: Mapping[str, Tensor], config: dict) -> None:
+    """Load converted weights into the model that they are for, all of them and nothing else.
+
+    Args:
+        state: Converted weights by name.
+        config: Config of the model.
+
+    Raises:
+        CheckpointError: If a weight is missing, left over or of another shape.
+    """
+    init_default_scope('mmaction')
+    model = MODELS.build(config)
+    try:
+        model.load_state_dict(dict(state), strict=True)
+    except RuntimeError as error:
+        text = ' '.join(str(error).split())
+        raise CheckpointError(
+            f'the converted weights do not fit {config["type"]}: {text[:500]}'
+        ) from error
 
 
 def write_weights(

@@ -23,7 +23,7 @@ from torch import Tensor
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.utils import CheckpointError
-from tools.model_converters.common import read_weights, write_weights
+from tools.model_converters.common import demand_fit, read_weights, write_weights
 
 # Official names on the left, names within GTADHead on the right.
 _MODULES: tuple[tuple[str, str], ...] = (
@@ -134,6 +134,7 @@ def head_settings(state: Mapping[str, Tensor]) -> dict:
         embed_groups=_EMBED_GROUPS,
         graph=dict(groups=groups, width_per_group=mid.shape[1]),
         map_branch=dict(
+            kernel_size=state['map_branch.convs.0.weight'].shape[-1],
             align_channels=len(align),
             map_channels=len(state['map_branch.reduce.weight']),
             align=dict(num_inner=inner, num_context=samples - inner),
@@ -152,10 +153,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         converted = convert_state_dict(read_weights(args.src))
+        settings = head_settings(converted)
+        demand_fit(converted, dict(type='GTADHead', **settings))
     except (CheckpointError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
     write_weights(args.dst, converted, 'G-TAD', args.prefix)
-    listed = ', '.join(f'{name}={value!r}' for name, value in head_settings(converted).items())
+    listed = ', '.join(f'{name}={value!r}' for name, value in settings.items())
     print(f"{len(converted)} tensors written to {args.dst}, for dict(type='GTADHead', {listed})")
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.utils import CheckpointError
-from tools.model_converters.common import read_weights, write_weights
+from tools.model_converters.common import demand_fit, read_weights, write_weights
 
 _ENCODER, _DECODER = (rf'transformer\.{part}\.layers\.(\d+)\.' for part in ('encoder', 'decoder'))
 _END = r'\.(weight|bias)'
@@ -153,6 +153,7 @@ def main() -> None:
     try:
         converted = convert_state_dict(read_weights(args.src))
         settings = head_settings(converted)
+        demand_fit(converted, dict(type='TadTRHead', **settings))
     except (CheckpointError, FileNotFoundError) as error:
         raise SystemExit(f'error: {error}') from error
     write_weights(args.dst, converted, 'TadTR', args.prefix)

@@ -2,6 +2,7 @@
 
 from .afsd_prediction_mimic_loss import AFSDPredictionMimicLoss
 from .balanced_bce_loss import BalancedBCELoss, balanced_bce_loss
+from .batch_focal_loss import BatchFocalLoss
 from .boundary_activation_loss import BoundaryActivationLoss
 from .boundary_contrastive_loss import BoundaryContrastiveLoss
 from .feature_mimic_loss import FeatureMimicLoss
@@ -19,6 +20,7 @@ from .sigmoid_focal_loss import SigmoidFocalLoss
 __all__ = [
     'AFSDPredictionMimicLoss',
     'BalancedBCELoss',
+    'BatchFocalLoss',
     'BoundaryActivationLoss',
     'BoundaryContrastiveLoss',
     'BranchConsistencyLoss',

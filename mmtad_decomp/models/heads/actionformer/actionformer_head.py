@@ -30,7 +30,8 @@ class ActionFormerHead(PointHead):
     pads inputs shorter than ``max_seq_len`` to that length, and the norms' biases make the
     first padded step of each level visible to its last valid neighbour. The head pads just as
     far as that can be seen, so its outputs equal ActionFormer's, and a sample's outputs do
-    not depend on how far its batch is padded. Only at T = ``max_seq_len`` is there no padded step.
+    not depend on how far its batch is padded. Samples near ``max_seq_len``, or another length at
+    which ActionFormer's padding ends, see less of it; in a longer batch they run on their own.
 
     Args:
         num_classes: K.
@@ -113,10 +114,14 @@ class ActionFormerHead(PointHead):
         self.loss_reg = MODELS.build({'type': 'SegmentDIoULoss', **(loss_reg or {})})
         self.register_buffer('loss_norm', torch.tensor(float(loss_norm)))
 
+    def _visible_length(self, steps: int) -> int:
+        """Steps that valid ones can see, if padding goes on: one padded step of each level."""
+        stride = self.encoder.strides[-1]
+        return (math.ceil(steps / stride) + 1) * stride
+
     def _padded_length(self, steps: int) -> int:
         """Steps to pad to, so that what ActionFormer's padding shows is shown and no more."""
-        stride = self.encoder.strides[-1]
-        visible = (math.ceil(steps / stride) + 1) * stride
+        stride, visible = self.encoder.strides[-1], self._visible_length(steps)
         if self.max_seq_len is None:
             return visible
         multiple = stride
@@ -142,6 +147,37 @@ class ActionFormerHead(PointHead):
             ValueError: If the features have not D channels.
         """
         self.check_channels(feats)
+        groups = self._groups(masks)
+        if len(groups) == 1:
+            return self._predict(feats, masks)
+        parts = []
+        for length, rows in groups.items():
+            steps = min(length or masks.shape[1], masks.shape[1])
+            parts.append((rows, self._predict(feats[rows, :, :steps], masks[rows, :steps])))
+        lengths = [math.ceil(masks.shape[1] / stride) for stride in self.encoder.strides]
+        return PointOutputs(*(_merge(parts, kind, lengths) for kind in PointOutputs._fields))
+
+    def _groups(self, masks: Tensor) -> dict[int | None, list[int]]:
+        """Samples that can run together, by the length at which their padding must end.
+
+        None: it may end anywhere. This reads the lengths of samples only in batches that are
+        longer than ``max_seq_len``.
+        """
+        longest, stretches = masks.shape[1], self.encoder.position_length is not None
+        if self.max_seq_len is None or longest <= self.max_seq_len:
+            return {None: list(range(len(masks)))}
+        groups: dict[int | None, list[int]] = {}
+        for row, steps in enumerate(masks.sum(dim=1).tolist()):
+            end = self._padded_length(max(steps, 1))
+            if stretches:  # positions are stretched to the padded length, from max_seq_len on
+                end = max(end, self.max_seq_len)
+            free = not stretches and end >= self._visible_length(steps)
+            fits = free or end == self._padded_length(longest)
+            groups.setdefault(None if fits else end, []).append(row)
+        return groups
+
+    def _predict(self, feats: Tensor, masks: Tensor) -> PointOutputs:
+        """Predict for samples of one group, see :meth:`_groups`."""
         steps = feats.shape[2]
         padding = (0, self._padded_length(steps) - steps)
         feats = F.pad(feats.masked_fill(~masks[:, None], 0), padding)
@@ -205,3 +241,23 @@ class ActionFormerHead(PointHead):
             for logits, mask in zip(outputs.cls_logits, outputs.masks)
         ]
         return self.decode(scores, outputs.offsets, self.points(outputs))
+
+
+def _merge(
+    parts: Sequence[tuple[list[int], PointOutputs]], kind: str, lengths: Sequence[int]
+) -> tuple[Tensor, ...]:
+    """Outputs of groups of samples as those of one batch, padded by zeros at the end.
+
+    Args:
+        parts: Rows of each group in the batch, and its outputs.
+        kind: Field of the outputs.
+        lengths: Points of the batch on each level.
+    """
+    order = [row for rows, _ in parts for row in rows]
+    places = sorted(range(len(order)), key=order.__getitem__)
+    levels = []
+    for level, length in enumerate(lengths):
+        tensors = [getattr(outputs, kind)[level] for _, outputs in parts]
+        padded = [F.pad(x, (0, length - x.shape[-1])) for x in tensors]
+        levels.append(torch.cat(padded)[places])
+    return tuple(levels)

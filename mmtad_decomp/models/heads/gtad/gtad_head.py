@@ -15,7 +15,7 @@ from mmtad_decomp.structures import ScoreMapOutputs, valid_pairs
 from ...layers import GCNeXtBlock
 from ...task_modules import ScoreMapTargets
 from ..temporal_head import TemporalHead
-from .branches import NodeBranch
+from .branches import NodeBranch, pairs_between_peaks
 
 
 @MODELS.register_module()
@@ -24,7 +24,8 @@ class GTADHead(TemporalHead):
 
     Every pair of a start and a duration of 1 to D steps gets a class score and an estimate of
     its tIoU; a candidate's score is their product. Start and end scores of steps are trained
-    beside them and used by no candidate, as in G-TAD. The defaults are G-TAD's for THUMOS'14.
+    beside them; ``peak_ratio`` lets them choose between candidates. The defaults are G-TAD's for
+    THUMOS'14.
 
     With ``num_classes=1`` the candidates are class-agnostic proposals, whatever labels the
     ground truth has, and an external classifier of videos names them (G-TAD's way). With more
@@ -49,6 +50,9 @@ class GTADHead(TemporalHead):
         positive_node: A step is positive above this share within a boundary's surroundings.
         score_thr: Candidates need a score above this.
         nms_pre: Candidates kept per window.
+        peak_ratio: Candidates begin and end at peaks of the start and end scores, see
+            :func:`.branches.pairs_between_peaks`: 0.5 in G-TAD's release for ActivityNet. None:
+            at any step, as in that for THUMOS'14.
 
     Raises:
         ValueError: If the groups do not divide the channels.
@@ -73,6 +77,7 @@ class GTADHead(TemporalHead):
         positive_node: float = 0.5,
         score_thr: float = 0.001,
         nms_pre: int = 2000,
+        peak_ratio: float | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -88,6 +93,7 @@ class GTADHead(TemporalHead):
         self.positive_node = positive_node
         self.score_thr = score_thr
         self.nms_pre = nms_pre
+        self.peak_ratio = peak_ratio
 
         graph = graph or {}
         self.embed = nn.Conv1d(in_channels, channels, 3, padding=1, groups=embed_groups)
@@ -171,6 +177,8 @@ class GTADHead(TemporalHead):
     def predict_by_feat(self, outputs: ScoreMapOutputs) -> list[InstanceData]:
         """The ``nms_pre`` best valid pairs of all classes that score above ``score_thr``.
 
+        With ``peak_ratio``, pairs between peaks alone.
+
         Args:
             outputs: What :meth:`forward` returned.
 
@@ -178,9 +186,13 @@ class GTADHead(TemporalHead):
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,),
             by falling score. Labels are 0 where there is one class.
         """
-        pairs = valid_pairs(outputs.masks, self.max_duration)[:, None]
+        pairs = valid_pairs(outputs.masks, self.max_duration)
+        if self.peak_ratio is not None:
+            nodes = (outputs.start_logits, outputs.end_logits)
+            nodes = (logits.float().sigmoid() for logits in nodes)
+            pairs &= pairs_between_peaks(*nodes, outputs.masks, self.max_duration, self.peak_ratio)
         scores = outputs.cls_logits.float().sigmoid()
-        scores = scores * outputs.reg_logits.float().sigmoid()[:, None] * pairs
+        scores = scores * outputs.reg_logits.float().sigmoid()[:, None] * pairs[:, None]
         steps = outputs.masks.shape[1]
         results = []
         for sample in scores.flatten(1):

@@ -30,8 +30,8 @@ class TAGSHead(TemporalHead):
 
     Classes are independent by default, since THUMOS'14 has instances of two classes at once
     (ours). With ``background`` they exclude each other and a background class is added, with the
-    focal cross entropy, as in TAGS. With ``num_classes=1`` the candidates are class-agnostic
-    proposals, whatever labels the ground truth has.
+    focal cross entropy of the whole batch, as in TAGS. With ``num_classes=1`` the candidates are
+    class-agnostic proposals, whatever labels the ground truth has.
 
     Args:
         num_classes: K; 1 for proposals without classes.
@@ -72,7 +72,7 @@ class TAGSHead(TemporalHead):
         loss_dice: dict | None = None,
         loss_boundary: dict | None = None,
         loss_consistency: dict | None = None,
-        mask_thrs: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
+        mask_thrs: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8),
         num_snippets: int = 1000,
         score_thr: float = 0.001,
         nms_pre: int = 2000,
@@ -101,11 +101,11 @@ class TAGSHead(TemporalHead):
         self.cls_branch = ClassificationBranch(channels, channels, outputs, 1, 1, prior_prob)
         self.mask_branch = GlobalMaskBranch(channels, max_steps, **(mask_branch or {}))
 
-        alpha = 1.0 if background else 0.25
+        focal = dict(type='BatchFocalLoss') if background else dict(type='SigmoidFocalLoss')
         self.loss_cls, self.loss_mask, self.loss_dice, self.loss_boundary = (
             MODELS.build({**default, **(config or {})})
             for default, config in (
-                (dict(type='SigmoidFocalLoss', alpha=alpha), loss_cls),
+                (focal, loss_cls),
                 (dict(type='BalancedBCELoss', loss_weight=0.4), loss_mask),
                 (dict(type='MaskDiceLoss', loss_weight=0.6), loss_dice),
                 (dict(type='MaskBoundaryLoss', loss_weight=0.2), loss_boundary),

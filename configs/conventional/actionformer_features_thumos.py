@@ -1,0 +1,12 @@
+_base_ = [
+    '../baseline/actionformer_features_thumos.py',
+    '../_base_/distill/conventional_flow_features.py',
+]
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=_base_.model,
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/actionformer_features_thumos',
+)

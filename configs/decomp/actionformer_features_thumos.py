@@ -1,0 +1,12 @@
+_base_ = [
+    '../baseline/actionformer_features_thumos.py',
+    '../_base_/distill/decomp_flow_features.py',
+]
+
+model = dict(
+    _delete_=True,
+    type='CrossModalDistiller',
+    student=dict(type='DecomposedDetector', detector=_base_.model, fusion=_base_.fusion),
+    distill=_base_.distill,
+    teacher_checkpoint='work_dirs/teacher/actionformer_features_thumos',
+)

@@ -1,0 +1,4 @@
+# The baseline on the flow half of the features.
+_base_ = '../baseline/actionformer_features_thumos.py'
+
+model = dict(data_preprocessor=dict(modality=dict(channels=_base_.flow_channels)))
