@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,20 +74,30 @@ INTRODUCTION = """# Configs
 
 Made by `python tools/analysis_tools/list_configs.py`; do not edit.
 
-`{head}_{backbone}_{data set}.py`, in the folder of what it is: `baseline` (RGB alone),
-`teacher` (on motion, for the other two), `conventional` and `decomp` (distilled from that
-teacher: with `_of` from one on optical flow, else from one on the temporal gradient). A
-distilled config looks for its teacher under `work_dirs/teacher/`, where training puts it: train
-that one first. A teacher on flow and its students need the flow, `python
-tools/data/extract_flow.py CONFIG`. How to prepare the data is in [the data
-guide](../docs/en/user_guides/datasets.md), what the parts do in the guides to [the
-method](../docs/en/user_guides/method.md), [backbones](../docs/en/user_guides/backbones.md) and
-[post-processing](../docs/en/user_guides/postprocessing.md).
+Configs are grouped by role:
 
-Reported: average mAP in percent from the paper (Lee et al., CVPR 2023), not ours. Here: average
-mAP of our own run, in percent; the linked page says how it was made and over which tIoU. A dash
-means that the config has not been trained here, only built, stepped and tested on generated
-input.
+| folder | role |
+| --- | --- |
+| `baseline` | reads RGB alone |
+| `teacher` | reads motion; the students need it |
+| `conventional` | RGB student, conventional cross-modal distillation |
+| `decomp` | RGB student, decomposed cross-modal distillation |
+
+Files are named `{head}_{backbone}_{data set}.py`. A teacher's name ends in its input, `_tg`
+(temporal gradient) or `_of` (optical flow). A student's name ends in `_of` if its teacher reads
+optical flow; otherwise the teacher reads the temporal gradient.
+
+Train one with `python tools/train.py configs/FOLDER/NAME.py`. Train the teacher first: a student
+loads it from `work_dirs/teacher/`. Configs with optical flow need `python
+tools/data/extract_flow.py CONFIG`. Guides: [data](../docs/en/user_guides/datasets.md),
+[method](../docs/en/user_guides/method.md), [backbones](../docs/en/user_guides/backbones.md),
+[post-processing](../docs/en/user_guides/postprocessing.md), [a new
+head](../docs/en/advanced/add_a_head.md).
+
+Each row is a system, each cell a config. Numbers are average mAP in percent. A plain number is
+reported by the paper (Lee et al., CVPR 2023). A **bold** number was measured with this package;
+its link says how and over which tIoU. A cell without a number was built, stepped and tested on
+generated input, but not trained.
 """
 MIXIN = """MMAction2's own detectors and configs, distilled; see
 [the guide](../docs/en/user_guides/mix_into_existing_configs.md)."""
@@ -123,11 +134,22 @@ class Entry:
     epochs: int
 
     @property
-    def distillation(self) -> str:
-        """What the table says of the distillation."""
-        if self.kind == 'decomp':
-            return f'decomposed, {self.fusion}'
-        return {'baseline': 'none', 'teacher': 'is a teacher'}.get(self.kind, self.kind)
+    def system(self) -> str:
+        """Name of the files of a system, without role and motion."""
+        stem = self.name.split('/')[-1]
+        return stem.removesuffix('_tg').removesuffix('_of')
+
+    @property
+    def is_ablation(self) -> bool:
+        """Whether the config is one of several fusions of a system."""
+        return '/ablation/' in self.name
+
+    @property
+    def column(self) -> str:
+        """Column of the table."""
+        if self.kind == 'teacher':
+            return self.teacher
+        return {'baseline': 'RGB', 'decomp': 'decomposed'}.get(self.kind, self.kind)
 
 
 def _modality(config: dict) -> str:
@@ -201,7 +223,7 @@ def read_scores(file: Path) -> dict[str, list[float]]:
 
 
 def read_numbers(root: Path, names: set[str]) -> tuple[dict[str, float], dict[str, str]]:
-    """Reported numbers, and cells for our own runs, by config.
+    """Reported numbers, and cells for measured ones, by config.
 
     Raises:
         ValueError: If ``configs/results.yml`` names a config or a row that does not exist.
@@ -215,7 +237,7 @@ def read_numbers(root: Path, names: set[str]) -> tuple[dict[str, float], dict[st
             if row not in table:
                 raise ValueError(f'{file}: {page}.json has no row {row!r}, only {sorted(table)}')
             text = mean_and_sd(table[row], 100)
-            here[name] = f'[{text}](../docs/en/benchmarks/{page}.md)'
+            here[name] = f'[**{text}**](../docs/en/benchmarks/{page}.md)'
     unknown = sorted({*content['reported'], *here} - names)
     if unknown:
         raise ValueError(f'{file}: no such configs: {unknown}')
@@ -230,36 +252,68 @@ def table(rows: list[list[str]]) -> str:
 
 def mixin_section(root: Path) -> str:
     """The configs laid over MMAction2's own."""
-    rows = [['config', 'command']]
-    for path in sorted((root / 'configs' / 'mixin').glob('*.py')):
-        command = f'`python tools/train.py configs/mixin/{path.name}`'
-        rows.append([f'[{path.stem}](mixin/{path.name})', command])
+    roles = ('baseline', 'teacher', 'conventional', 'decomp')
+    rows = [['detector', *roles]]
+    names = (
+        p.stem.removesuffix('_baseline') for p in (root / 'configs/mixin').glob('*_baseline.py')
+    )
+    for name in sorted(names):
+        rows.append([name, *(f'[config](mixin/{name}_{role}.py)' for role in roles)])
     return f"## Laid over MMAction2's configs\n\n{MIXIN}\n\n{table(rows)}\n"
+
+
+def _cell(entry: Entry, reported: dict[str, float], here: dict[str, str]) -> str:
+    """A config's number, or its name in words, as links."""
+    number, config = reported.get(entry.name), f'{entry.name}.py'
+    label = 'config' if number is None else str(number)
+    taught = entry.teacher and entry.kind in ('conventional', 'decomp')
+    motion = f'{entry.teacher}: ' if taught else ''
+    measured = f' {here[entry.name]}' if entry.name in here else ''
+    return f'{motion}[{label}]({config}){measured}'
+
+
+def _system_rows(entries: list[Entry], cell: Callable[[Entry], str]) -> list[list[str]]:
+    """A table with one row per system and one column per role, with a header."""
+    motions = dict.fromkeys(e.teacher for e in entries if e.kind == 'teacher')
+    columns = ['RGB', *sorted(motions, reverse=True), 'conventional', 'decomposed']
+    systems: dict[str, list[Entry]] = {}
+    for entry in sorted(entries, key=lambda e: e.system):
+        systems.setdefault(entry.system, []).append(entry)
+    rows = [['head', 'backbone', *columns]]
+    for name, members in systems.items():
+        variant = ' (one class per action)' if name.endswith('_classes') else ''
+        cells = [
+            '<br>'.join(cell(entry) for entry in members if entry.column == column) or '–'
+            for column in columns
+        ]
+        rows.append([members[0].head + variant, members[0].backbone, *cells])
+    return rows
+
+
+def ablation_section(entries: list[Entry], cell: Callable[[Entry], str]) -> str:
+    """One row per fusion, with or without a teacher, and one column per data set."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in filter(lambda e: e.is_ablation, entries):
+        row = entry.fusion if entry.teacher else f'{entry.fusion}, without a teacher'
+        found.setdefault(row, {})[entry.data] = cell(entry)
+    columns = [data for data in DATA_SETS.values() if any(data in row for row in found.values())]
+    rows = [[name, *(row.get(data, '–') for data in columns)] for name, row in found.items()]
+    return (
+        '## Ablations\n\nActionFormer on TSM18, decomposed.\n\n'
+        f'{table([["fusion", *columns], *rows])}\n'
+    )
 
 
 def readme(root: Path, entries: list[Entry]) -> str:
     """``configs/README.md``."""
-    reported, here = read_numbers(root, {entry.name for entry in entries})
-    header = ['config', 'head', 'backbone', 'teacher', 'distillation', 'reported', 'here']
+    numbers = read_numbers(root, {entry.name for entry in entries})
     sections = [INTRODUCTION]
     for data in DATA_SETS.values():
-        rows = [[*header, 'command']]
-        for entry in entries:
-            if entry.data == data:
-                number = reported.get(entry.name)
-                rows.append(
-                    [
-                        f'[{entry.name.split("/")[-1]}]({entry.name}.py)',
-                        entry.head,
-                        entry.backbone,
-                        entry.teacher or '–',
-                        entry.distillation,
-                        '–' if number is None else str(number),
-                        here.get(entry.name, '–'),
-                        f'`python tools/train.py configs/{entry.name}.py`',
-                    ]
-                )
-        sections.append(f'## {data}\n\n{table(rows)}\n')
+        members = [entry for entry in entries if entry.data == data and not entry.is_ablation]
+        if members:
+            rows = _system_rows(members, lambda entry: _cell(entry, *numbers))
+            sections.append(f'## {data}\n\n{table(rows)}\n')
+    sections.append(ablation_section(entries, lambda entry: _cell(entry, *numbers)))
     return '\n'.join([*sections, mixin_section(root)])
 
 

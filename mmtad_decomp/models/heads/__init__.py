@@ -8,6 +8,7 @@ from .point_head import PointHead
 from .tadtr import TadTRHead
 from .tags import GlobalMaskBranch, TAGSHead
 from .temporal_head import TemporalHead
+from .tridet import TriDetHead
 
 __all__ = [
     'AFSDHead',
@@ -24,4 +25,5 @@ __all__ = [
     'TadTRHead',
     'TemporalHead',
     'TemporalPyramid',
+    'TriDetHead',
 ]

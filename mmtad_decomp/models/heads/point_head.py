@@ -19,21 +19,55 @@ class PointHead(TemporalHead):
 
     Outputs must have ``masks``, ``(N, T_l)`` bool per level. A subclass sets the attributes.
 
-    Attributes:
+    Args:
         num_classes: K.
-        point_generator: Makes the points of all levels.
-        assigner: Assigns ground truth to points.
+        in_channels: D, channels of the features.
         score_thr: Candidates need a score above this.
         nms_pre: Candidates kept per level.
         min_length: Candidates need more than this length, in feature steps.
+        loss_norm: First value of the moving average of positives; None: there is none.
+        loss_norm_momentum: Its momentum.
+
+    Attributes:
+        point_generator: Makes the points of all levels.
+        assigner: Assigns ground truth to points.
     """
 
-    num_classes: int
     point_generator: PointGenerator
     assigner: CenterSamplingAssigner
-    score_thr: float
-    nms_pre: int
-    min_length: float
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        score_thr: float,
+        nms_pre: int,
+        min_length: float,
+        loss_norm: float | None = None,
+        loss_norm_momentum: float = 0.9,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.score_thr = score_thr
+        self.nms_pre = nms_pre
+        self.min_length = min_length
+        self.loss_norm_momentum = loss_norm_momentum
+        if loss_norm is not None:
+            self.register_buffer('loss_norm', torch.tensor(float(loss_norm)))
+
+    @torch.no_grad()
+    def average_positives(self, num_positive: Tensor) -> Tensor:
+        """Moving average of the number of positive points, advanced while training.
+
+        Args:
+            num_positive: Scalar, of this batch.
+        """
+        if self.training:
+            current = num_positive.clamp(min=1).to(self.loss_norm)
+            self.loss_norm.lerp_(current, 1 - self.loss_norm_momentum)
+        return self.loss_norm.clone()
 
     def points(self, outputs: Any) -> list[Points]:
         """The points of every level of ``outputs``."""
@@ -111,9 +145,13 @@ class PointHead(TemporalHead):
         scores, index = scores.topk(min(self.nms_pre, len(scores)))
         above = scores > self.score_thr
         scores, index = scores[above], index[above]
-        step = index // self.num_classes
-        reach = offsets.float().T[step] * points.strides[step, None]
+        step, label = index // self.num_classes, index % self.num_classes
+        reach = self._offsets_of(offsets, step, label).float() * points.strides[step, None]
         position = points.positions[step]
         segments = torch.stack((position - reach[:, 0], position + reach[:, 1]), dim=-1)
         long = segments[:, 1] - segments[:, 0] > self.min_length
-        return segments[long], scores[long], index[long] % self.num_classes
+        return segments[long], scores[long], label[long]
+
+    def _offsets_of(self, offsets: Tensor, step: Tensor, label: Tensor) -> Tensor:
+        """``(M, 2)`` offsets of steps and classes ``(M,)``; here all classes share them."""
+        return offsets.T[step]

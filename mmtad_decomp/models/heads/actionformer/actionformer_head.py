@@ -86,15 +86,18 @@ class ActionFormerHead(PointHead):
         min_length: float = 0.05,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
+        super().__init__(
+            num_classes,
+            in_channels,
+            score_thr,
+            nms_pre,
+            min_length,
+            loss_norm,
+            loss_norm_momentum,
+            init_cfg=init_cfg,
+        )
         self.max_seq_len = max_seq_len
         self.label_smoothing = label_smoothing
-        self.loss_norm_momentum = loss_norm_momentum
-        self.score_thr = score_thr
-        self.nms_pre = nms_pre
-        self.min_length = min_length
 
         sizes = dict(in_channels=in_channels, num_levels=num_levels)
         self.encoder = MODELS.build({'type': 'ConvTransformerEncoder', **(encoder or {}), **sizes})
@@ -112,7 +115,6 @@ class ActionFormerHead(PointHead):
         self.assigner = TASK_UTILS.build({'type': 'CenterSamplingAssigner', **(assigner or {})})
         self.loss_cls = MODELS.build({'type': 'SigmoidFocalLoss', **(loss_cls or {})})
         self.loss_reg = MODELS.build({'type': 'SegmentDIoULoss', **(loss_reg or {})})
-        self.register_buffer('loss_norm', torch.tensor(float(loss_norm)))
 
     def _visible_length(self, steps: int) -> int:
         """Steps that valid ones can see, if padding goes on: one padded step of each level."""
@@ -194,14 +196,6 @@ class ActionFormerHead(PointHead):
             cut(level_masks),
         )
 
-    @torch.no_grad()
-    def _normalizer(self, num_positive: Tensor) -> Tensor:
-        """Moving average of the number of positives, advanced while training."""
-        if self.training:
-            current = num_positive.clamp(min=1).to(self.loss_norm)
-            self.loss_norm.lerp_(current, 1 - self.loss_norm_momentum)
-        return self.loss_norm.clone()
-
     def loss_by_feat(self, outputs: PointOutputs, gt: Sequence[InstanceData]) -> dict[str, Tensor]:
         """Focal loss of all valid points and overlap loss of the positive ones.
 
@@ -217,7 +211,7 @@ class ActionFormerHead(PointHead):
         logits = torch.cat(outputs.cls_logits, dim=2).transpose(1, 2)
         predicted = torch.cat(outputs.offsets, dim=2).transpose(1, 2)
         positive = valid & (labels.sum(-1) > 0)
-        normalizer = self._normalizer(positive.sum())
+        normalizer = self.average_positives(positive.sum())
         smoothing = self.label_smoothing
         labels = labels * (1 - smoothing) + smoothing / (self.num_classes + 1)
         return dict(

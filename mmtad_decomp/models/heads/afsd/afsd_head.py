@@ -98,13 +98,13 @@ class AFSDHead(PointHead):
         min_length: float = 0.05,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(
+            num_classes, in_channels, score_thr, nms_pre, min_length, init_cfg=init_cfg
+        )
         if contrast_background <= 0:
             raise ValueError(
                 f'contrast_background must be more than 0 seconds, got {contrast_background}'
             )
-        self.num_classes = num_classes
-        self.in_channels = in_channels
         self.fine_scale = fine_scale
         self.neighborhood = (inner, outer)
         self.refine_iou = refine_iou
@@ -112,9 +112,6 @@ class AFSDHead(PointHead):
         self.quality_weight = quality_weight
         self.branch_boundary_weight = branch_boundary_weight
         self.contrast_background = contrast_background
-        self.score_thr = score_thr
-        self.nms_pre = nms_pre
-        self.min_length = min_length
 
         self.pyramid = AFSDPyramid(
             in_channels, channels, num_levels, first_stride, fine_scale, num_groups

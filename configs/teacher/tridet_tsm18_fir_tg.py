@@ -1,0 +1,5 @@
+_base_ = '../baseline/tridet_tsm18_fir.py'
+
+model = dict(
+    data_preprocessor=dict(modality=dict(_delete_=True, type='TemporalGradientInput')),
+)
