@@ -93,7 +93,7 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
     does a mistake with ``--traceback`` or ``MMTAD_TRACEBACK=1``.
 
     Args:
-        command: What to run.
+        command: Command line to run.
         *args: Its arguments.
 
     Returns:

@@ -95,8 +95,8 @@ def build_published(
     """Build the published model and load its weights.
 
     Args:
-        config: What :func:`published_config` returned.
-        state: What :func:`published_state` returned.
+        config: Result of :func:`published_config`.
+        state: Result of :func:`published_state`.
         checkpoint: Where the weights come from, for the error.
 
     Raises:

@@ -70,8 +70,8 @@ def _admit_own_configs() -> None:
     """MMEngine resolves ``_base_ = 'package::...'`` for a fixed table of packages only.
 
     It looks for the configs of installed packages only, and marks what such a base builds with the
-    package's name as the registry scope. Ours are found in a source tree too, and marked
-    ``mmaction``, since our modules are in MMAction2's registries.
+    package's name as the registry scope. Those of this package are found in a source tree too, and
+    marked ``mmaction``, since its modules are in MMAction2's registries.
     """
     from mmengine.config import Config
     from mmengine.config.utils import MODULE2PACKAGE

@@ -34,7 +34,7 @@ _HEADER = 'header.json'
 
 @dataclass(frozen=True)
 class FlowHeader:
-    """What a flow file says about itself.
+    """Header of a flow file.
 
     Attributes:
         method: Estimator of the flow.
@@ -126,7 +126,7 @@ def write_flow(
 
 
 def read_header(path: str | Path) -> FlowHeader:
-    """What a flow file says about itself.
+    """Header of a flow file.
 
     Raises:
         FileNotFoundError: If there is no such file.

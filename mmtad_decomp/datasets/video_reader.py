@@ -27,7 +27,7 @@ _MISSING_SHARE = 0.01
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video shows.
+    """Properties of a video file.
 
     Attributes:
         duration: Seconds on the file's clock at which the last picture ends.

@@ -1,4 +1,4 @@
-"""What is hung on MMEngine's Runner: hooks, loops and optimizer wrappers."""
+"""Extensions of MMEngine's Runner: hooks, loops and optimizer wrappers."""
 
 from . import concise_runner, hooks, loops, optim_wrappers
 

@@ -10,7 +10,7 @@ from mmtad_decomp.structures import AnnotationSet
 
 
 class Oddities(NamedTuple):
-    """What a reader should know before believing a number.
+    """Facts to know before believing a number.
 
     Attributes:
         unknown: Ids of videos with detections that are not annotated; they are left out.

@@ -27,7 +27,7 @@ class SubmissionError(ValueError):
 
 @dataclass
 class SubmissionCensus:
-    """What was read and left out.
+    """Counts of what was read and left out.
 
     Attributes:
         videos: Videos in the file.

@@ -108,7 +108,7 @@ def local_attention(
     .. math:: o_i = \sum_{j \in S_i} \mathrm{softmax}_{j \in S_i}
               \left(q_i \cdot k_j / \sqrt{D}\right) v_j
 
-    and :math:`o_i = 0` where step i is masked. What masked steps hold never matters, NaN
+    and :math:`o_i = 0` where step i is masked. The values of masked steps never matter, NaN
     included. Memory grows with ``N * H * T * (D + window)``: of the weights, only the logarithm of
     a window's sum is kept for the gradient.
 

@@ -90,8 +90,8 @@ def local_attentive_fusion(
     value is mixed with its neighbours', so boundaries stay as sharp as they were. From Lee et
     al., "Decomposed Cross-modal Distillation for RGB-based Temporal Action Detection" (CVPR 2023).
 
-    Means and gate are computed in float32 at least, under autocast too. What masked steps hold
-    never matters, NaN included.
+    Means and gate are computed in float32 at least, under autocast too. The values of masked steps
+    never matter, NaN included.
 
     Args:
         value: ``(N, C, T)`` features to enhance.

@@ -155,7 +155,7 @@ def segment_voting(
 
 
 def _cap(max_out: int | None) -> int:
-    """What the operators take: -1 for no cap."""
+    """The cap as operators take it: -1 for no cap."""
     if max_out is None:
         return -1
     if max_out < 0:
@@ -194,7 +194,7 @@ def _candidates(
 def _arrays(
     segments: Tensor, scores: Tensor, labels: Tensor
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What the NumPy functions take, checked as the compiled operators check it."""
+    """Arguments of the NumPy functions, checked as the compiled operators check it."""
     shapes = tuple(list(x.shape) for x in (segments, scores, labels))
     if segments.ndim != 2 or segments.shape[1] != 2 or scores.ndim != 1 or labels.ndim != 1:
         raise ValueError(

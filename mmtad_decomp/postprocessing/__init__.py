@@ -1,4 +1,4 @@
-"""What turns the raw candidates of a video into its detections."""
+"""Post-processing: from the raw candidates of a video to its detections."""
 
 from .classifier_scores import ClassifierScoresError
 from .detections import Detections

@@ -22,7 +22,7 @@ class RawPredictionError(ValueError):
 
 
 class VideoCandidates(NamedTuple):
-    """What a test found in one video.
+    """Candidates of one video.
 
     Attributes:
         video_id: The video.

@@ -36,7 +36,7 @@ class VideoAnnotation:
 
 @dataclass
 class Census:
-    """What was read, kept and dropped; printed beside every number."""
+    """Counts of what was read, kept and dropped; printed beside every number."""
 
     videos: int = 0
     instances: int = 0

@@ -28,7 +28,7 @@ class PointOutputs(NamedTuple):
     masks: tuple[Tensor, ...]
 
     def signals(self) -> list[Signal]:
-        """What tells whether a head still learns."""
+        """Signals that tell whether a head still learns."""
         left, right = ([x[:, side] for x in self.offsets] for side in (0, 1))
         return [
             Scores('class score', [x.sigmoid() for x in self.cls_logits], self.masks),
@@ -58,7 +58,7 @@ class ScoreMapOutputs(NamedTuple):
     masks: Tensor
 
     def signals(self) -> list[Signal]:
-        """What tells whether a head still learns."""
+        """Signals that tell whether a head still learns."""
         pairs = [valid_pairs(self.masks, self.reg_logits.shape[1]).flatten(1)]
         return [
             Scores('class score', [self.cls_logits.sigmoid().flatten(2)], pairs),
@@ -89,7 +89,7 @@ class QueryOutputs(NamedTuple):
     lengths: Tensor
 
     def signals(self) -> list[Signal]:
-        """What tells whether a head still learns; levels are the layers, points the queries."""
+        """Signals that tell whether a head still learns; levels are layers, points are queries."""
         layers, _, queries, _ = self.cls_logits.shape
         masks = [(self.lengths > 0)[:, None].expand(-1, queries)] * layers
         signals = [
@@ -123,7 +123,7 @@ class MaskOutputs(NamedTuple):
     masks: Tensor
 
     def signals(self) -> list[Signal]:
-        """What tells whether a head still learns."""
+        """Signals that tell whether a head still learns."""
         pairs = self.masks[:, :, None] & self.masks[:, None, :]
         return [
             Scores('class score', [self.cls_logits.sigmoid()], [self.masks]),
@@ -186,7 +186,7 @@ class AFSDOutputs(NamedTuple):
         return self.coarse.masks
 
     def signals(self) -> list[Signal]:
-        """What tells whether a head still learns; refined offsets follow from the coarse ones."""
+        """Signals that tell whether a head still learns; refined offsets follow coarse ones."""
         refined = [x.sigmoid() for x in self.refined.cls_logits]
         quality = [x.sigmoid() for x in self.quality]
         return [

@@ -51,10 +51,10 @@ class Signal:
         )
 
     def problems(self, figures: Mapping[str, Sequence[float]]) -> Iterator[str]:
-        """What is wrong, in words.
+        """Problems in words.
 
         Args:
-            figures: What :meth:`figures` returned, as numbers.
+            figures: Result of :meth:`figures`, as numbers.
         """
         broken = max((s for s in figures['not_finite'] if not math.isnan(s)), default=0)
         if broken:
@@ -79,7 +79,7 @@ class Distances(Signal):
         return dict(super()._measure(values, mask), zero=_share(values < self.zero, mask))
 
     def problems(self, figures: Mapping[str, Sequence[float]]) -> Iterator[str]:
-        """What is wrong, in words; a level counts as dead if all of its distances are 0."""
+        """Problems in words; a level counts as dead if all of its distances are 0."""
         shares = [share for share in figures['zero'] if not math.isnan(share)]
         dead = sum(share == 1 for share in shares)
         if dead and 2 * dead >= len(shares):
@@ -103,7 +103,7 @@ class Scores(Signal):
         return dict(super()._measure(values, mask), saturated=_share(far, mask))
 
     def problems(self, figures: Mapping[str, Sequence[float]]) -> Iterator[str]:
-        """What is wrong, in words."""
+        """Problems in words."""
         shares = [share for share in figures['saturated'] if not math.isnan(share)]
         if shares and min(shares) == 1:
             yield f'the {self.name} is 0 or 1 at all points: its sigmoid is saturated'

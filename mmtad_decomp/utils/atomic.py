@@ -96,7 +96,7 @@ def write_json(path: str | Path, content: object, **kwargs) -> None:
 
     Args:
         path: The file.
-        content: What :func:`json.dump` can write; NaN and infinity are refused.
+        content: A value that :func:`json.dump` can write; NaN and infinity are refused.
         kwargs: Passed to :func:`json.dump`.
     """
     with atomic_write(path, 'w', encoding='utf-8') as file:

@@ -62,7 +62,7 @@ def _history_buffer_method(owner: type, name: str) -> object:
 
 
 def _mmengine_globals() -> list:
-    """What MMEngine's own checkpoints hold beyond weights; none of it runs code of the file."""
+    """Types in MMEngine's own checkpoints beyond weights; none of it runs code of the file."""
     rebuild, scalar = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     named = [
         (function, f'numpy.{core}.multiarray.{name}')

@@ -165,7 +165,7 @@ def explain_build_error(cfg: Config, error: TypeError | KeyError) -> Exception:
 
     Args:
         cfg: The config that was built from.
-        error: What a constructor or a registry raised: it names the constructor and the argument,
+        error: Error of a constructor or a registry: it names the constructor and the argument,
             or the type and the registry.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the machine can do, and the precision that follows from it.
+"""Abilities of the machine, and the precision that follows from them.
 
 :func:`choose_precision` is the only place that decides between bfloat16, float16 and float32.
 """
@@ -19,7 +19,7 @@ _CPUINFO = Path('/proc/cpuinfo')
 # oneDNN also accepts bfloat16 on any AVX-512 processor, but emulates it without these.
 _BFLOAT16_UNITS = {'amx_bf16': 'AMX', 'avx512_bf16': 'AVX512_BF16', 'bf16': 'Arm BF16'}
 PRECISIONS = ('auto', 'bfloat16', 'float16', 'float32')
-"""What a config may ask for."""
+"""Values of a config."""
 
 
 def _cpuinfo(key: str) -> str:
@@ -73,7 +73,7 @@ def half_dtype(device: torch.device) -> torch.dtype:
 
 @dataclass(frozen=True)
 class Precision:
-    """What a forward pass is computed in.
+    """Precision of a forward pass.
 
     Attributes:
         dtype: The type that autocast computes in; float32 is no autocast.

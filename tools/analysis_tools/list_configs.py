@@ -1,6 +1,6 @@
 """Write configs/README.md and the models of the metafiles from the configs themselves.
 
-What the paper reports, and which config a benchmark's row was trained with, stand in
+The numbers that the paper reports, and which config a benchmark's row was trained with, stand in
 configs/results.yml; the numbers of the runs are those of docs/en/benchmarks.
 
     python tools/analysis_tools/list_configs.py           # after adding or changing a config
@@ -115,7 +115,7 @@ class Entry:
         backbone: Backbone, short.
         architecture: Backbone, as the metafiles name it.
         teacher: ``'TG'``, ``'OF'`` or ``''``; of a teacher its own input.
-        modality: What the model reads at test time.
+        modality: Input of the model at test time.
         fusion: Name of the fusion; ``''`` without.
         batch_size: Windows of a training batch.
         epochs: Epochs of training.

@@ -77,7 +77,7 @@ class MMAction2:
         return truth, proposals, sum(map(len, proposals.values()))
 
     def average_recall(self, loaded: tuple) -> tuple:
-        """What the function returns: recall, average recall, proposals per video, AUC."""
+        """Results of the function: recall, average recall, proposals per video, AUC."""
         truth, proposals, total = loaded
         return self._function(
             truth, proposals, total, max_avg_proposals=100, temporal_iou_thresholds=self._tious

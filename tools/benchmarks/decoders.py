@@ -126,7 +126,7 @@ def make_video(folder: Path, short_side: int = 240, count: int = 450) -> Path:
 
 
 def plan(paths: list[Path], windows: int, seed: int) -> dict[str, list[tuple[str, np.ndarray]]]:
-    """What is read in each round: for both tasks, files and their frame indices."""
+    """Files that each round reads: for both tasks, files and their frame indices."""
     rng = np.random.default_rng(seed)
     counts = {str(path): probe_video(path).num_frames for path in paths}
     whole = [(path, np.arange(0, count - 1, 2)) for path, count in counts.items()]

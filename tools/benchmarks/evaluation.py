@@ -2,8 +2,8 @@
 
 Parts: ``thumos14`` (213 videos x 200 detections x 20 classes, on the real annotations where
 ``--thumos-annotations`` names them), ``activitynet`` (4,728 x 100 x 200, generated), where a round
-of the peers takes minutes, and ``growth``, which times ours alone and draws a picture. Parts that
-are not run keep their numbers in the JSON file.
+of the peers takes minutes, and ``growth``, which times this package alone and draws a picture.
+Parts that are not run keep their numbers in the JSON file.
 
     python tools/benchmarks/evaluation.py --json evaluation.json --plot evaluation.png
 """
@@ -85,7 +85,7 @@ def clock(function: Callable, *arguments: object) -> tuple[float, object]:
 
 
 def compare(ours: Callable, peer: Callable, rounds: int) -> dict[str, object]:
-    """Medians of both, which take turns; ours runs several times in each of its turns.
+    """Medians of both, which take turns; this package runs several times in each of its turns.
 
     Args:
         ours: Takes nothing.
@@ -198,7 +198,7 @@ GROWTH = {
 
 
 def run_growth(repeats: int = 5) -> dict:
-    """Best times of ours as one size grows and the others stay.
+    """Best times of this package as one size grows and the others stay.
 
     Returns:
         By what grows: the sizes, the numbers of detections and the times of each function, and
@@ -266,7 +266,7 @@ def draw(growth: dict, path: Path) -> None:
 
 
 def hardware() -> dict:
-    """What the numbers depend on."""
+    """Settings that the numbers depend on."""
     import pandas
 
     return dict(

@@ -266,7 +266,7 @@ def rows_of(case: Case, device: str, rounds: int) -> Iterator[dict]:
 
 
 def describe_machine(device: str) -> dict:
-    """What the numbers were measured on."""
+    """Machine that the numbers were measured on."""
     return dict(
         processor=torch.cuda.get_device_name() if device == 'cuda' else processor_name(),
         threads=torch.get_num_threads(),
@@ -278,8 +278,8 @@ def describe_machine(device: str) -> dict:
 def table(rows: list[dict]) -> str:
     """Markdown: a line for every op, shape and pass, against the fastest of its peers."""
     lines = [
-        '| op | shape | pass | ours, ms | fastest peer | its ms | ratio | MiB, ours / peer '
-        '| x copy |',
+        '| op | shape | pass | this package, ms | fastest peer | its ms | ratio '
+        '| MiB, this package / peer | x copy |',
         '| --- | --- | --- | ---: | --- | ---: | ---: | ---: | ---: |',
     ]
     groups: dict[tuple, list[dict]] = {}

@@ -40,7 +40,7 @@ from mmtad_decomp.utils import write_json
 
 
 def materialise(layer: SGAlignConv, feats: Tensor, masks: Tensor) -> Tensor:
-    """What ``layer`` computes for valid pairs, with all samples of all pairs held."""
+    """Result of ``layer`` for valid pairs, with all samples of all pairs held."""
     parts = [feats, mean_of_neighbors(feats, masks, layer.num_neighbors)]
     shape = (layer.max_duration, feats.shape[2])
     maps = layer.bias[:, None, None]

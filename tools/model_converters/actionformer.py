@@ -125,7 +125,7 @@ def head_settings(state: Mapping[str, Tensor]) -> dict:
     Numbers of attention heads and windows of attention leave no trace in the weights.
 
     Args:
-        state: What :func:`convert_state_dict` returned, with an empty prefix.
+        state: Result of :func:`convert_state_dict`, with an empty prefix.
 
     Raises:
         ConversionError: If a weight that tells a size is missing.

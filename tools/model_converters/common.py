@@ -1,4 +1,4 @@
-"""What the converters of backbones share: reading, checking and writing weights."""
+"""Shared part of the converters of backbones: reading, checking and writing weights."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def backbone_parser(
 
     Args:
         description: The tool's docstring.
-        source: What ``src`` is.
+        source: Description of ``src``.
         with_config: Whether a ``config`` comes first.
     """
     parser = argparse.ArgumentParser(

@@ -119,7 +119,7 @@ def head_settings(state: Mapping[str, Tensor]) -> dict:
     and for 32 and the rest where there are more (ActivityNet: 32 and 4).
 
     Args:
-        state: What :func:`convert_state_dict` returned.
+        state: Result of :func:`convert_state_dict`.
     """
     embed = state['embed.weight']
     mid = state['base_block.temporal_mid.weight']

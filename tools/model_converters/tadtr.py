@@ -126,7 +126,7 @@ def head_settings(state: Mapping[str, Tensor]) -> dict[str, int | bool]:
     they are the defaults unless the training's settings say otherwise.
 
     Args:
-        state: What :func:`convert_state_dict` returned.
+        state: Result of :func:`convert_state_dict`.
     """
     classes, dims = state['decoder.cls_branches.0.weight'].shape
     return dict(

@@ -123,7 +123,7 @@ class Catalog:
     """All runs of a study.
 
     Args:
-        study: What the study file says.
+        study: Content of the study file.
     """
 
     def __init__(self, study: Study) -> None:

@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file says.
+    """Content of a study file.
 
     Attributes:
         rows: Systems, in the order of the table.

@@ -39,7 +39,7 @@ class Job:
     """A task on its slot.
 
     Attributes:
-        task: What is worked off.
+        task: Task to run.
         slot: Where.
         steps: Starts one process after the other.
         process: The one that runs.
@@ -86,7 +86,7 @@ def estimate(
     """Seconds that tasks take; those of a row without a time are taken from its ``cost``.
 
     Args:
-        tasks: What is to be done.
+        tasks: Tasks to run.
         seconds: Seconds of a run of each row that is known.
         rows: The study's rows by name.
         jobs: Jobs at a time.

@@ -1,4 +1,4 @@
-"""What is missing, and in which order to run it."""
+"""Missing runs, in the order to run them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_plan(
 
     Args:
         catalog: All runs.
-        results: What is known.
+        results: Known results.
         rows: Names of the rows to run; None: all.
         seeds: Seeds to run; None: all.
     """

@@ -99,7 +99,7 @@ class Process:
     """A command in a process group of its own, on the cores of a slot, with its output in a log.
 
     Args:
-        command: What to run.
+        command: Command line to run.
         log: Its output is appended.
         slot: Where it runs.
         lock: Lock of the work directory.

@@ -30,7 +30,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _health_figures(health: Mapping[str, float]) -> dict[str, float]:
-    """What a table can show of the scalars of OutputHealthHook."""
+    """Columns that a table can show of the scalars of OutputHealthHook."""
     figures = {name: value for name, value in health.items() if name.startswith('grad_')}
     for kind in ('zero', 'saturated', 'not_finite'):
         shares = [value for name, value in health.items() if f'/{kind}/' in name]

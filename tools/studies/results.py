@@ -25,7 +25,7 @@ from .catalog import Catalog, Run, detection_metric
 from .definition import StudyError
 
 SUBSETS = ('validation', 'training')
-"""What runs are tested on; ``training`` shows overfitting."""
+"""Subsets that runs are tested on; ``training`` shows overfitting."""
 
 
 def build_metric(cfg: Config, where: str) -> TADMetric:
@@ -38,7 +38,7 @@ def match_detections(metric: TADMetric, detections: Path) -> tuple[Matches, list
     """Compare a file of detections with the annotations.
 
     Args:
-        metric: What :func:`build_metric` returns.
+        metric: Result of :func:`build_metric`.
         detections: ActivityNet-style JSON.
 
     Returns:

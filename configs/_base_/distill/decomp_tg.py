@@ -1,5 +1,5 @@
 # The method, laid over any detector's config: a dual-branch neck, a shared head, a fusion, and a
-# teacher on the temporal gradient that the motion branch mimics. Loss weights are ours.
+# teacher on the temporal gradient that the motion branch mimics. The loss weights are our choice.
 fusion = dict(type='LocalAttentiveFusion', window=None, residual=True)
 
 distill = dict(

@@ -1,5 +1,5 @@
 # TadTR on TSM18. The head's settings are its defaults, those of TadTR and E2E-TAD for THUMOS'14:
-# 4 + 4 layers, 40 queries, width 256. The neck, which the dual-branch neck doubles, is ours.
+# 4 + 4 layers, 40 queries, width 256. TadTR has no neck; this one is doubled by the dual-branch neck.
 _base_ = './actionformer_tsm18.py'
 
 model = dict(

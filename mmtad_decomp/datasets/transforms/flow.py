@@ -14,7 +14,7 @@ from ..video_stream import VideoReadError
 from ..windows import num_sampled_frames
 
 _COMMAND = 'python tools/data/extract_flow.py CONFIG'
-_CONFIG = 'CONFIG being the config at hand'
+_CONFIG = 'where CONFIG is this config'
 
 
 @TRANSFORMS.register_module()

@@ -37,7 +37,7 @@ class RunSummaryHook(Hook):
 
 
 def _census(loop: BaseLoop) -> str:
-    """What a loop's data set read, or its size where it counts nothing else."""
+    """Census of a loop's data set, or its size where it counts nothing else."""
     dataset = loop.dataloader.dataset
     return getattr(dataset, 'census', None) or f'{len(dataset)} samples'
 

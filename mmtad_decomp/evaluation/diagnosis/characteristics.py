@@ -1,4 +1,4 @@
-"""What instances are sorted by: coverage, length and the number of instances in their video."""
+"""Characteristics of instances: coverage, length and the number of instances in their video."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from .instances import FalseNegatives, Sensitivity, false_negatives, missed, sen
 
 @dataclass(frozen=True)
 class DiagnosisOptions:
-    """What can be chosen.
+    """Options of a diagnosis.
 
     Args:
         tious: Thresholds in (0, 1].

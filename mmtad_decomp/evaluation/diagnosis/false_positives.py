@@ -1,4 +1,4 @@
-"""What kind of mistake every false positive is, and what each kind costs."""
+"""The kind of mistake of every false positive, and the cost of each kind."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def find_overlaps(
         ground_truth: Checked table.
         predictions: Checked table.
         order: ``(P,)`` what :func:`order_by_score` returns for it.
-        groups: What :func:`group_rows` returns for the tables.
+        groups: Result of :func:`group_rows` for the tables.
         min_tiou: Smallest tIoU of interest, > 0.
     """
     comparable = np.flatnonzero(groups.of_prediction >= 0)

@@ -1,4 +1,4 @@
-"""What the metrics of temporal action detection share: windows in, tables of videos out."""
+"""Shared part of the metrics of temporal action detection: windows in, tables of videos out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoder must know of a backbone: stem, stages, and where its steps lie in time."""
+"""Properties of a backbone that an encoder needs: stem, stages and time geometry."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ class VideoEncoder(BaseModule):
         return torch.cat(feats) * masks[:, None], masks
 
     def _contexts(self) -> tuple:
-        """What surrounds the first pass and the recomputation."""
+        """Contexts of the first pass and of the recomputation."""
         return nullcontext(), self._keep_running_stats()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What a detector sees: RGB, temporal gradient or ready features, made from a batch on the device.
+"""Inputs of a detector: RGB, temporal gradient or ready features, made from a batch on the device.
 
 Each module turns the stacked raw modality of a batch into the float input of a backbone. Its
 ``key`` names the raw modality, its ``channels`` are those of what it makes of frames.

@@ -1,4 +1,4 @@
-"""What decomposed models share: two branches, a shared head, a fusion and a joint head."""
+"""Shared part of decomposed models: two branches, a shared head, a fusion and a joint head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..necks import BranchFeatures
 
 
 class Branches(NamedTuple):
-    """What a decomposed model computes for one batch, from its features to its outputs.
+    """Values that a decomposed model computes for one batch, from its features to its outputs.
 
     Attributes:
         features: Appearance and motion, each ``(N, D, T')``.

@@ -95,7 +95,7 @@ class LocalizerDetector(BaseModel):
             )
 
     def head_input(self, inputs: Tensor, masks: Tensor) -> Tensor:
-        """What the localizer reads: ``(N, D, T)``."""
+        """Input of the localizer, ``(N, D, T)``."""
         return inputs if self.neck is None else self.neck(inputs, masks)
 
     def run_raw(self, localizer: nn.Module, feats: Tensor, data_samples: list | None) -> Any:

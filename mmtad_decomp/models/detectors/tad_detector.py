@@ -93,7 +93,7 @@ class TADDetector(BaseModel):
         return feats, self.feature_masks(masks)
 
     def head_input(self, feats: Tensor, masks: Tensor) -> Tensor:
-        """What the head reads, ``(N, D, T')``, from features ``(N, C, T')`` of the backbone."""
+        """Input of the head, ``(N, D, T')``, from features ``(N, C, T')`` of the backbone."""
         return feats if self.neck is None else self.neck(feats, masks)
 
     def detect(self, inputs: Tensor, masks: Tensor) -> tuple:
@@ -138,7 +138,7 @@ class TADDetector(BaseModel):
         """Candidates of a head, from feature steps to seconds of the video.
 
         Args:
-            candidates: What ``predict_by_feat`` of a head returned.
+            candidates: Result of a head's ``predict_by_feat``.
             data_samples: The windows.
         """
         return [

@@ -95,7 +95,7 @@ class DiffAttentionFusion(BranchFusion):
     ``d = f_m - f_a``, ``f~_a = f_a + tanh(mean(d)) * d``, ``f~_m = f_m - tanh(mean(d)) * d`` with
     the mean over valid steps: the differential modality-aware fusion of Zhou et al., "Improving
     Multispectral Pedestrian Detection by Addressing Modality Imbalance Problems", ECCV 2020, on
-    sequences. The paper names this row of its ablation without a formula; this reading is ours.
+    sequences. The paper names this row of its ablation without a formula; this is our reading.
     """
 
     def enhance(self, appearance: Tensor, motion: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

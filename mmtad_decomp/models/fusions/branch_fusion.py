@@ -1,4 +1,4 @@
-"""What every fusion of the two branches has in common."""
+"""Base class of the fusions of the two branches."""
 
 from __future__ import annotations
 

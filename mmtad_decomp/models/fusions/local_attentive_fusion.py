@@ -22,7 +22,7 @@ class LocalAttentiveFusion(BranchFusion):
         channels: Width D of a branch.
         window: Odd number of steps that the query is pooled over; None pools the whole valid
             sequence (the paper, as we read it).
-        residual: Add the branch itself to its gated form (ours).
+        residual: Add the branch itself to its gated form (our choice).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What heads that predict at the points of a temporal pyramid have in common."""
+"""Base class of heads that predict at the points of a temporal pyramid."""
 
 from __future__ import annotations
 

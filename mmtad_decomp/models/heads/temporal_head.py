@@ -1,4 +1,4 @@
-"""What every detection head offers to detectors and distillers."""
+"""Base class of detection heads, as detectors and distillers see them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
         """Compute losses.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
             gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
 
         Returns:
@@ -73,7 +73,7 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
         """Turn raw outputs into candidates, without NMS.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
 
         Returns:
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
@@ -95,7 +95,7 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
         """Compute losses of the extra batch; only called if there is one.
 
         Args:
-            outputs: What :meth:`forward` returned; None if the batch has no window.
+            outputs: Result of :meth:`forward`; None if the batch has no window.
             gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
 
         Returns:

@@ -139,7 +139,7 @@ class SparseProduct(torch.autograd.Function):
 
 
 def edge_rows(feats: Tensor, lengths: Tensor) -> Tensor:
-    """What the two ends of an interpolation read when they start from steps -1 to T - 1.
+    """Values that the two ends of an interpolation read when they start from steps -1 to T - 1.
 
     A position in [j, j + 1) is interpolated from both; up to one step outside of the valid steps
     it takes the outermost one's features, farther out it reads 0 (RoIAlign's rule).

@@ -28,7 +28,7 @@ def reduce_loss(
         loss: Loss per element, any shape.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``.
         weight: Weight per element, broadcastable to ``loss``.
-        avg_factor: What the sum is divided by in place of the number of elements; only with
+        avg_factor: Divisor of the sum in place of the number of elements; only with
             ``'mean'``.
 
     Returns:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class MaskTargets(NamedTuple):
-    """What snippets ought to give.
+    """Targets of snippets.
 
     Attributes:
         labels: ``(N, K, T)`` bool: does the snippet belong to an instance of the class?

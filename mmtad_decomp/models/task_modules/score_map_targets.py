@@ -14,7 +14,7 @@ from mmtad_decomp.structures import pairwise_tiou
 
 
 class ScoreMapTargets(NamedTuple):
-    """What pairs and steps ought to score.
+    """Target scores of pairs and steps.
 
     Attributes:
         ious: ``(N, K, D, T)`` highest tIoU of pair (d, s) with an instance of the class.

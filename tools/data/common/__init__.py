@@ -1,4 +1,4 @@
-"""What every data script shares: files, video writing, parallel work, annotations."""
+"""Shared part of the data scripts: files, video writing, parallel work, annotations."""
 
 from tools.command_line import run_main
 

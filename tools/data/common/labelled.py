@@ -94,7 +94,7 @@ def prepare(
     """Check the videos of SRC, link or copy them, and write annotations and a census.
 
     Args:
-        args: What :func:`add_arguments` added.
+        args: Options that :func:`add_arguments` added.
         videos: Entries of the source's ``database`` to keep.
         version: ``version`` of the written annotations.
         classes: Labels to keep, in the order of the classes.

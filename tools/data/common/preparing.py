@@ -21,7 +21,7 @@ _LENGTH_TOLERANCE = 1.0
 
 @dataclass
 class VideoRecord:
-    """What the original annotations say about a video.
+    """Original annotations of a video.
 
     Attributes:
         subset: ``'training'``, ``'validation'`` or ``'testing'``.

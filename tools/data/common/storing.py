@@ -96,7 +96,7 @@ def _finished(task: _Task) -> StoredVideo | None:
 
 
 def _marks(task: _Task) -> dict:
-    """What a stored video depends on."""
+    """Settings that a stored video depends on."""
     status = task.source.stat()
     source = [task.source.name, status.st_size, status.st_mtime_ns]
     return {'format': _FORMAT, 'settings': asdict(task.settings), 'source': source}

@@ -1,4 +1,4 @@
-"""What flow a config loads, who extracts which part of it, and the extraction of a video."""
+"""Flow that a config loads, its split into jobs, and the extraction of a video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens when in one rendered video, and the state of its actor in every frame.
+"""Events of one rendered video, and the state of its actor in every frame.
 
 The actor is a coloured disc with a grey striped ring around it. Half of the classes move the
 whole actor and say nothing about its colour; the other half spin the ring, all in the same way,

@@ -18,7 +18,7 @@ class Clip:
     Attributes:
         path: File relative to the source folder.
         actor: Who is seen.
-        label: What is done.
+        label: Name of the action.
         first: First frame in which the actor acts.
         stop: One past the last such frame.
         num_frames: Frames of the file.

@@ -200,7 +200,7 @@ class ActionFormerHead(PointHead):
         """Focal loss of all valid points and overlap loss of the positive ones.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
             gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
 
         Returns:
@@ -224,7 +224,7 @@ class ActionFormerHead(PointHead):
         """Decode candidates: above ``score_thr``, the ``nms_pre`` best per level, long enough.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
 
         Returns:
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,),

@@ -222,7 +222,7 @@ class AFSDHead(PointHead):
         """Boundary features around given segments, as the refinement pools them.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
             segments: ``(N, P, 2)`` in feature steps.
 
         Returns:
@@ -240,7 +240,7 @@ class AFSDHead(PointHead):
         those of refined classes and offsets by that of their own.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
             gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
 
         Returns:
@@ -311,7 +311,7 @@ class AFSDHead(PointHead):
         """``loss_contrast`` of the cut windows, 0 where no window could be cut.
 
         Args:
-            outputs: What :meth:`forward` returned for the cut windows.
+            outputs: Result of :meth:`forward` for the cut windows.
             gt: Per window ``segments`` (3, 2) in feature steps: the two parts of the instance
                 and the background between them.
         """
@@ -325,7 +325,7 @@ class AFSDHead(PointHead):
         """Refined segments, cut to the valid part of the window; see :meth:`PointHead.decode`.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
 
         Returns:
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).

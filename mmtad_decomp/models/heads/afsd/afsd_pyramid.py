@@ -11,7 +11,7 @@ from .branches import ConvUnit, Tower
 
 
 class Pyramid(NamedTuple):
-    """What :class:`AFSDPyramid` gives.
+    """Outputs of :class:`AFSDPyramid`.
 
     Attributes:
         levels: ``(N, C, T_l)`` from fine to coarse.

@@ -37,8 +37,8 @@ def insert_background(length: int, segments: Tensor, width: int) -> Insertion | 
 
     Args:
         length: Steps T of the window.
-        segments: ``(G, 2)`` instances in steps; step g covers ``[g - 0.5, g + 0.5]``. What lies
-            outside of the window is ignored.
+        segments: ``(G, 2)`` instances in steps; step g covers ``[g - 0.5, g + 0.5]``. Parts
+            outside of the window are ignored.
         width: Steps of background to insert, at least 1.
 
     Returns:

@@ -131,7 +131,7 @@ class OffsetPredictor(nn.Module):
 
 
 class Refined(NamedTuple):
-    """What :class:`RefinementBranch` gives.
+    """Outputs of :class:`RefinementBranch`.
 
     Attributes:
         feats: ``(N, C, T_l)`` from which the refined prediction is made.

@@ -29,7 +29,7 @@ class GTADHead(TemporalHead):
 
     With ``num_classes=1`` the candidates are class-agnostic proposals, whatever labels the
     ground truth has, and an external classifier of videos names them (G-TAD's way). With more
-    classes each has a class map of its own over one map of tIoUs (ours).
+    classes each has a class map of its own over one map of tIoUs (our choice).
 
     G-TAD's releases differ in the weights of the map losses: classification 10 and regression 1
     for THUMOS'14, 1 and 10 for ActivityNet. They are the ``loss_weight`` of both losses.
@@ -151,7 +151,7 @@ class GTADHead(TemporalHead):
         """Losses of the maps over valid pairs, and of starts and ends over valid steps.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
             gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
 
         Returns:
@@ -180,7 +180,7 @@ class GTADHead(TemporalHead):
         With ``peak_ratio``, pairs between peaks alone.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
 
         Returns:
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,),

@@ -154,7 +154,7 @@ class DecoderLayer(nn.Module):
             positions: ``(N, Q, D)`` embedding that tells the queries apart.
             centers: ``(N, Q, L)`` reference centres in steps of each level.
             widths: ``(N, Q, L)`` reference widths in steps, or None.
-            memory: What the encoder returned.
+            memory: Result of the encoder.
         """
         placed = queries + positions
         mixed = self.self_attn(placed, placed, queries, need_weights=False)[0]

@@ -72,7 +72,7 @@ class TadTRDecoder(nn.Module):
         """Decode.
 
         Args:
-            memory: What the encoder returned.
+            memory: Result of the encoder.
 
         Returns:
             Class logits ``(L, N, Q, K)`` and segments ``(L, N, Q, 2)``: centres and widths as
@@ -118,7 +118,7 @@ class ActionnessBranch(nn.Module):
         """Predict.
 
         Args:
-            memory: What the encoder returned; its first level is read.
+            memory: Result of the encoder; its first level is read.
             segments: ``(N, Q, 2)`` centres and widths as shares of the valid length. No gradient
                 flows into them.
 

@@ -169,7 +169,7 @@ class TadTRHead(TemporalHead):
         """Losses of all layers.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
             gt: Per window ``segments`` (G, 2) in feature steps and ``labels`` (G,).
 
         Returns:
@@ -225,7 +225,7 @@ class TadTRHead(TemporalHead):
         """The ``max_candidates`` best pairs of query and class, by falling score.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
 
         Returns:
             Per window ``segments`` (M, 2) in feature steps, ``scores`` (M,): probability of the

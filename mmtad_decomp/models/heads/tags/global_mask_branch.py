@@ -26,7 +26,7 @@ class GlobalMaskBranch(nn.Module):
     """Convolutions over time, then one logit of every step for every snippet.
 
     The last convolution's channels are the steps of the mask. In TAGS channel s is step s of the
-    sequence. With ``relative`` it is the step s - M + 1 behind the snippet instead (ours), so that
+    sequence. With ``relative`` (our choice) it is the step s - M + 1 behind the snippet, so that
     the same action has the same mask logits wherever in the sequence it lies.
 
     Args:

@@ -150,7 +150,7 @@ class TAGSHead(TemporalHead):
         """Losses of classes and masks.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
             gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
 
         Returns:
@@ -188,7 +188,7 @@ class TAGSHead(TemporalHead):
         """The ``nms_pre`` best candidates, by falling score; see :func:`mask_candidates`.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
 
         Returns:
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).

@@ -132,7 +132,7 @@ class TriDetHead(PointHead):
         with the IoU of its segment to the power of ``iou_power``.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
             gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
 
         Returns:
@@ -162,7 +162,7 @@ class TriDetHead(PointHead):
         """See :meth:`PointHead.decode`; each class has its own segment.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
 
         Returns:
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).

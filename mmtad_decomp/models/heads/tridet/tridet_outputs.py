@@ -24,7 +24,7 @@ class TriDetOutputs(NamedTuple):
     masks: tuple[Tensor, ...]
 
     def signals(self) -> list[Signal]:
-        """What tells whether a head still learns."""
+        """Signals that tell whether a head still learns."""
         return [
             Scores('class score', [x.sigmoid() for x in self.cls_logits], self.masks),
             Distances('left offset', [x[:, :, 0] for x in self.offsets], self.masks),
