@@ -28,8 +28,8 @@ class TAGSHead(TemporalHead):
     one branch tells the snippet's classes, the other which steps make up the instance that it
     belongs to. Masks cut at several thresholds give the candidates.
 
-    Classes are independent by default, since THUMOS'14 has instances of two classes at once
-    (ours). With ``background`` they exclude each other and a background class is added, with the
+    Classes are independent by default (our choice), since THUMOS'14 has instances of two classes
+    at once. With ``background`` they exclude each other and a background class is added, with the
     focal cross entropy of the whole batch, as in TAGS. With ``num_classes=1`` the candidates are
     class-agnostic proposals, whatever labels the ground truth has.
 
