@@ -290,12 +290,15 @@ def test_requirements_and_version_checks_agree():
             assert checked is None or versions == SpecifierSet(checked), f'{name}: {package}'
 
 
-def test_pre_commit_and_tests_use_one_ruff():
+def test_pre_commit_and_tests_use_one_ruff_and_one_mypy():
     pin = f'ruff{read_requirements("tests.txt")["ruff"]}'
     assert pin.startswith('ruff==')
     config = mmengine.load(ROOT / '.pre-commit-config.yaml')
     for hook in config['repos'][0]['hooks']:
         assert hook['additional_dependencies'] == [pin]
+    (hook,) = config['repos'][1]['hooks']
+    pin = f'mypy{read_requirements("tests.txt")["mypy"]}'
+    assert hook['additional_dependencies'] == [pin] and pin.startswith('mypy==')
 
 
 def ops_warning(file: str | None, tmp_path: Path) -> str:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sets up what the tests need, then runs the linter, the format check and the test suite.
+# Sets up what the tests need, then runs the linter, the format check, the type check and the test suite.
 # Arguments go to pytest: bash tools/run_tests.sh -k metric
-# Fails when any of the three fails.
+# Fails when any of the four fails.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 setup_env tests
@@ -16,6 +16,8 @@ echo '[tests] ruff check'
 "$VENV_PYTHON" -m ruff check . || failed+=('ruff check')
 echo '[tests] ruff format --check'
 "$VENV_PYTHON" -m ruff format --check . || failed+=('ruff format --check')
+echo '[tests] mypy'
+"$VENV_PYTHON" -m mypy || failed+=('mypy')
 echo "[tests] pytest, $workers workers, OMP_NUM_THREADS=$OMP_NUM_THREADS"
 "$VENV_PYTHON" -m pytest --numprocesses "$workers" --dist worksteal --durations=10 "$@" || failed+=('pytest')
 

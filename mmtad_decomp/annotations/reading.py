@@ -136,7 +136,7 @@ def _resolve_classes(
             for item in video['annotations']
             if isinstance(item, dict)
         }
-        classes = sorted(labels - ignored - {None})
+        classes = sorted(label for label in labels - ignored if label is not None)
     if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
         raise AnnotationError(
             f'{ann_file}: "classes" must be a list of names, got {classes!r}; correct '
@@ -151,7 +151,7 @@ def _resolve_classes(
 
 
 def _clean(
-    instances: list[tuple[str, object]],
+    instances: list[tuple[str, tuple[float, float]]],
     duration: float,
     index: dict[str, int],
     ignored: set[str],
@@ -203,7 +203,7 @@ def _wanted_subsets(
         present.add(name)
     if subset is None:
         return present
-    wanted = {subset} if isinstance(subset, str) else set(subset)
+    wanted: set = {subset} if isinstance(subset, str) else set(subset)
     if present == {None}:
         raise AnnotationError(
             f'{ann_file}: no video has a field "subset"; add it to each video, with names such as '
@@ -212,7 +212,7 @@ def _wanted_subsets(
     if wanted - present:
         raise AnnotationError(
             f'{ann_file}: no video is of subset {", ".join(map(repr, sorted(wanted - present)))}; '
-            f'set `subset` to one of those in the file: {sorted(present - {None})}'
+            f'set `subset` to one of those in the file: {sorted(filter(None, present))}'
         )
     return wanted
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def _segments_and_scores(items: list) -> tuple[np.ndarray, np.ndarray] | None:
     return None
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     return type(value) in _NUMBERS and abs(value) <= 1e308 and math.isfinite(value)
 
 
@@ -150,8 +151,11 @@ def _explain_fault(results: Mapping[str, list], path: str | Path) -> SubmissionE
             if not isinstance(item, dict):
                 return SubmissionError(f'{where} must be an object, got {item!r}')
             segment = item.get('segment')
-            pair = isinstance(segment, list) and len(segment) == 2
-            if not pair or not all(map(_is_number, segment)):
+            if (
+                not isinstance(segment, list)
+                or len(segment) != 2
+                or not all(map(_is_number, segment))
+            ):
                 return SubmissionError(
                     f'{where}: needs "segment": [start, end] in seconds, two finite numbers; got '
                     f'{segment!r}'
@@ -172,10 +176,10 @@ def _label_indices(
     rules: tuple[Sequence[str], Sequence[str], bool],
 ) -> np.ndarray:
     """Index of every detection's class; -1 if it is to be left out, which the census counts."""
-    fields, ignored, drop_unknown = rules
-    ignored = set(ignored)
+    fields, ignored_labels, drop_unknown = rules
+    ignored = set(ignored_labels)
     if tuple(fields) == ('label',):
-        names = [item.get('label') for item in items]
+        names: list[Any] = [item.get('label') for item in items]
         if not set(map(type, names)) <= {str}:
             names = [name if isinstance(name, str) else None for name in names]
     else:
@@ -253,8 +257,8 @@ def read_submission(
     ends = np.cumsum(list(map(len, results.values())), dtype=np.int64)
     kept_ends = np.append(0, np.cumsum(keep))[ends]
     rows = zip(results, np.append(0, kept_ends), kept_ends)
-    columns = segments[keep], scores[keep], labels[keep]
-    videos = {name: Detections(*(c[start:end] for c in columns)) for name, start, end in rows}
+    kept = segments[keep], scores[keep], labels[keep]
+    videos = {name: Detections(*(c[start:end] for c in kept)) for name, start, end in rows}
     return Submission(str(path), videos, census)
 
 

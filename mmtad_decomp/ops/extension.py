@@ -113,23 +113,23 @@ def to_common_dtype(*tensors: Tensor) -> list[Tensor]:
 
 def _register_fakes() -> None:
     @torch.library.register_fake('mmtad_decomp::local_attention')
-    def _(query, key, value, mask, window):
+    def _(query, key, value, mask, window):  # type: ignore[no-untyped-def]
         dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
         return torch.empty_like(query), query.new_empty(query.shape[:3], dtype=dtype)
 
     @torch.library.register_fake('mmtad_decomp::local_attention_backward')
-    def _(grad, query, key, value, mask, lse, window, needs):
+    def _(grad, query, key, value, mask, lse, window, needs):  # type: ignore[no-untyped-def]
         return tuple(
             torch.empty_like(x) if needed else x.new_empty(0)
             for x, needed in zip((query, key, value), needs)
         )
 
     @torch.library.register_fake('mmtad_decomp::local_attentive_fusion')
-    def _(value, query, key, mask, window, residual):
+    def _(value, query, key, mask, window, residual):  # type: ignore[no-untyped-def]
         return value.new_empty(value.shape)
 
     @torch.library.register_fake('mmtad_decomp::local_attentive_fusion_backward')
-    def _(grad, value, query, key, mask, window, residual, needs):
+    def _(grad, value, query, key, mask, window, residual, needs):  # type: ignore[no-untyped-def]
         return tuple(value.new_empty(value.shape if needed else 0) for needed in needs)
 
 

@@ -301,16 +301,16 @@ def _voting(
 
 def _register_fakes() -> None:
     @torch.library.register_fake('mmtad_decomp::nms_1d')
-    def _(segments, scores, labels, iou_thr, max_out):
+    def _(segments, scores, labels, iou_thr, max_out):  # type: ignore[no-untyped-def]
         return labels.new_empty(torch.library.get_ctx().new_dynamic_size())
 
     @torch.library.register_fake('mmtad_decomp::soft_nms_1d')
-    def _(segments, scores, labels, method, sigma, iou_thr, min_score, max_out):
+    def _(segments, scores, labels, method, sigma, iou_thr, min_score, max_out):  # type: ignore[no-untyped-def]
         size = torch.library.get_ctx().new_dynamic_size()
         return labels.new_empty(size), scores.new_empty(size, dtype=torch.float64)
 
     @torch.library.register_fake('mmtad_decomp::segment_voting')
-    def _(kept_segments, kept_labels, segments, scores, labels, iou_thr):
+    def _(kept_segments, kept_labels, segments, scores, labels, iou_thr):  # type: ignore[no-untyped-def]
         return kept_segments.new_empty(kept_segments.shape, dtype=torch.float64)
 
 

@@ -92,7 +92,7 @@ class QueryOutputs(NamedTuple):
         """Signals that tell whether a head still learns; levels are layers, points are queries."""
         layers, _, queries, _ = self.cls_logits.shape
         masks = [(self.lengths > 0)[:, None].expand(-1, queries)] * layers
-        signals = [
+        signals: list[Signal] = [
             Scores('class score', self.cls_logits.sigmoid().transpose(2, 3), masks),
             Scores('centre', self.segments[..., 0], masks),
             Scores('width', self.segments[..., 1], masks),

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-Number = TypeVar('Number')
+import numpy as np
+from torch import Tensor
+
+Number = TypeVar('Number', float, np.ndarray, Tensor)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 TEMPORARY_SUFFIX = '.tmp'
 
@@ -32,7 +32,7 @@ class OutputPathError(OSError):
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | Path, mode: str = 'wb', **kwargs) -> Iterator[IO]:
+def atomic_write(path: str | Path, mode: str = 'wb', **kwargs: Any) -> Iterator[IO]:
     """Open a file that appears under its name only once it is written completely.
 
     The content goes to ``.{name}.{random}.tmp`` in the same folder, is flushed to the disk and
@@ -91,7 +91,7 @@ def demand_writable(path: str | Path, option: str) -> None:
         raise OutputPathError(f'{option} {path}: {folder} {state}; choose another place')
 
 
-def write_json(path: str | Path, content: object, **kwargs) -> None:
+def write_json(path: str | Path, content: object, **kwargs: Any) -> None:
     """Write JSON atomically; numbers keep every digit.
 
     Args:

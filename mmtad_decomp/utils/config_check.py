@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import mmaction.registry as mmaction_registry
 import mmengine.registry as mmengine_registry
@@ -220,7 +220,7 @@ def _explain_unknown_type(cfg: Config, error: KeyError) -> Exception:
 
 def paths_of(node: object, path: str = '') -> Iterator[str]:
     """Dotted paths of all keys below a node of a config."""
-    items = node.items() if isinstance(node, dict) else ()
+    items: Iterable = node.items() if isinstance(node, dict) else ()
     if isinstance(node, (list, tuple)):
         items = enumerate(node)
     for key, value in items:

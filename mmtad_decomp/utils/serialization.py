@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,8 @@ def _plain_dict(value: dict, where: str, dropped: list[str] | None) -> dict:
             dropped.append(at)
     if kind is OrderedDict:
         # A module's state_dict carries its version metadata as an attribute.
-        result.__dict__.update(to_plain(dict(value.__dict__), where, dropped))
+        metadata: Any = to_plain(dict(value.__dict__), where, dropped)
+        result.__dict__.update(metadata)
     return result
 
 
@@ -88,9 +90,12 @@ def to_plain(value: object, where: str = 'value', dropped: list[str] | None = No
         return set(_plain_items(value, where, dropped))
     if isinstance(value, (str, PurePath)):
         return str(value)
-    for kind in (int, float, complex):
-        if isinstance(value, kind):
-            return kind(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, complex):
+        return complex(value)
     raise TypeError(
         f'{where} is of type {type(value).__module__}.{type(value).__qualname__}, which a '
         'checkpoint cannot hold; store tensors, arrays and plain Python types'

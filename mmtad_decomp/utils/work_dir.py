@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import IO
 
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _PATIENCE = 10.0
 """Seconds in which the data loader's workers of a killed training end by themselves."""
@@ -71,7 +72,7 @@ class WorkDirLock:
         self.release()
 
 
-def _lock(file: object) -> bool:
+def _lock(file: IO[str]) -> bool:
     """Try to lock a file; True if it is locked, or cannot be."""
     if fcntl is None:
         return True

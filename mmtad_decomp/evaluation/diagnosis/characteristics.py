@@ -85,7 +85,9 @@ class Preset:
     buckets: dict[str, Buckets]
 
 
-def _buckets(coverage: Sequence[float], length: Sequence[float], instances: Sequence[float]):
+def _buckets(
+    coverage: Sequence[float], length: Sequence[float], instances: Sequence[float]
+) -> dict[str, Buckets]:
     edges = (coverage, length, instances)
     return {name: Buckets(tuple(row)) for name, row in zip(CHARACTERISTICS, edges)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ class DiagnosisOptions:
             raise ValueError(f'min_precision must be in [0, 1), got {self.min_precision}')
 
     @classmethod
-    def preset(cls, name: str, **changes) -> DiagnosisOptions:
+    def preset(cls, name: str, **changes: Any) -> DiagnosisOptions:
         """Options of ``'activitynet'`` or ``'thumos14'``, with changes."""
         if name not in PRESETS:
             raise ValueError(f'preset must be one of {sorted(PRESETS)}, got {name!r}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def _by_characteristic(diagnosis: Diagnosis) -> tuple[dict, dict]:
     return sensitivity, negatives
 
 
-def to_json(diagnosis: Diagnosis) -> dict:
+def to_json(diagnosis: Diagnosis) -> Any:
     """Everything, in plain types that :func:`mmtad_decomp.utils.write_json` takes.
 
     Lists over thresholds follow ``options.tious``; values that do not exist (an empty bucket) are

@@ -52,7 +52,7 @@ def _column(values: object, name: str, dtype: type, shape: tuple[int, ...]) -> n
     return array
 
 
-def _check_table(table: tuple, name: str, num_classes: int) -> None:
+def _check_table(table: GroundTruth | Predictions, name: str, num_classes: int) -> None:
     lengths = {len(column) for column in table}
     if len(lengths) > 1:
         sizes = {field: len(column) for field, column in zip(table._fields, table)}

@@ -63,14 +63,16 @@ class BoundaryProposalMetric(LocalizerProposalMetric):
         soft_nms: Sequence[float] = (0.75, 0.65, 0.9),
         top_k: int = 100,
         feature_extraction_interval: int = 16,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(metric_type='AR@AN', metric_options={}, **kwargs)
         self.videos = mmengine.load(ann_file)
         self.peak_ratio = peak_ratio
         self.post_processing = (*soft_nms, top_k, feature_extraction_interval)
 
-    def process(self, data_batch: Any, predictions: Sequence[tuple[str, np.ndarray]]) -> None:
+    def process(  # type: ignore[override]  # TEM hands over pairs, not data samples.
+        self, data_batch: Any, predictions: Sequence[tuple[str, np.ndarray]]
+    ) -> None:
         """Turn scores of videos into proposals.
 
         Raises:

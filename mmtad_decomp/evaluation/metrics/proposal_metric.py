@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmaction.registry import METRICS
@@ -46,7 +47,7 @@ class ProposalMetric(VideoMetric):
         tious: Sequence[float] = tuple(np.linspace(0.5, 0.95, 10)),
         max_avg_proposals: float = 100,
         numbers: Sequence[int] = (1, 5, 10, 100),
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(ann_file, **kwargs)
         points = np.asarray(numbers, dtype=np.float64) * POINTS / max_avg_proposals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from mmaction.registry import METRICS
@@ -83,7 +84,7 @@ class TADMetric(VideoMetric):
         post_processor: dict | None = dict(type='PostProcessor'),  # noqa: B006
         classwise: bool = False,
         recall_ks: Sequence[int] = (1, 5),
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             ann_file,

@@ -115,7 +115,7 @@ class VideoMetric(BaseMetric):
         Args:
             size: Length of the data set; not needed.
         """
-        self.results = [self.results]
+        self.results: list = [self.results]
         return super().evaluate(get_world_size())
 
     def compute_metrics(self, results: list) -> dict[str, float]:
