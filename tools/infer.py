@@ -76,6 +76,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--picture', action='store_true', help='draw a time line of each video under key frames'
     )
     parser.add_argument(
+        '--annotated-video',
+        action='store_true',
+        help='write each video with its detections below the picture',
+    )
+    parser.add_argument(
         '--stream', action='store_true', help='print detections as they become final'
     )
     parser.add_argument(
@@ -105,13 +110,15 @@ def check_args(args: argparse.Namespace) -> argparse.Namespace:
         raise ValueError(f'--top-k must be at least 1, got {args.top_k}')
     if args.frame_rate is not None and not args.frame_rate > 0:
         raise ValueError(f'--frame-rate must be above 0, got {args.frame_rate}')
-    if args.stream and (len(args.videos) != 1 or args.top_k or args.format or args.picture):
+    drawn = args.picture or args.annotated_video
+    if args.stream and (len(args.videos) != 1 or args.top_k or args.format or drawn):
         raise ValueError(
-            '--stream takes one video and prints; --top-k, --format and --picture need a whole one'
+            '--stream takes one video and prints; --top-k, --format, --picture and '
+            '--annotated-video need a whole one'
         )
     if '-' in args.videos and not args.stream:
         raise ValueError('the standard input (-) is read with --stream')
-    if args.out_dir is None and (args.format or args.picture):
+    if args.out_dir is None and (args.format or drawn):
         args.out_dir = 'detections'
     return args
 
@@ -142,16 +149,20 @@ def infer(inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Na
     )
     print_table(results)
     files = export(args.out_dir, results, args.format) if results and args.format else []
-    if args.picture and results:
-        inferencer.visualize(videos, results, vis_out_dir=args.out_dir, frame_rate=args.frame_rate)
-        files += [Path(args.out_dir, f'{result.video.video_id}.png') for result in results]
+    endings = {'png': args.picture, 'mp4': args.annotated_video}
+    inferencer.visualize(
+        videos,
+        results,
+        vis_out_dir=args.out_dir if args.picture else '',
+        vid_out_dir=args.out_dir if args.annotated_video else '',
+        frame_rate=args.frame_rate,
+    )
+    for ending in (ending for ending, wanted in endings.items() if wanted):
+        files += [Path(args.out_dir, f'{result.video.video_id}.{ending}') for result in results]
     for file in files:
         print(f'written: {file}')
-    for path, message in errors.items():
-        print(
-            f'error: {path}: {message}' if path not in message else f'error: {message}',
-            file=sys.stderr,
-        )
+    for message in errors.values():
+        print(f'error: {message}', file=sys.stderr)
     if errors:
         print(f'{len(errors)} of {len(videos)} videos could not be read', file=sys.stderr)
     return 0 if not errors else 1 if results else 2

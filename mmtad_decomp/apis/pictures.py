@@ -6,13 +6,26 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtad_decomp.datasets.frame_source import list_images, read_image
+from mmtad_decomp.datasets.frame_source import (
+    FolderSource,
+    FrameSource,
+    VideoSource,
+    list_images,
+    read_image,
+)
 from mmtad_decomp.datasets.video_reader import read_frames
-from mmtad_decomp.visualization import draw_timeline, figure_to_image, save_figure
+from mmtad_decomp.visualization import (
+    annotate_frames,
+    draw_timeline,
+    figure_to_image,
+    save_figure,
+    write_video,
+)
 
 from .results import VideoResult
 
 _KEY_FRAME_SIDE = 160
+_VIDEO_SIDE, _VIDEO_FPS = 480, 30.0
 
 
 def draw_result(
@@ -45,6 +58,37 @@ def draw_result(
     if out is not None:
         save_figure(figure, out)
     return figure_to_image(figure)
+
+
+def write_annotated_video(
+    result: VideoResult, out: str | Path, frame_rate: float | None = None
+) -> None:
+    """Write a video with its detections below the picture; sound is left out.
+
+    Frames are read and written one by one, at the video's own rate, at most 30 a second, and
+    scaled down where their shorter side has more than 480 pixels.
+
+    Args:
+        result: The detections, all of which are shown.
+        out: The file, ``.mp4``.
+        frame_rate: Images per second of a folder of frames.
+    """
+    frames = _all_frames(result, frame_rate)
+    pictures = annotate_frames(
+        frames, frames.fps, result.detections, result.classes, result.duration
+    )
+    write_video(out, pictures, frames.fps)
+
+
+def _all_frames(result: VideoResult, frame_rate: float | None) -> FrameSource:
+    def open_source(fps: float | None, short_side: int | None) -> FrameSource:
+        if result.video.is_folder:
+            return FolderSource(result.video.path, frame_rate, fps, short_side)
+        return VideoSource(result.video.path, fps, short_side)
+
+    first = next(iter(open_source(None, None)))
+    fps = min(open_source(None, None).fps, _VIDEO_FPS)
+    return open_source(fps, _VIDEO_SIDE if min(first.shape[:2]) > _VIDEO_SIDE else None)
 
 
 def _key_frames(

@@ -26,7 +26,7 @@ from mmtad_decomp.visualization import TADVisualizer
 
 from .exports import write_results
 from .model_source import ModelSource, load_model_source
-from .pictures import draw_result
+from .pictures import draw_result, write_annotated_video
 from .progress import InferenceProgress
 from .publishing import build_published
 from .results import VideoResult
@@ -65,7 +65,14 @@ class TADInferencer(BaseInferencer):
 
     preprocess_kwargs: set = {'frame_rate'}
     forward_kwargs: set = set()
-    visualize_kwargs: set = {'return_vis', 'show', 'wait_time', 'vis_out_dir', 'key_frames'}
+    visualize_kwargs: set = {
+        'return_vis',
+        'show',
+        'wait_time',
+        'vis_out_dir',
+        'vid_out_dir',
+        'key_frames',
+    }
     postprocess_kwargs: set = {'score_thr', 'top_k', 'print_result', 'pred_out_file'}
 
     def __init__(
@@ -129,8 +136,9 @@ class TADInferencer(BaseInferencer):
             skip_broken: Go on after a video that cannot be read, which ``errors`` then names; by
                 default it is raised.
             **kwargs: For :meth:`preprocess` (``frame_rate``), :meth:`visualize` (``return_vis``,
-                ``show``, ``wait_time``, ``vis_out_dir``, ``key_frames``) and :meth:`postprocess`
-                (``score_thr``, ``top_k``, ``print_result``, ``pred_out_file``).
+                ``show``, ``wait_time``, ``vis_out_dir``, ``vid_out_dir``, ``key_frames``) and
+                :meth:`postprocess` (``score_thr``, ``top_k``, ``print_result``,
+                ``pred_out_file``).
 
         Returns:
             ``predictions``: for each video a dict of ``video``, ``video_id``, ``duration`` in
@@ -295,6 +303,7 @@ class TADInferencer(BaseInferencer):
         return_vis: bool = False,
         wait_time: float = 0,
         vis_out_dir: str = '',
+        vid_out_dir: str = '',
         key_frames: int = 12,
         frame_rate: float | None = None,
     ) -> list[np.ndarray] | None:
@@ -307,12 +316,16 @@ class TADInferencer(BaseInferencer):
             return_vis: Whether to return the pictures.
             wait_time: Seconds that the window stays; 0 means until it is closed.
             vis_out_dir: Folder to write ``<video id>.png`` into.
+            vid_out_dir: Folder to write annotated videos into, ``<video id>.mp4``.
             key_frames: Frames to show, evenly spaced; 0 for none.
             frame_rate: Images per second of folders of frames.
 
         Returns:
             ``(H, W, 3)`` uint8 RGB pictures, or None where none were asked for.
         """
+        for result in preds if vid_out_dir else ():
+            out = Path(vid_out_dir, f'{result.video.video_id}.mp4')
+            write_annotated_video(result, out, frame_rate)
         if not (show or return_vis or vis_out_dir):
             return None
         pictures = []

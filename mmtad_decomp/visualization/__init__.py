@@ -1,7 +1,20 @@
 """Pictures of detections."""
 
+from .annotated_video import annotate_frames, write_video
 from .overview import draw_overview
+from .precision_recall_plots import plot_class_ap, plot_precision_recall, precision_recall
 from .tad_visualizer import TADVisualizer
 from .timeline import draw_timeline, figure_to_image, save_figure
 
-__all__ = ['TADVisualizer', 'draw_overview', 'draw_timeline', 'figure_to_image', 'save_figure']
+__all__ = [
+    'TADVisualizer',
+    'annotate_frames',
+    'draw_overview',
+    'draw_timeline',
+    'figure_to_image',
+    'plot_class_ap',
+    'plot_precision_recall',
+    'precision_recall',
+    'save_figure',
+    'write_video',
+]

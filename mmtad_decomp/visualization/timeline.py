@@ -122,9 +122,9 @@ def draw_strip(axes: Axes, frames: Sequence[tuple[float, np.ndarray]], duration:
     axes.set_axis_off()
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, with_truth: bool) -> None:
     grey = '#5A5A5A'
-    handles = [Patch(color=GROUND_TRUTH, label='ground truth')]
+    handles = [Patch(color=GROUND_TRUTH, label='ground truth')] if with_truth else []
     handles += [
         Patch(
             facecolor=(*(int(grey[i : i + 2], 16) / 255 for i in (1, 3, 5)), _opacity(score)),
@@ -208,7 +208,7 @@ def draw_timeline(
     axes[-1].set_xlabel('time (s)', fontsize=9)
     if title:
         figure.suptitle(title, fontsize=11, x=0.01, ha='left')
-    _legend(figure)
+    _legend(figure, with_truth=len(gt_labels) > 0)
     return figure
 
 

@@ -31,14 +31,12 @@ def test_files_of_all_formats_and_pictures(tmp_path, model, capsys):
     (tmp_path / 'in').mkdir()
     for name in ('one', 'two'):
         record(tmp_path / 'in' / f'{name}.mp4', range(50))
-    formats = ['--format', *infer.FORMATS]
+    wanted = ['--format', *infer.FORMATS, '--picture', '--annotated-video']
     out = tmp_path / 'out'
-    code, text, _ = run(
-        capsys, tmp_path / 'in', '--model', model, *formats, '--picture', '--out-dir', out
-    )
+    code, text, _ = run(capsys, tmp_path / 'in', '--model', model, *wanted, '--out-dir', out)
     assert code == 0 and 'one.mp4 (2.0 s)' in text
     written = {path.name for path in out.iterdir()}
-    by_video = {f'{n}.{e}' for n in ('one', 'two') for e in ('vtt', 'srt', 'eaf', 'png')}
+    by_video = {f'{n}.{e}' for n in ('one', 'two') for e in ('vtt', 'srt', 'eaf', 'png', 'mp4')}
     assert written == {'detections.json', 'detections.csv', 'label_studio.json'} | by_video
     results = json.loads((out / 'detections.json').read_text())['results']
     assert set(results) == {'one', 'two'} and len(results['one']) > 0

@@ -5,6 +5,7 @@ from .model_fit_hook import ModelFitHook
 from .output_health_hook import OutputHealthHook, UnhealthyOutputError
 from .run_summary_hook import RunSummaryHook
 from .safe_checkpoint_hook import SafeCheckpointHook
+from .tad_visualization_hook import TADVisualizationHook
 from .teacher_classes_hook import TeacherClassesHook
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     'OutputHealthHook',
     'RunSummaryHook',
     'SafeCheckpointHook',
+    'TADVisualizationHook',
     'TeacherClassesHook',
     'UnhealthyOutputError',
 ]

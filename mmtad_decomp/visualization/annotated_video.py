@@ -1,0 +1,153 @@
+"""A video with its detections written into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mmtad_decomp.postprocessing import Detections
+from mmtad_decomp.postprocessing.detections import by_score, take
+from mmtad_decomp.utils.atomic import atomic_write
+
+from .timeline import PALETTE
+
+_WIDTH = 640
+"""Least width of the written video in pixels, so that its text can be read."""
+
+_SPAN = 60.0
+"""Seconds of the time line in the picture; of a longer video it moves along."""
+
+_CAPTION, _ROW, _MARGIN = 30, 20, 8
+_MAX_ROWS = 5
+_MAX_CAPTIONS = 3
+_GROUND, _INK, _TRACK = (255, 255, 255), (40, 40, 40), (235, 235, 235)
+
+
+def annotate_frames(
+    frames: Iterable[np.ndarray],
+    fps: float,
+    detections: Detections,
+    classes: Sequence[str],
+    duration: float,
+) -> Iterator[np.ndarray]:
+    """Put names and a time line below frames.
+
+    Below the frame are the names and scores of the detections at this moment, the best first, and
+    a time line with a row for each of the classes that score best.
+
+    Args:
+        frames: ``(H, W, 3)`` uint8 RGB; frame k is shown from ``k / fps`` seconds on.
+        fps: Frames per second.
+        detections: What to show; all of them.
+        classes: Class names in label order.
+        duration: Seconds of the whole video.
+
+    Yields:
+        ``(H', W', 3)`` uint8 RGB, with even sides.
+    """
+    panel = None
+    for number, frame in enumerate(frames):
+        if panel is None:
+            scale = max(1.0, _WIDTH / frame.shape[1])
+            width, height = (round(side * scale / 2) * 2 for side in frame.shape[1::-1])
+            panel = _Panel(by_score(detections), classes, duration, width)
+        if frame.shape[1::-1] != (width, height):
+            mode = cv2.INTER_NEAREST if scale >= 4 else cv2.INTER_LINEAR
+            frame = cv2.resize(frame, (width, height), interpolation=mode)
+        yield np.concatenate([frame, panel.draw((number + 0.5) / fps)])
+
+
+class _Panel:
+    """Draws what is below the frame."""
+
+    def __init__(
+        self, detections: Detections, classes: Sequence[str], duration: float, width: int
+    ) -> None:
+        self.detections, self.classes = detections, classes
+        self.duration, self.width = duration, width
+        self.rows = list(dict.fromkeys(detections.labels.tolist()))[:_MAX_ROWS]
+        self.height = _CAPTION + _ROW * max(len(self.rows), 1) + 2 * _MARGIN
+        self.height += self.height % 2
+        path = Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')
+        self.large, self.small = (ImageFont.truetype(str(path), size) for size in (18, 13))
+        names = [self.small.getlength(classes[label]) for label in self.rows]
+        self.left = min(int(max(names, default=0)) + 2 * _MARGIN, width // 3)
+
+    def draw(self, seconds: float) -> np.ndarray:
+        """The panel at a moment, ``(height, width, 3)``."""
+        image = Image.new('RGB', (self.width, self.height), _GROUND)
+        canvas = ImageDraw.Draw(image)
+        self._write_caption(canvas, seconds)
+        begin = 0.0
+        if self.duration > _SPAN:
+            begin = float(np.clip(seconds - _SPAN / 2, 0.0, self.duration - _SPAN))
+        self._draw_time_line(canvas, seconds, begin, min(self.duration, _SPAN))
+        return np.asarray(image)
+
+    def _write_caption(self, canvas: ImageDraw.ImageDraw, seconds: float) -> None:
+        segments = self.detections.segments
+        shown = (segments[:, 0] <= seconds) & (seconds < segments[:, 1])
+        x = _MARGIN
+        for row in np.flatnonzero(shown)[:_MAX_CAPTIONS].tolist():
+            label = int(self.detections.labels[row])
+            text = f'{self.classes[label]} {self.detections.scores[row]:.2f}'
+            canvas.rectangle((x, 9, x + 12, 21), fill=self._color(label))
+            canvas.text((x + 18, 4), text, font=self.large, fill=_INK)
+            x += 18 + int(self.large.getlength(text)) + 2 * _MARGIN
+        clock = f'{int(seconds // 60)}:{seconds % 60:05.2f}'
+        place = self.width - _MARGIN - self.small.getlength(clock)
+        canvas.text((place, 8), clock, font=self.small, fill=_INK)
+
+    def _draw_time_line(
+        self, canvas: ImageDraw.ImageDraw, seconds: float, begin: float, span: float
+    ) -> None:
+        right = self.width - _MARGIN
+
+        def place(second: float) -> float:
+            return self.left + (right - self.left) * min(max((second - begin) / span, 0.0), 1.0)
+
+        for number, label in enumerate(self.rows):
+            top = _CAPTION + _MARGIN + _ROW * number
+            canvas.rectangle((self.left, top + 2, right, top + _ROW - 3), fill=_TRACK)
+            canvas.text((_MARGIN, top + 1), self.classes[label], font=self.small, fill=_INK)
+            mine = take(self.detections, self.detections.labels == label)
+            inside = (mine.segments[:, 1] > begin) & (mine.segments[:, 0] < begin + span)
+            for (start, end), score in zip(mine.segments[inside][::-1], mine.scores[inside][::-1]):
+                color = self._color(label, 0.25 + 0.75 * float(np.clip(score, 0, 1)))
+                box = (place(start), top + 2, max(place(end), place(start) + 2), top + _ROW - 3)
+                canvas.rectangle(box, fill=color)
+        x = place(seconds)
+        canvas.line((x, _CAPTION, x, self.height - _MARGIN), fill=_INK, width=2)
+
+    def _color(self, label: int, opacity: float = 1.0) -> tuple[int, int, int]:
+        place = self.rows.index(label) if label in self.rows else label
+        text = PALETTE[place % len(PALETTE)]
+        color = (int(text[i : i + 2], 16) for i in (1, 3, 5))
+        return tuple(round(opacity * c + (1 - opacity) * t) for c, t in zip(color, _TRACK))
+
+
+def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Encode frames as H.264 in MP4; the file appears once it is complete.
+
+    Args:
+        path: The file.
+        frames: ``(H, W, 3)`` uint8 RGB of one size with even sides.
+        fps: Frames per second.
+    """
+    with atomic_write(path) as file, av.open(file, 'w', format='mp4') as output:
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = output.add_stream('libx264', rate=rate, options={'crf': '20', 'preset': 'fast'})
+        for number, frame in enumerate(frames):
+            if number == 0:
+                stream.height, stream.width = frame.shape[:2]
+                stream.pix_fmt = 'yuv420p'
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
+            output.mux(stream.encode(picture))
+        output.mux(stream.encode(None))

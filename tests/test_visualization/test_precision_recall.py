@@ -1,0 +1,73 @@
+"""Curves of precision and recall against the definition, and their pictures."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mmtad_decomp.evaluation.functional import GroundTruth, Predictions
+from mmtad_decomp.visualization import (
+    figure_to_image,
+    plot_class_ap,
+    plot_precision_recall,
+    precision_recall,
+)
+from tools.command_line import run_main
+from tools.visualizations import precision_recall as tool
+
+TRUTH = GroundTruth(
+    np.array([0, 0, 1]), np.array([[0.0, 1.0], [2.0, 3.0], [0.0, 4.0]]), np.array([0, 0, 1])
+)
+FOUND = Predictions(
+    np.array([0, 0, 0, 1]),
+    np.array([[0.0, 1.0], [5.0, 6.0], [2.0, 3.1], [0.0, 1.0]]),
+    np.array([0.9, 0.8, 0.7, 0.6]),
+    np.array([0, 0, 0, 1]),
+)
+CLASSES = ('run', 'jump', 'swim')
+
+
+def test_curves_by_hand():
+    first, second, third = precision_recall(TRUTH, FOUND, 0.5, 3)
+    np.testing.assert_allclose(first[0], [0.5, 0.5, 1.0])
+    np.testing.assert_allclose(first[1], [1.0, 0.5, 2 / 3])
+    np.testing.assert_allclose(second, [[0.0], [0.0]])
+    assert len(third[0]) == 0  # no ground truth
+
+
+def test_pictures_name_classes_and_ap():
+    models = {'a': FOUND, 'b': Predictions(*(column[:1] for column in FOUND))}
+    figure = plot_precision_recall(TRUTH, models, 0.5, CLASSES)
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title(loc='left') for axes in panels] == ['run (2)', 'jump (1)']
+    texts = [text.get_text() for text in panels[0].get_legend().get_texts()]
+    assert texts == ['a 83.3', 'b 50.0']
+    line = panels[0].lines[0]
+    np.testing.assert_allclose(line.get_xdata(), [50, 50, 100])
+    assert figure_to_image(figure).shape[1] > 500
+    bars = plot_class_ap(TRUTH, models, [0.5], CLASSES)
+    labels = [text.get_text() for text in bars.axes[0].get_yticklabels()]
+    assert labels == ['run (2)', 'jump (1)']
+    legend = [text.get_text() for text in bars.legends[0].get_texts()]
+    assert legend == ['a, mAP 41.7', 'b, mAP 25.0']
+
+
+def test_the_tool_writes_both_and_refuses_nonsense(tmp_path, capsys):
+    database = {
+        'v': dict(
+            subset='validation', duration=9.0, annotations=[dict(segment=[1, 2], label='run')]
+        )
+    }
+    annotations = tmp_path / 'a.json'
+    annotations.write_text(json.dumps(dict(version='t', database=database)))
+    results = dict(results=dict(v=[dict(segment=[1, 2], label='run', score=0.5)]))
+    (tmp_path / 'r.json').write_text(json.dumps(results))
+    arguments = [str(annotations), '--results', f'm={tmp_path / "r.json"}']
+    out = ['--out-dir', str(tmp_path / 'out')]
+    assert run_main(tool.main, [*arguments, *out]) == 0
+    names = {path.name for path in (tmp_path / 'out').iterdir()}
+    assert names == {'precision_recall.png', 'class_ap.png'}
+    assert run_main(tool.main, [*arguments, *out, '--tiou', '0']) == 2
+    assert '--tiou' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        tool.parse_args([str(annotations), '--results', 'nameless'])
