@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from study_helpers import Project
 
 from mmtad_decomp.evaluation.functional import average_precision, mean_over_classes
 from tools.analysis_tools import study as command
 from tools.studies import Catalog, Results, Row, Run, StudyError, Task, make_plan
+from tools.studies.catalog import relevant_settings
 from tools.studies.comparison import Comparer
 from tools.studies.execution import estimate
 from tools.studies.processes import lock_work_dir, make_slots, training_progress
@@ -384,3 +386,14 @@ def test_catalog_needs_the_metric(project):
     (project.folder / 'rgb.py').write_text(text)
     with pytest.raises(StudyError, match=r"row 'rgb': .*`test_evaluator` has no TADMetric"):
         Catalog(project.study()).mark(Run('rgb', 0))
+
+
+def test_averaged_weights_are_other_results():
+    """``configs/_base_/averaged_runtime.py`` puts the hook among the default ones."""
+
+    def settings(**hooks):
+        return relevant_settings(Config(dict(model=dict(), default_hooks=hooks)), testing=False)
+
+    plain, averaged = settings(), settings(ema=dict(type='EMAHook', momentum=0.001))
+    assert plain == settings(run_summary=dict(type='RunSummaryHook'), ema=None) != averaged
+    assert averaged != settings(ema=dict(type='EMAHook', momentum=0.01))

@@ -284,4 +284,7 @@ def relevant_settings(cfg: Config, testing: bool) -> dict:
     kept['train_cfg'] = {k: v for k, v in train.items() if not k.startswith('val_')}
     hooks = kept.get('custom_hooks') or []
     kept['custom_hooks'] = [hook for hook in hooks if hook.get('type') not in _WATCHING_HOOKS]
+    averaging = (content.get('default_hooks') or {}).get('ema')
+    if averaging:  # the one default hook that results depend on
+        kept['ema'] = averaging
     return kept
