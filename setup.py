@@ -104,9 +104,11 @@ def make_extension(with_cuda: bool):
     sources = [*csrc.glob('*.cpp'), *csrc.glob('autograd/*.cpp'), *csrc.glob('cpu/*.cpp')]
     sources = [source for source in sources if source not in included]
     flags = {'cxx': ['-O3', '-fopenmp', '-fvisibility=hidden', '-g0', '-Wno-psabi']}
-    build, macros = cpp_extension.CppExtension, []
+    # Headers of torch that offer a choice include the operators that they use, not all of them.
+    build, macros = cpp_extension.CppExtension, [('AT_PER_OPERATOR_HEADERS', None)]
     if with_cuda:
-        build, macros = cpp_extension.CUDAExtension, [('MMTAD_WITH_CUDA', None)]
+        build = cpp_extension.CUDAExtension
+        macros.append(('MMTAD_WITH_CUDA', None))
         sources += [*csrc.glob('cuda/*.cpp'), *csrc.glob('cuda/*.cu')]
         flags['nvcc'] = list(NVCC_FLAGS)
     return build(

@@ -1,7 +1,7 @@
 // The candidates of a video as the segment operators read them, and the numbers of their labels.
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <vector>

@@ -1,7 +1,7 @@
 // Runs tasks on torch's threads, each with scratch memory of its own.
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/Parallel.h>
 #include <c10/core/CPUAllocator.h>
 
