@@ -1,9 +1,6 @@
-_base_ = '../baseline/actionformer_i3d_thumos.py'
+_base_ = ['../baseline/actionformer_i3d_thumos.py', '../_base_/inputs/optical_flow.py']
 
-model = dict(
-    data_preprocessor=dict(modality=dict(_delete_=True, type='OpticalFlowInput')),
-    backbone=dict(in_channels=2, stem_init='average'),
-)
+model = _base_.flow_detector
 train_dataloader = dict(dataset=dict(pipeline=_base_.flow_train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=_base_.flow_test_pipeline))
 test_dataloader = val_dataloader

@@ -37,16 +37,20 @@ def average_precision(
     ground_truth = check_ground_truth(ground_truth, num_classes)
     predictions = check_predictions(predictions, num_classes)
     order = order_by_score(predictions.scores)
+    # (P,) place of each prediction, by rank, in the order of classes and falling scores.
     place = inverse(stable_argsort(predictions.labels[order], num_classes))
     matches = iterate_matches(ground_truth, predictions, order, thresholds, num_classes)
+    # (M,) places of the true positives of all thresholds, ascending within each.
     hits = [np.sort(place[found_by]) for found_by, _ in matches]
     rows = np.repeat(np.arange(len(hits)), [len(found) for found in hits])
     hits = np.concatenate(hits)
     sizes = np.bincount(predictions.labels, minlength=num_classes)
     ends = np.cumsum(sizes)
     labels = np.searchsorted(ends, hits, side='right')
+    # (M,) group of each true positive: a pair of threshold and class.
     groups = rows * num_classes + labels
     owned = np.bincount(groups, minlength=len(thresholds) * num_classes)
+    # Precision: true positives of the group so far, over the predictions of the class so far.
     number = np.arange(len(groups)) - (np.cumsum(owned) - owned)[groups] + 1
     precision = number / (hits - (ends - sizes)[labels] + 1)
     total = envelope_sums(groups, precision, len(owned))

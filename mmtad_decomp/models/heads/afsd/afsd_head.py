@@ -246,17 +246,22 @@ class AFSDHead(PointHead):
         Returns:
             Scalars by name.
         """
+        # Targets (N, P, K) and (N, P, 2) over the P points of all levels; offsets in strides.
         labels, offsets = self.targets(outputs, gt)
         valid = torch.cat(outputs.masks, dim=1)
         positive = valid & (labels.sum(-1) > 0)
+        # (N, P, 2). A coarse segment that fits well enough is a positive of the refinement.
         coarse, refined = _all_points(outputs.coarse.offsets), _all_points(outputs.refined.offsets)
         fits = 1 - self.one_minus_iou(coarse.detach(), offsets) >= self.refine_iou
         near = positive & fits
         count, near_count = positive.sum().clamp(min=1), near.sum().clamp(min=1)
+        # (N, P, K)
         coarse_logits = _all_points(outputs.coarse.cls_logits)
         refined_logits = _all_points(outputs.refined.cls_logits)
         near_labels = labels * near[..., None]
+        # (M', 1) half lengths of the coarse segments of the M' refined positives.
         half = 0.5 * coarse.detach()[near].sum(-1, keepdim=True).clamp(min=1e-6)
+        # (M,) estimates and true IoUs of the refined segments of the M positives.
         quality = torch.cat(outputs.quality, dim=1)[positive]
         ious = 1 - self.one_minus_iou(refined.detach()[positive], offsets[positive])
         entropy = F.binary_cross_entropy_with_logits(quality, ious.to(quality), reduction='sum')

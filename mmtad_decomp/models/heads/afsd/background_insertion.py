@@ -45,6 +45,7 @@ def insert_background(length: int, segments: Tensor, width: int) -> Insertion | 
         The insertion, or None where the window has no instance that is long enough, or no free
         run.
     """
+    # 1. Borders [0, T] between steps, instances that are long enough, and where each may be cut.
     borders = (segments.detach().double().cpu() + 0.5).clamp(0, length)
     long = borders[borders[:, 1] - borders[:, 0] > 2 * width]
     first, last = (long[:, 0] + width).ceil(), (long[:, 1] - width).floor()
@@ -52,11 +53,13 @@ def insert_background(length: int, segments: Tensor, width: int) -> Insertion | 
     runs = _free_runs(length, borders, width)
     if not len(cuttable) or not runs:
         return None
+    # 2. Draw an instance, a cut in it, and a run of background.
     chosen = cuttable[_draw(len(cuttable))]
     start, end = long[chosen].tolist()
     cut = int(first[chosen]) + _draw(int(last[chosen] - first[chosen]) + 1)
     low, high = runs[_draw(len(runs))]
     run = low + _draw(high - low + 1)
+    # 3. Move the run to the cut. From before the cut, everything up to it moves left.
     steps = torch.arange(length)
     inserted = steps[run : run + width]
     if run >= cut:

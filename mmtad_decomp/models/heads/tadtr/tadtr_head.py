@@ -177,13 +177,16 @@ class TadTRHead(TemporalHead):
             ``loss_aux_cls``, ``loss_aux_l1``, ``loss_aux_iou``, summed over the layers before;
             float32 scalars.
         """
+        # Per window (G,) labels and (G, 2) centres and widths, as shares of the window.
         labels, segments = self.targets(outputs, gt)
         matches = self.assigner.assign(outputs.cls_logits, outputs.segments, labels, segments)
         all_labels, all_segments = torch.cat(labels), torch.cat(segments)
         count = max(len(all_labels), 1)
+        # (L, N, Q, K): 1 at the class of each matched query, in each of the L layers.
         goal = torch.zeros_like(outputs.cls_logits, dtype=torch.float32)
         place = (matches.layers, matches.samples, matches.queries)
         goal[(*place, all_labels[matches.targets])] = 1
+        # (M, 2): the predicted and the true segment of each match.
         matched, wanted = outputs.segments[place], all_segments[matches.targets]
 
         losses: dict[str, Tensor] = {}
@@ -195,12 +198,13 @@ class TadTRHead(TemporalHead):
         ):
             if layers == slice(0, 0):
                 continue
+            # Windows without valid steps count nowhere.
             logits = outputs.cls_logits[layers][:, valid]
-            near, far = matched[rows], wanted[rows]
+            found, true = matched[rows], wanted[rows]
             losses[name + 'cls'] = self.loss_cls(logits, goal[layers][:, valid], avg_factor=count)
-            losses[name + 'l1'] = self.l1_weight * (near - far).abs().sum() / count
+            losses[name + 'l1'] = self.l1_weight * (found - true).abs().sum() / count
             losses[name + 'iou'] = self.loss_iou(
-                center_width_to_offsets(near), center_width_to_offsets(far), avg_factor=count
+                center_width_to_offsets(found), center_width_to_offsets(true), avg_factor=count
             )
         if outputs.actionness is not None:
             losses['loss_actionness'] = self._actionness_loss(outputs, segments, valid)

@@ -47,20 +47,25 @@ def mask_candidates(
         Segments ``(M, 2)`` in feature steps (step s is ``[s - 1/2, s + 1/2]``), scores ``(M,)``
         and labels ``(M,)``, in no particular order.
     """
+    # 1. The B best pairs of class and snippet.
     steps = mask_scores.shape[1]
     best, index = class_scores.flatten().topk(min(num_snippets, class_scores.numel()))
     best, index = best[best > score_thr], index[best > score_thr]
     label, snippet = index // steps, index % steps
 
+    # 2. (H, T) longest run of each snippet's mask at each of the H thresholds.
     runs = [longest_runs(mask_scores > threshold) for threshold in thresholds]
     start, stop = (torch.stack(side) for side in zip(*runs))
+    # 3. (H, T) mean mask score within each run, from sums up to each step (1, T, T + 1).
     sums = torch.nn.functional.pad(mask_scores.cumsum(dim=1), (1, 0))[None]
     ends = torch.stack((start, stop), dim=2)
     total = sums.expand(len(start), -1, -1).gather(2, ends).diff(dim=2)[..., 0]
     quality = total / (stop - start).clamp(min=1)
 
+    # 4. (H * B,) scores of the candidates, and one number for each class, start and end.
     score = (quality[:, snippet] * best).flatten()
     key = (label * steps + start[:, snippet]) * (steps + 1) + stop[:, snippet]
+    # 5. The best of equal candidates; the number gives class, start and end back.
     kept = (score > score_thr) & (stop > start)[:, snippet].flatten()
     key, which = key.flatten()[kept].unique(return_inverse=True)
     scores = score.new_zeros(len(key)).scatter_reduce(0, which, score[kept], 'amax')
