@@ -28,9 +28,9 @@ FILES = sorted(
 )
 VARIABLES = {
     'ann_file', 'cache_dir', 'classes', 'crop', 'data_root', 'dataset', 'detections', 'distill',
-    'evaluation', 'exclude_videos', 'flow_channels', 'flow_test_pipeline', 'flow_train_pipeline',
-    'fusion', 'i3d_rgb', 'imagenet_resnet18', 'kinetics_slowfast50', 'kinetics_tsm50',
-    'load_features', 'load_flow', 'load_motion', 'max_epochs', 'num_classes',
+    'evaluation', 'exclude_videos', 'flow_channels', 'flow_detector', 'flow_test_pipeline',
+    'flow_train_pipeline', 'fusion', 'i3d_rgb', 'imagenet_resnet18', 'kinetics_slowfast50',
+    'kinetics_tsm50', 'load_features', 'load_flow', 'load_motion', 'max_epochs', 'num_classes',
     'paired_test_pipeline', 'paired_train_pipeline', 'proposals', 'ramp', 'rgb_channels',
     'test_pipeline', 'train_pipeline', 'vis_backends', 'window',
 }  # fmt: skip
