@@ -20,7 +20,7 @@ rows = [
         title='RGB, conventional distillation',
         config=f'configs/conventional/{system}.py',
         teacher='teacher',
-        cost=1.5,
+        cost=1.3,
     ),
     dict(
         name='decomposed',

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ from tools.analysis_tools import study as command
 from tools.studies import Catalog, Results, Row, Run, StudyError, Task, make_plan
 from tools.studies.catalog import relevant_settings
 from tools.studies.comparison import Comparer
-from tools.studies.execution import estimate
-from tools.studies.processes import lock_work_dir, make_slots, training_progress
+from tools.studies.execution import Execution, Job, estimate
+from tools.studies.processes import Slot, lock_work_dir, make_slots, training_progress
 from tools.studies.report import Report, mean_and_sd
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -282,6 +283,26 @@ def test_dry_run_shows_the_plan_and_the_estimate(project, capsys):
     rows = project.catalog().study.rows
     assert estimate(tasks, {'tg': 30.0, 'rgb': 60.0}, rows, 2) == (2 * 60 + 2 * 45) / 2
     assert '  rgb/seed1: train and test\n' in shown and not project.journal.exists()
+
+
+def test_the_time_left_counts_the_start_once_and_waits_for_teachers(project, monkeypatch):
+    catalog = project.catalog(seeds=[0])
+    execution = Execution(catalog, Results(catalog), [Slot((0,))] * 2)
+    tg, student, rgb = make_plan(catalog, execution.results)
+    assert execution.seconds_left([tg, student, rgb]) is None
+    job = Job(tg, execution.free.pop(), process=SimpleNamespace(seconds=30.0))
+    execution.jobs = [job]
+    monkeypatch.setattr(Job, 'progress', lambda self: (share, ''))
+    share = 0.0
+    assert execution.seconds_left([student, rgb]) is None
+    job.process.seconds, share = 32.0, 0.1
+    assert execution.seconds_left([student, rgb]) is None  # one look tells no rate
+    job.process.seconds, share = 40.0, 0.2
+    # 80 s of steps, of which 8 were over at 32 s: 24 s of start, 104 s in all
+    assert job.whole_seconds() == pytest.approx(104)
+    # the teacher's rest, then its student; the baseline runs beside both
+    assert execution.seconds_left([student, rgb]) == pytest.approx(0.8 * 104 + 104)
+    assert execution.seconds_left([rgb]) == pytest.approx(104)
 
 
 def test_estimates_use_times_where_known_and_costs_elsewhere():

@@ -46,6 +46,7 @@ class Job:
         stage: ``'train'``, or the subset that is tested.
         epochs: Of its training; None if it counts iterations.
         begun_at: Share of the training that was done when it was started or resumed.
+        first: Seconds since its start and share at the first step that was seen; None before.
     """
 
     task: Task
@@ -55,12 +56,29 @@ class Job:
     stage: str = 'train'
     epochs: int | None = None
     begun_at: float = 0.0
+    first: tuple[float, float] | None = None
 
     def progress(self) -> tuple[float, str]:
         """Share of the training that is done, and the stage in words."""
         if self.stage != 'train':
             return 1.0, f'tests {self.stage} videos'
         return training_progress(self.process.log, self.epochs)
+
+    def whole_seconds(self) -> float | None:
+        """What the whole training takes: its start once, and all steps at the rate so far.
+
+        None before two looks at the training saw it advance.
+        """
+        share, seconds = self.progress()[0], self.process.seconds
+        if self.stage != 'train' or share <= self.begun_at:
+            return None
+        if self.first is None:
+            self.first = seconds, share
+        begin, share_then = self.first
+        if share <= share_then:
+            return None
+        rate = (seconds - begin) / (share - share_then)
+        return max(0.0, begin - rate * (share_then - self.begun_at)) + rate
 
 
 def format_duration(seconds: float) -> str:
@@ -289,17 +307,22 @@ class Execution:
     def seconds_left(self, waiting: Sequence[Task]) -> float | None:
         """How long the running and the waiting tasks will take; None before the first step."""
         seconds, rows = known_seconds(self.results), self.catalog.study.rows
-        shares = [job.progress()[0] for job in self.jobs]
-        for job, share in zip(self.jobs, shares):
-            gained = share - job.begun_at
-            if job.stage == 'train' and gained > 0:
-                seconds[job.task.run.row] = job.process.seconds / gained
-        rest = estimate(waiting, seconds, rows, self.num_slots)
-        if rest is None:
+        for job in self.jobs:
+            whole = job.whole_seconds()
+            if whole is not None:
+                seconds[job.task.run.row] = whole
+        if not seconds:
             return None
-        left = [estimate([job.task], seconds, rows, 1) for job in self.jobs]
-        left = [0.0, *(value * (1 - share) for value, share in zip(left, shares))]
-        return max(max(left), sum(left) / self.num_slots + rest)
+        ends = {
+            job.task.run: (1 - job.progress()[0]) * estimate([job.task], seconds, rows, 1)
+            for job in self.jobs
+        }
+        slots = sorted([*ends.values(), *[0.0] * (self.num_slots - len(ends))])
+        for task in waiting:
+            begin = max(slots.pop(0), ends.get(self.catalog.teacher(task.run), 0.0))
+            ends[task.run] = begin + estimate([task], seconds, rows, 1)
+            slots = sorted([*slots, ends[task.run]])
+        return max(ends.values(), default=0.0)
 
     def progress_line(self, waiting: Sequence[Task], total: int) -> str:
         """How far each job is, and how long all will take."""
