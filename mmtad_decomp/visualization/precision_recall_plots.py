@@ -80,22 +80,39 @@ def plot_precision_recall(
         )
         for axes, label in zip(panels, shown):
             recall, precision = curves[label]
-            text = f'{name} {100 * ap[label]:.1f}'
-            axes.plot(100 * recall, 100 * precision, linewidth=1.6, label=text, **style)
+            axes.plot(100 * recall, 100 * precision, linewidth=1.6, label=name, **style)
+            place = 1 - 0.14 * (len(models) - 1 - number)
+            text = f'{100 * ap[label]:.1f}'
+            axes.text(
+                place,
+                1.03,
+                text,
+                color=style['color'],
+                fontsize=9,
+                ha='right',
+                transform=axes.transAxes,
+            )
     for axes, label in zip(panels, shown):
         axes.set_title(f'{classes[label]} ({counts[label]})', loc='left', fontsize=10)
         axes.set_xlim(0, 101)
         axes.set_ylim(0, 103)
         axes.grid(color='#DDDDDD', linewidth=0.6)
-        axes.legend(fontsize=8, loc='lower left', title='AP', title_fontsize=8)
         for side in ('top', 'right'):
             axes.spines[side].set_visible(False)
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     figure.supxlabel('recall (%)', fontsize=9)
+    lines = panels[0].lines
+    figure.legend(
+        handles=lines,
+        loc='outside lower center',
+        ncols=min(len(models), 4),
+        frameon=False,
+        fontsize=9,
+    )
     figure.supylabel('precision (%)', fontsize=9)
     figure.suptitle(
-        f'Precision and recall at tIoU {tiou:g}; in brackets: instances',
+        f'Precision and recall at tIoU {tiou:g}; in brackets: instances; on the right: AP (%)',
         x=0.01,
         ha='left',
         fontsize=11,

@@ -40,8 +40,9 @@ def test_pictures_name_classes_and_ap():
     figure = plot_precision_recall(TRUTH, models, 0.5, CLASSES)
     panels = [axes for axes in figure.axes if axes.axison]
     assert [axes.get_title(loc='left') for axes in panels] == ['run (2)', 'jump (1)']
-    texts = [text.get_text() for text in panels[0].get_legend().get_texts()]
-    assert texts == ['a 83.3', 'b 50.0']
+    assert [text.get_text() for text in panels[0].texts] == ['83.3', '50.0']
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ['a', 'b']
     line = panels[0].lines[0]
     np.testing.assert_allclose(line.get_xdata(), [50, 50, 100])
     assert figure_to_image(figure).shape[1] > 500
