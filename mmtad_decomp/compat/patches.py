@@ -69,7 +69,7 @@ def _disable_multimodal_models() -> None:
 def _admit_own_configs() -> None:
     """MMEngine resolves ``_base_ = 'package::...'`` for a fixed table of packages only.
 
-    It looks for the configs of installed packages only, and marks what such a base builds with the
+    It looks for the configs of installed packages only, and marks what these bases build with the
     package's name as the registry scope. Those of this package are found in a source tree too, and
     marked ``mmaction``, since its modules are in MMAction2's registries.
     """

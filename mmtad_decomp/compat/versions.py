@@ -38,7 +38,7 @@ def check_versions() -> None:
         if not SpecifierSet(wanted).contains(installed, prereleases=True):
             raise RuntimeError(
                 f'{distribution} {installed} is installed, but mmtad_decomp needs '
-                f'{distribution} {wanted}. Install such a version: {command}'
+                f'{distribution} {wanted}. Install one that fits: {command}'
             )
 
 
