@@ -227,6 +227,7 @@ def main() -> None:
                 ('optional', 'optional'),
                 ('tests', 'tests'),
                 ('docs', 'docs'),
+                ('deployment', 'deployment'),
             )
         },
         ext_modules=ext_modules,

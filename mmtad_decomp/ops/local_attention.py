@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .checks import check_mask, check_same_shape, check_window
 from .extension import is_compiled_for, to_common_dtype, warn_of_plain_pytorch
+from .graphs import is_exported, records_a_graph
 
 # Up to this many steps one dense T x T attention with a band mask is no slower than blocks
 # (measured forward and backward on one CPU core, 4 heads of 128 channels, window 19).
@@ -21,22 +22,12 @@ _MAX_COMPILED_DENSE_STEPS = 63
 _MAX_CUDA_DIMS = 256
 
 
-def _is_exported() -> bool:
-    """Whether one graph must do for every length: torch.export and torch.jit.trace."""
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
-
-
-def _records_a_graph() -> bool:
-    """Whether a choice by the number of steps would cost torch.compile another graph, too."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
-
-
 def _dense_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, radius: int | None
 ) -> Tensor:
     """Attention with a ``T x T`` mask; a masked query attends to itself, which avoids NaN."""
     steps = query.shape[2]
-    if radius is not None and not _records_a_graph() and radius >= steps - 1:
+    if radius is not None and not records_a_graph() and radius >= steps - 1:
         radius = None
     if mask is None and radius is None:
         return F.scaled_dot_product_attention(query, key, value)
@@ -87,7 +78,7 @@ def _plain_local_attention(
         query, key, value = (x.masked_fill(invalid, 0) for x in (query, key, value))
     if window is None:
         out = _dense_attention(query, key, value, mask, None)
-    elif _is_exported() or query.shape[2] <= max(_MAX_DENSE_STEPS, 4 * window):
+    elif is_exported() or query.shape[2] <= max(_MAX_DENSE_STEPS, 4 * window):
         out = _dense_attention(query, key, value, mask, window // 2)
     else:
         out = _blocked_attention(query, key, value, mask, window // 2)
@@ -140,7 +131,7 @@ def _is_sparse(steps: int, window: int | None) -> bool:
     """Whether a band of the window's width is less work than all pairs of steps."""
     if window is None:
         return False
-    if _records_a_graph():
+    if records_a_graph():
         return True
     return 0 < min(window, 2 * steps - 1) <= max(steps, _MAX_COMPILED_DENSE_STEPS)
 

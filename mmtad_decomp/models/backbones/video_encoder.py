@@ -211,7 +211,7 @@ class VideoEncoder(BaseModule):
         self.check_input(frames.shape[2], frames.shape[1])
         for module in self._shifts:
             module.num_segments = frames.shape[1]
-        chunks = frames.split(self.chunk_size or len(frames))
+        chunks = frames.split(self.chunk_size) if self.chunk_size else [frames]
         recompute = self.with_cp and self.training and torch.is_grad_enabled()
         feats = [
             checkpoint(self._encode, chunk, use_reentrant=False, context_fn=self._contexts)

@@ -7,7 +7,7 @@ from .point_branches import ClassificationBranch, RegressionBranch
 from .point_head import PointHead
 from .tadtr import TadTRHead
 from .tags import GlobalMaskBranch, TAGSHead
-from .temporal_head import TemporalHead
+from .temporal_head import ExportedLengths, TemporalHead
 from .tridet import TriDetHead
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     'ActionFormerHead',
     'ClassificationBranch',
     'ConvTransformerEncoder',
+    'ExportedLengths',
     'GTADHead',
     'GlobalMaskBranch',
     'NodeBranch',

@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..task_modules import CenterSamplingAssigner, PointGenerator, Points
-from .temporal_head import TemporalHead
+from .temporal_head import ExportedLengths, TemporalHead
 
 
 class PointHead(TemporalHead):
@@ -111,6 +111,44 @@ class PointHead(TemporalHead):
         lengths = [math.ceil(steps / stride) for stride in self.point_generator.strides]
         points = Points(*(torch.cat(field) for field in zip(*self.point_generator(lengths))))
         return self.assigner.matches(points, segments).any(dim=0)
+
+    def scores_and_offsets(self, outputs: Any) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Scores ``(N, K, T_l)``, 0 at masked points, and offsets in strides, per level."""
+        scores = [
+            logits.float().sigmoid() * mask[:, None]
+            for logits, mask in zip(outputs.cls_logits, outputs.masks)
+        ]
+        return scores, outputs.offsets
+
+    @torch.no_grad()
+    def predict_by_feat(self, outputs: Any) -> list[InstanceData]:
+        """See :meth:`decode`.
+
+        Args:
+            outputs: What :meth:`forward` returned.
+
+        Returns:
+            Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
+        """
+        return self.decode(*self.scores_and_offsets(outputs), self.points(outputs))
+
+    def dense_predictions(self, outputs: Any) -> dict[str, Tensor]:
+        """``scores_l`` ``(N, K, T_l)`` and ``segments_l`` ``(N, T_l, 2)`` of every level l.
+
+        Where every class has offsets of its own, segments are ``(N, K, T_l, 2)``.
+        """
+        found = {}
+        levels = zip(*self.scores_and_offsets(outputs), self.points(outputs))
+        for level, (scores, offsets, points) in enumerate(levels):
+            reach = offsets.float() * points.strides
+            ends = (points.positions - reach[..., 0, :], points.positions + reach[..., 1, :])
+            found[f'scores_{level}'] = scores
+            found[f'segments_{level}'] = torch.stack(ends, dim=-1)
+        return found
+
+    def exported_lengths(self) -> ExportedLengths:
+        """Multiples of the coarsest stride: all levels then have whole numbers of points."""
+        return ExportedLengths(self.point_generator.strides[-1])
 
     def decode(
         self,

@@ -27,6 +27,18 @@ class ExtraBatch(NamedTuple):
     data_samples: list[TADDataSample]
 
 
+class ExportedLengths(NamedTuple):
+    """Lengths of features in steps. Shorter windows are padded, which changes no prediction.
+
+    Attributes:
+        multiple: Every length is a multiple of this.
+        longest: The longest one; None: any.
+    """
+
+    multiple: int = 1
+    longest: int | None = None
+
+
 class TemporalHead(BaseModule, metaclass=ABCMeta):
     """A head reads features over time and knows nothing of seconds, videos or NMS.
 
@@ -78,6 +90,24 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
         Returns:
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
         """
+
+    @abstractmethod
+    def dense_predictions(self, outputs: Any) -> dict[str, Tensor]:
+        """What :meth:`predict_by_feat` selects candidates from, for exported models.
+
+        Args:
+            outputs: What :meth:`forward` returned.
+
+        Returns:
+            Tensors by name, whose number and shapes depend on the shape of the features alone:
+            ``scores``, 0 where nothing can be, and ``segments`` (..., 2) in feature steps, one
+            pair of them per level of a pyramid (``scores_0``, ``segments_0``, ...). The docstring
+            of a head tells other names.
+        """
+
+    def exported_lengths(self) -> ExportedLengths:
+        """Lengths of the features that one exported graph can be for."""
+        return ExportedLengths()
 
     def extra_batch(
         self, inputs: Tensor, masks: Tensor, data_samples: Sequence[TADDataSample]

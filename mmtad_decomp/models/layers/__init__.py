@@ -1,6 +1,11 @@
 """Building blocks of masked sequence models, on features ``(N, C, T)`` and masks ``(N, T)``."""
 
-from .boundary_pooling import boundary_max_pool, boundary_windows, window_max
+from .boundary_pooling import (
+    MAX_EXPORTED_STEPS,
+    boundary_max_pool,
+    boundary_windows,
+    window_max,
+)
 from .conv_attention import ConvAttention
 from .drop_path import ScaledDropPath, drop_path
 from .gcnext import GCNeXtBlock, mean_of_neighbors, nearest_steps
@@ -16,6 +21,7 @@ from .temporal_roi_align import temporal_roi_align
 from .transformer_block import TransformerBlock
 
 __all__ = [
+    'MAX_EXPORTED_STEPS',
     'ConvAttention',
     'GCNeXtBlock',
     'MaskedConv1d',

@@ -8,6 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...ops import is_exported
+
+MAX_EXPORTED_STEPS = 8191
+"""Longest sequence of an exported graph: its table of maxima has one size for every length."""
+
 
 def boundary_windows(segments: Tensor, inner: float = 1 / 4, outer: float = 1 / 10) -> Tensor:
     r"""Steps around the boundaries of segments (Lin et al., "AFSD", CVPR 2021).
@@ -57,9 +62,10 @@ def window_max(feats: Tensor, windows: Tensor, masks: Tensor) -> Tensor:
     low = windows[..., 0].clamp(min=0).minimum(last)
     high = windows[..., 1].minimum(last).maximum(low)
     with torch.no_grad():
-        values, places = _doubling_tables(feats.masked_fill(~masks[:, None], -math.inf))
-        powers = 2 ** torch.arange(values.shape[2] // steps, device=feats.device)
-        level = torch.bucketize((high - low + 1).contiguous(), powers, right=True) - 1
+        levels = _table_levels(steps)
+        values, places = _doubling_tables(feats.masked_fill(~masks[:, None], -math.inf), levels)
+        powers = 2 ** torch.arange(levels, device=feats.device)
+        level = ((high - low + 1)[..., None] >= powers).sum(dim=-1) - 1
         pair = torch.stack((low, high + 1 - powers[level]), dim=-1) + (level * steps)[..., None]
         index = pair.flatten(1)[:, None].expand(-1, channels, -1)
         found = values.gather(2, index).unflatten(2, (-1, 2))
@@ -69,22 +75,28 @@ def window_max(feats: Tensor, windows: Tensor, masks: Tensor) -> Tensor:
     return feats.gather(2, place).masked_fill(empty, 0)
 
 
-def _doubling_tables(values: Tensor) -> tuple[Tensor, Tensor]:
+def _table_levels(steps: int) -> int:
+    """How many of the windows of 1, 2, 4, ... steps there are."""
+    if not is_exported():
+        return steps.bit_length()
+    torch._check(steps <= MAX_EXPORTED_STEPS)
+    return MAX_EXPORTED_STEPS.bit_length()
+
+
+def _doubling_tables(values: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     """Maxima of ``values[..., i : i + 2**k]`` and their places, one k after the other."""
-    steps = values.shape[2]
-    places = torch.arange(steps, dtype=torch.int32, device=values.device).expand_as(values)
-    levels = [(values, places)]
-    width = 1
-    while 2 * width <= steps:
-        values, places = levels[-1]
-        later = F.pad(values[..., width:], (0, width), value=-math.inf)
-        later_places = F.pad(places[..., width:], (0, width))
+    places = torch.arange(values.shape[2], dtype=torch.int32, device=values.device)
+    tables = [(values, places.expand_as(values))]
+    for level in range(levels - 1):
+        values, places = tables[-1]
+        width = 2**level
+        later = F.pad(values, (0, width), value=-math.inf)[..., width:]
+        later_places = F.pad(places, (0, width))[..., width:]
         first = values >= later
-        levels.append(
+        tables.append(
             (torch.where(first, values, later), torch.where(first, places, later_places))
         )
-        width *= 2
-    values, places = (torch.cat(tables, dim=2) for tables in zip(*levels))
+    values, places = (torch.cat(parts, dim=2) for parts in zip(*tables))
     return values, places
 
 

@@ -19,12 +19,14 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from mmtad_decomp.structures import valid_pairs
 
+from ...ops import is_exported
 from .gcnext import mean_of_neighbors
 
 
@@ -62,6 +64,51 @@ def sample_positions(duration: int, num_samples: int, extension: float) -> Tenso
     return begin + (bins + inner) * span / num_samples
 
 
+def pair_taps(duration: int, num_samples: int, extension: float) -> tuple[Tensor, int]:
+    """With which weights pair (s, d) reads the two ends of interpolations around s.
+
+    Args:
+        duration: Duration index d.
+        num_samples: R.
+        extension: e.
+
+    Returns:
+        ``(2, R, width)`` float64 weights of the lower and the upper end, and the first step that
+        they stand for, counted from s.
+    """
+    position = sample_positions(duration, num_samples, extension)
+    below = position.floor().long()
+    lowest, width = int(below.min()), int(below.max() - below.min()) + 1
+    share = (position - below) / position.shape[1]
+    taps = torch.zeros(2, num_samples, width, dtype=torch.float64)
+    taps[0].scatter_add_(1, below - lowest, 1.0 / position.shape[1] - share)
+    taps[1].scatter_add_(1, below - lowest, share)
+    return taps, lowest
+
+
+class AlignKernel(NamedTuple):
+    """The alignment as a convolution over time, whatever the number of steps.
+
+    Attributes:
+        weight: ``(D, 2 R, width)`` float32, mostly zeros; inputs are ends, then samples.
+        first: The step of the first tap, counted from the start of a pair.
+    """
+
+    weight: Tensor
+    first: int
+
+
+def align_kernel(max_duration: int, num_samples: int, extension: float) -> AlignKernel:
+    """The kernel for R samples of pairs of up to D steps, extended by e of their length."""
+    parts = [pair_taps(duration, num_samples, extension) for duration in range(max_duration)]
+    first = min(lowest for _, lowest in parts)
+    width = max(lowest + taps.shape[2] for taps, lowest in parts) - first
+    weight = torch.zeros(max_duration, 2, num_samples, width)
+    for duration, (taps, lowest) in enumerate(parts):
+        weight[duration, ..., lowest - first : lowest - first + taps.shape[2]] = taps
+    return AlignKernel(weight.flatten(1, 2), first)
+
+
 @lru_cache(maxsize=8)
 def align_matrix(
     steps: int,
@@ -83,13 +130,7 @@ def align_matrix(
     """
     rows, columns, values = [], [], []
     for duration in range(min(max_duration, steps)):
-        position = sample_positions(duration, num_samples, extension)
-        below = position.floor().long()
-        lowest, width = int(below.min()), int(below.max() - below.min()) + 1
-        share = (position - below) / position.shape[1]
-        taps = torch.zeros(2, num_samples, width, dtype=torch.float64)
-        taps[0].scatter_add_(1, below - lowest, 1.0 / position.shape[1] - share)
-        taps[1].scatter_add_(1, below - lowest, share)
+        taps, lowest = pair_taps(duration, num_samples, extension)
         side, sample, offset = (taps != 0).nonzero().unbind(1)
         start = torch.arange(steps - duration)[:, None]
         step = start + offset + lowest
@@ -161,8 +202,37 @@ def edge_rows(feats: Tensor, lengths: Tensor) -> Tensor:
     return torch.stack((lower, upper), dim=1).flatten(1, 3)
 
 
+def convolve_rows(rows: Tensor, kernel: AlignKernel) -> Tensor:
+    """The product of :class:`SparseProduct` by a standard operator, for exported graphs.
+
+    It is slower, since most of the kernel is zero, but needs no matrix for each T.
+
+    Args:
+        rows: ``(N, 2 (T + 1) R, O)`` from :func:`edge_rows`.
+        kernel: The alignment.
+
+    Returns:
+        ``(N, D T, O)``; pairs that do not fit into the steps mean nothing.
+    """
+    weight, first = kernel
+    if weight.dtype != rows.dtype or weight.device != rows.device:
+        weight = weight.to(rows)
+    channels, width = weight.shape[1:]
+    # (N, 2, T + 1, R, O) to (N O, 2 R, T + 1): row 0 stands for step -1.
+    rows = rows.unflatten(1, (2, -1, channels // 2))
+    batch, _, _, _, out = rows.shape
+    rows = rows.permute(0, 4, 1, 3, 2).flatten(0, 1).flatten(1, 2)
+    left = -first - 1
+    pairs = F.conv1d(F.pad(rows, (left, width - 2 - left)), weight)  # (N O, D, T)
+    return pairs.unflatten(0, (batch, out)).flatten(2).transpose(1, 2)
+
+
 def align_projected(
-    feats: Tensor, masks: Tensor, max_duration: int, extension: float = 0.5
+    feats: Tensor,
+    masks: Tensor,
+    max_duration: int,
+    extension: float = 0.5,
+    kernel: AlignKernel | None = None,
 ) -> Tensor:
     """Sum over samples r of the r-th feature at the r-th sampling position of every pair.
 
@@ -174,19 +244,24 @@ def align_projected(
         masks: ``(N, T)`` bool, True at the first L steps of a sample.
         max_duration: D.
         extension: Extension of a pair's span on both sides, in its lengths.
+        kernel: The same alignment as a convolution, to be used instead of a sparse matrix.
 
     Returns:
         ``(N, D, T, O)``.
     """
     steps, num_samples = feats.shape[1:3]
-    matrix = align_matrix(
-        steps, max_duration, num_samples, float(extension), feats.device, feats.dtype
-    )
     lengths = masks.sum(dim=1)
     rows = edge_rows(feats, lengths)
-    pairs = SparseProduct.apply(rows, matrix).unflatten(1, (max_duration, steps))
+    if kernel is None:
+        matrix = align_matrix(
+            steps, max_duration, num_samples, float(extension), feats.device, feats.dtype
+        )
+        pairs = SparseProduct.apply(rows, matrix)
+    else:
+        pairs = convolve_rows(rows, kernel)
+    pairs = pairs.unflatten(1, (max_duration, steps))
     right = (torch.arange(num_samples, device=feats.device) + 0.5).to(feats.dtype) / num_samples
-    second = feats[torch.arange(len(feats), device=feats.device), (lengths > 1).long()]
+    second = feats[torch.arange(feats.shape[0], device=feats.device), (lengths > 1).long()]
     placeholder = torch.einsum('nro,r->no', feats[:, 0], 1 - right)
     placeholder = placeholder + torch.einsum('nro,r->no', second, right)
     valid = valid_pairs(masks, max_duration)[..., None]
@@ -229,6 +304,8 @@ class SGAlignConv(BaseModule):
         conv = nn.Conv1d(in_channels, out_channels, num_inner + num_context)
         self.weight = conv.weight
         self.bias = conv.bias
+        samples = [count for count in {num_inner, num_context} if count]
+        self._kernels = {r: align_kernel(max_duration, r, extension) for r in samples}
 
     def forward(self, feats: Tensor, masks: Tensor) -> Tensor:
         """Compute the map, in at least float32 whatever autocast says but for the projection.
@@ -249,11 +326,16 @@ class SGAlignConv(BaseModule):
         if num_inner == num_context:
             projected = [projected[0] + projected[1]]
         with torch.autocast(feats.device.type, enabled=False):
-            maps = align_projected(projected[0], masks, self.max_duration, self.extension)
+            maps = self._align(projected[0], masks, num_inner)
             for part in projected[1:]:
-                maps += align_projected(part, masks, self.max_duration, self.extension)
+                maps += self._align(part, masks, num_context)
             maps += self.bias.to(maps.dtype)
             return maps.permute(0, 3, 1, 2)
+
+    def _align(self, projected: Tensor, masks: Tensor, num_samples: int) -> Tensor:
+        """``(N, T, R, O)`` of R samples to ``(N, D, T, O)``."""
+        kernel = self._kernels[num_samples] if is_exported() else None
+        return align_projected(projected, masks, self.max_duration, self.extension, kernel)
 
     @staticmethod
     def _project(feats: Tensor, weight: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.modules.utils import _pair
 
+from ...ops import records_a_graph
+
 
 def output_size(size: int, kernel: int, stride: int, padding: int) -> int:
     """Length of a convolution's output along one axis."""
@@ -85,8 +87,8 @@ class SmallMapConv2d(nn.Conv2d):
     The last stage of a ResNet sees maps of 2x2 when frames have 64 pixels. A library convolution
     loses most of its time there on the border. This one multiplies, for each tap of the kernel,
     the pixels that the tap can see with its ``(C, C')`` weights, and adds up in float32. On larger
-    maps, on other devices and under ``torch.compile`` it is ``nn.Conv2d``. It can be
-    differentiated once.
+    maps, on other devices and where a graph is recorded (``torch.compile``, ``torch.export``,
+    ``torch.jit.trace``) it is ``nn.Conv2d``. It can be differentiated once.
 
     To be used in a backbone's config: ``conv_cfg=dict(type='mmaction.SmallMapConv2d')``.
     """
@@ -97,7 +99,7 @@ class SmallMapConv2d(nn.Conv2d):
     def _is_small(self, x: Tensor) -> bool:
         plain = self.groups == 1 and self.dilation == (1, 1) and self.padding_mode == 'zeros'
         small = max(x.shape[2:]) <= self.MAX_SIDE and not isinstance(self.padding, str)
-        return x.device.type == 'cpu' and plain and small and not torch.compiler.is_compiling()
+        return x.device.type == 'cpu' and plain and small and not records_a_graph()
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, H, W)`` to ``(N, C', H', W')``."""

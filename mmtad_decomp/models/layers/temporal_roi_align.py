@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -38,9 +36,10 @@ def temporal_roi_align(
     start = segments[..., 0, None, None]
     span = (segments[..., 1, None, None] - start).clamp(min=1)
     # (N, Q, B, R): the R-th position of a bin exists if its bin has that many.
-    most = max(1, math.ceil(steps / num_bins))
+    most = (steps + num_bins - 1) // num_bins
     count = (span / num_bins).ceil().clamp(max=most)
-    rank = torch.arange(most, device=feats.device)
+    # At least two, since an exported graph cannot be for one position and for several.
+    rank = torch.arange(torch.sym_max(most, 2), device=feats.device)
     bins = torch.arange(num_bins, device=feats.device)[:, None]
     positions = start + span / num_bins * (bins + (rank + 0.5) / count)
     if aligned:

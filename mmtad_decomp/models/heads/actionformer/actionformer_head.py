@@ -16,6 +16,7 @@ from mmtad_decomp.structures import PointOutputs
 from ...task_modules import PointGenerator
 from ..point_branches import ClassificationBranch, RegressionBranch
 from ..point_head import PointHead
+from ..temporal_head import ExportedLengths
 
 
 @MODELS.register_module()
@@ -119,7 +120,7 @@ class ActionFormerHead(PointHead):
     def _visible_length(self, steps: int) -> int:
         """Steps that valid ones can see, if padding goes on: one padded step of each level."""
         stride = self.encoder.strides[-1]
-        return (math.ceil(steps / stride) + 1) * stride
+        return ((steps + stride - 1) // stride + 1) * stride
 
     def _padded_length(self, steps: int) -> int:
         """Steps to pad to, so that what ActionFormer's padding shows is shown and no more."""
@@ -135,6 +136,12 @@ class ActionFormerHead(PointHead):
         stretched = self.encoder.position_length is not None and steps > self.max_seq_len
         return official if stretched else min(visible, official)
 
+    def exported_lengths(self) -> ExportedLengths:
+        """Lengths that are padded by one coarsest stride, as all but the longest windows are."""
+        stride = self.encoder.strides[-1]
+        longest = None if self.max_seq_len is None else self.max_seq_len - stride
+        return ExportedLengths(stride, longest)
+
     def forward(self, feats: Tensor, masks: Tensor) -> PointOutputs:
         """Predict at every point.
 
@@ -149,6 +156,8 @@ class ActionFormerHead(PointHead):
             ValueError: If the features have not D channels.
         """
         self.check_channels(feats)
+        if self.max_seq_len is None or masks.shape[1] <= self.max_seq_len:
+            return self._predict(feats, masks)
         groups = self._groups(masks)
         if len(groups) == 1:
             return self._predict(feats, masks)
@@ -162,12 +171,10 @@ class ActionFormerHead(PointHead):
     def _groups(self, masks: Tensor) -> dict[int | None, list[int]]:
         """Samples that can run together, by the length at which their padding must end.
 
-        None: it may end anywhere. This reads the lengths of samples only in batches that are
-        longer than ``max_seq_len``.
+        None: it may end anywhere. This reads the lengths of samples, so it is only for batches
+        that are longer than ``max_seq_len``.
         """
         longest, stretches = masks.shape[1], self.encoder.position_length is not None
-        if self.max_seq_len is None or longest <= self.max_seq_len:
-            return {None: list(range(len(masks)))}
         groups: dict[int | None, list[int]] = {}
         for row, steps in enumerate(masks.sum(dim=1).tolist()):
             end = self._padded_length(max(steps, 1))
@@ -185,7 +192,7 @@ class ActionFormerHead(PointHead):
         feats = F.pad(feats.masked_fill(~masks[:, None], 0), padding)
         encoded, level_masks = self.encoder(feats, F.pad(masks, padding))
         pyramid = self.pyramid(encoded, level_masks)
-        lengths = [math.ceil(steps / stride) for stride in self.encoder.strides]
+        lengths = [(steps + stride - 1) // stride for stride in self.encoder.strides]
 
         def cut(levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
             return tuple(x[..., :length] for x, length in zip(levels, lengths))
@@ -218,23 +225,6 @@ class ActionFormerHead(PointHead):
             loss_cls=self.loss_cls(logits[valid], labels[valid], avg_factor=normalizer),
             loss_reg=self.loss_reg(predicted[positive], offsets[positive], avg_factor=normalizer),
         )
-
-    @torch.no_grad()
-    def predict_by_feat(self, outputs: PointOutputs) -> list[InstanceData]:
-        """Decode candidates: above ``score_thr``, the ``nms_pre`` best per level, long enough.
-
-        Args:
-            outputs: Result of :meth:`forward`.
-
-        Returns:
-            Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,),
-            the levels one after the other, by falling score within each.
-        """
-        scores = [
-            logits.float().sigmoid() * mask[:, None]
-            for logits, mask in zip(outputs.cls_logits, outputs.masks)
-        ]
-        return self.decode(scores, outputs.offsets, self.points(outputs))
 
 
 def _merge(

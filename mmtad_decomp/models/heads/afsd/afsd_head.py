@@ -12,10 +12,10 @@ from torch import Tensor
 
 from mmtad_decomp.structures import AFSDOutputs, BoundaryFeatures, PointOutputs, TADDataSample
 
-from ...layers import boundary_max_pool
+from ...layers import MAX_EXPORTED_STEPS, boundary_max_pool
 from ...task_modules import PointGenerator, Points, boundary_targets
 from ..point_head import PointHead
-from ..temporal_head import ExtraBatch
+from ..temporal_head import ExportedLengths, ExtraBatch
 from .afsd_pyramid import AFSDPyramid, Pyramid
 from .background_insertion import cut_windows
 from .branches import OffsetPredictor, Predictor, Refined, RefinementBranch, Tower
@@ -325,16 +325,8 @@ class AFSDHead(PointHead):
         segments = torch.stack([window.segments for window in gt]).to(outputs.quality[0].device)
         return dict(loss_contrast=self.loss_contrast(self.pool_boundaries(outputs, segments)))
 
-    @torch.no_grad()
-    def predict_by_feat(self, outputs: AFSDOutputs) -> list[InstanceData]:
-        """Refined segments, cut to the valid part of the window; see :meth:`PointHead.decode`.
-
-        Args:
-            outputs: Result of :meth:`forward`.
-
-        Returns:
-            Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
-        """
+    def scores_and_offsets(self, outputs: AFSDOutputs) -> tuple[list[Tensor], list[Tensor]]:
+        """Scores, and refined offsets, cut to the valid part of the window."""
         levels = zip(
             outputs.coarse.cls_logits, outputs.refined.cls_logits, outputs.quality, outputs.masks
         )
@@ -344,13 +336,15 @@ class AFSDHead(PointHead):
             * (quality.float().sigmoid() * mask)[:, None]
             for coarse, refined, quality, mask in levels
         ]
-        points = self.points(outputs)
         fine_masks = outputs.boundaries[0].masks
         counts = torch.arange(1, 1 + fine_masks.shape[1], device=fine_masks.device) * fine_masks
         ends = counts.amax(dim=1) / self.fine_scale - 0.5
-        levels = zip(outputs.refined.offsets, points)
-        offsets = [_within_window(offset, level, ends) for offset, level in levels]
-        return self.decode(scores, offsets, points)
+        levels = zip(outputs.refined.offsets, self.points(outputs))
+        return scores, [_within_window(offset, level, ends) for offset, level in levels]
+
+    def exported_lengths(self) -> ExportedLengths:
+        """Those of its levels, up to what the table of the boundary pooling is for."""
+        return ExportedLengths(self.pyramid.strides[-1], MAX_EXPORTED_STEPS // self.fine_scale)
 
 
 def _segments(offsets: Tensor, points: Points) -> Tensor:
@@ -366,7 +360,7 @@ def _correct(offsets: Tensor, correction: Tensor) -> Tensor:
 
 def _within_window(offsets: Tensor, points: Points, ends: Tensor) -> Tensor:
     """Offsets ``(N, 2, T)`` that reach from -0.5 to ``ends`` (N,) at most, in feature steps."""
-    left = (points.positions + 0.5).expand(len(ends), -1)
+    left = (points.positions + 0.5).expand(ends.shape[0], -1)
     right = ends[:, None] - points.positions
     return offsets.minimum(torch.stack((left, right), dim=1) / points.strides)
 

@@ -186,6 +186,18 @@ class GTADHead(TemporalHead):
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,),
             by falling score. Labels are 0 where there is one class.
         """
+        scores, segments = self.dense_predictions(outputs).values()
+        pairs = segments.shape[0] * segments.shape[1]
+        results = []
+        for sample in scores.flatten(1):
+            best, index = sample.topk(min(self.nms_pre, len(sample)))
+            best, index = best[best > self.score_thr], index[best > self.score_thr]
+            found = segments.flatten(0, 1)[index % pairs]
+            results.append(InstanceData(segments=found, scores=best, labels=index // pairs))
+        return results
+
+    def dense_predictions(self, outputs: ScoreMapOutputs) -> dict[str, Tensor]:
+        """``scores`` ``(N, K, D, T)`` and ``segments`` ``(D, T, 2)`` of all pairs."""
         pairs = valid_pairs(outputs.masks, self.max_duration)
         if self.peak_ratio is not None:
             nodes = (outputs.start_logits, outputs.end_logits)
@@ -193,14 +205,7 @@ class GTADHead(TemporalHead):
             pairs &= pairs_between_peaks(*nodes, outputs.masks, self.max_duration, self.peak_ratio)
         scores = outputs.cls_logits.float().sigmoid()
         scores = scores * outputs.reg_logits.float().sigmoid()[:, None] * pairs[:, None]
-        steps = outputs.masks.shape[1]
-        results = []
-        for sample in scores.flatten(1):
-            best, index = sample.topk(min(self.nms_pre, len(sample)))
-            best, index = best[best > self.score_thr], index[best > self.score_thr]
-            start = index % steps - 0.5
-            duration = index // steps % self.max_duration
-            segments = torch.stack((start, start + duration + 1), dim=1)
-            labels = index // (steps * self.max_duration)
-            results.append(InstanceData(segments=segments, scores=best, labels=labels))
-        return results
+        start = torch.arange(outputs.masks.shape[1], device=scores.device) - 0.5
+        duration = torch.arange(self.max_duration, device=scores.device)[:, None]
+        start = start.expand(self.max_duration, -1)
+        return dict(scores=scores, segments=torch.stack((start, start + duration + 1), dim=-1))

@@ -78,7 +78,7 @@ class TadTRDecoder(nn.Module):
             Class logits ``(L, N, Q, K)`` and segments ``(L, N, Q, 2)``: centres and widths as
             shares of the valid length, float32.
         """
-        batch, lengths = len(memory.feats), memory.lengths[:, None]
+        batch, lengths = memory.feats.shape[0], memory.lengths[:, None]
         positions = self.query_positions.expand(batch, -1, -1)
         queries = self.query_content.expand(batch, -1, -1)
         segments = recoverable_sigmoid(self.reference(positions))

@@ -17,7 +17,7 @@ from mmtad_decomp.structures import (
     start_end_to_center_width,
 )
 
-from ..temporal_head import TemporalHead
+from ..temporal_head import ExportedLengths, TemporalHead
 from .tadtr_decoder import ActionnessBranch, TadTRDecoder
 from .tadtr_encoder import TadTREncoder
 
@@ -235,23 +235,34 @@ class TadTRHead(TemporalHead):
             Per window ``segments`` (M, 2) in feature steps, ``scores`` (M,): probability of the
             class times actionness, and ``labels`` (M,); nothing where no step is valid.
         """
-        scores = outputs.cls_logits[-1].float().sigmoid()
-        if outputs.actionness is not None:
-            scores = scores * outputs.actionness[..., None]
-        edges = center_width_to_start_end(outputs.segments[-1])
-        steps = edges * outputs.lengths[:, None, None] - 0.5
+        scores, segments = self.dense_predictions(outputs).values()
+        queries = scores.shape[2]
         scores, index = scores.flatten(1).topk(min(self.max_candidates, scores[0].numel()))
         results = []
         for n, length in enumerate(outputs.lengths):
             kept = slice(None) if length > 0 else slice(0)
             results.append(
                 InstanceData(
-                    segments=steps[n, index[n, kept] // self.num_classes],
+                    segments=segments[n, index[n, kept] % queries],
                     scores=scores[n, kept],
-                    labels=index[n, kept] % self.num_classes,
+                    labels=index[n, kept] // queries,
                 )
             )
         return results
+
+    def dense_predictions(self, outputs: QueryOutputs) -> dict[str, Tensor]:
+        """``scores`` ``(N, K, Q)`` and ``segments`` ``(N, Q, 2)`` of all queries."""
+        scores = outputs.cls_logits[-1].float().sigmoid()
+        if outputs.actionness is not None:
+            scores = scores * outputs.actionness[..., None]
+        scores = scores * (outputs.lengths > 0)[:, None, None]
+        edges = center_width_to_start_end(outputs.segments[-1])
+        segments = edges * outputs.lengths[:, None, None] - 0.5
+        return dict(scores=scores.transpose(1, 2), segments=segments)
+
+    def exported_lengths(self) -> ExportedLengths:
+        """Multiples of the coarsest level's stride."""
+        return ExportedLengths(2 ** (len(self.encoder.projections) - 1))
 
 
 def _check_divides(embed_dims: int, **divisors: int) -> None:

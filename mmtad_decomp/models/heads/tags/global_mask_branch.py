@@ -73,4 +73,4 @@ class GlobalMaskBranch(nn.Module):
             return logits[:, :, :steps]
         step = torch.arange(steps, device=feats.device)
         channel = step[None, :] - step[:, None] + self.max_steps - 1
-        return logits.gather(2, channel.expand(len(logits), -1, -1))
+        return logits.gather(2, channel.expand(logits.shape[0], -1, -1))

@@ -15,7 +15,7 @@ from mmtad_decomp.structures import IMPOSSIBLE, MaskOutputs
 from ...layers import MaskedConv1d, MaskedLayerNorm, TransformerBlock
 from ...task_modules import MaskTargets, mask_targets
 from ..point_branches import ClassificationBranch
-from ..temporal_head import TemporalHead
+from ..temporal_head import ExportedLengths, TemporalHead
 from .global_mask_branch import GlobalMaskBranch, class_log_odds
 from .mask_candidates import mask_candidates
 
@@ -193,10 +193,8 @@ class TAGSHead(TemporalHead):
         Returns:
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
         """
-        classes = outputs.cls_logits[:, : self.num_classes].float().sigmoid()
-        masks = outputs.mask_logits.float().sigmoid()
         results = []
-        for sample in zip(classes, masks):
+        for sample in zip(*self.dense_predictions(outputs).values()):
             segments, scores, labels = mask_candidates(
                 *sample, self.mask_thrs, self.num_snippets, self.score_thr
             )
@@ -205,3 +203,18 @@ class TAGSHead(TemporalHead):
                 InstanceData(segments=segments[best], scores=scores, labels=labels[best])
             )
         return results
+
+    def dense_predictions(self, outputs: MaskOutputs) -> dict[str, Tensor]:
+        """``scores`` ``(N, K, T)`` and ``mask_scores`` ``(N, T, T)`` of all snippets.
+
+        A snippet's segments are the longest runs of steps whose mask score (last axis) is above
+        each of ``mask_thrs``, see :func:`mask_candidates`.
+        """
+        return dict(
+            scores=outputs.cls_logits[:, : self.num_classes].float().sigmoid(),
+            mask_scores=outputs.mask_logits.float().sigmoid(),
+        )
+
+    def exported_lengths(self) -> ExportedLengths:
+        """Up to ``max_steps``."""
+        return ExportedLengths(longest=self.mask_branch.max_steps)

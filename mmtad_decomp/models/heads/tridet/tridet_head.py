@@ -157,22 +157,6 @@ class TriDetHead(PointHead):
             loss_reg=self.loss_reg(found, wanted, avg_factor=count),
         )
 
-    @torch.no_grad()
-    def predict_by_feat(self, outputs: TriDetOutputs) -> list[InstanceData]:
-        """See :meth:`PointHead.decode`; each class has its own segment.
-
-        Args:
-            outputs: Result of :meth:`forward`.
-
-        Returns:
-            Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
-        """
-        scores = [
-            logits.float().sigmoid() * mask[:, None]
-            for logits, mask in zip(outputs.cls_logits, outputs.masks)
-        ]
-        return self.decode(scores, outputs.offsets, self.points(outputs))
-
     def _offsets_of(self, offsets: Tensor, step: Tensor, label: Tensor) -> Tensor:
         """``(M, 2)`` offsets of steps and classes ``(M,)``, from ``(K, 2, T)``."""
         return offsets[label, :, step]

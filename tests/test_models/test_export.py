@@ -1,0 +1,160 @@
+"""ONNX Runtime and torch.export give what PyTorch gives, for other shapes than were exported."""
+
+import inspect
+import json
+
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from small_heads import HEADS, WIDTH, head_config
+from tiny_detectors import build, detector_config
+
+from mmtad_decomp import deployment
+from mmtad_decomp.models.heads import TemporalHead
+from mmtad_decomp.models.layers import MaskedConv1d
+from tools.deployment import export
+
+onnx = pytest.importorskip('onnx', reason='pip install -r requirements/deployment.txt')
+pytest.importorskip('onnxscript', reason='pip install -r requirements/deployment.txt')
+pytest.importorskip('onnxruntime', reason='pip install -r requirements/deployment.txt')
+
+FUSIONS = ('Concat', 'Sum', 'SelfAttention', 'CrossAttention', 'DiffAttention', 'LocalAttentive')
+SMALL = dict(num_levels=2, channels=32, num_groups=4, max_duration=6)
+STANDARD = {'', 'ai.onnx'}
+
+
+@MODELS.register_module(force=True)
+class OneConvHead(TemporalHead):
+    """The smallest head, so that a test exports little but what it is about."""
+
+    title = 'one convolution'
+
+    def __init__(self, in_channels, num_classes=2):
+        super().__init__()
+        self.in_channels, self.num_classes = in_channels, num_classes
+        self.conv = MaskedConv1d(in_channels, num_classes, 3)
+
+    def forward(self, feats, masks):
+        return self.conv(feats, masks)
+
+    def loss_by_feat(self, outputs, gt):
+        raise NotImplementedError
+
+    def predict_by_feat(self, outputs):
+        raise NotImplementedError
+
+    def dense_predictions(self, outputs):
+        return dict(scores=outputs.sigmoid())
+
+
+def feature_detector(head):
+    preprocessor = dict(type='TADDataPreprocessor', modality=dict(type='FeatureInput'))
+    return dict(type='TADDetector', data_preprocessor=preprocessor, head=head)
+
+
+def random_detector(config):
+    """A detector in which no weight is zero."""
+    detector = build(config)
+    with torch.no_grad():
+        for parameter in detector.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return detector
+
+
+def check_export(tmp_path, config, **options):
+    """Export, let the tool compare, and look at the files."""
+    found = export.export(random_detector(config), tmp_path / 'model', **options)
+    assert set(found) == {'onnx', 'pt2'}
+    assert all(error <= 1e-4 for errors in found.values() for error in errors.values())
+    model = onnx.load(tmp_path / 'model.onnx')
+    onnx.checker.check_model(model)
+    assert {node.domain for node in model.graph.node} <= STANDARD
+    assert [item.version for item in model.opset_import if not item.domain] == [deployment.OPSET]
+    outputs = [output.name for output in model.graph.output]
+    assert outputs == list(found['onnx'])
+    extra = {'metadata.json': ''}
+    torch.export.load(tmp_path / 'model.pt2', extra_files=extra)
+    properties = {item.key: json.loads(item.value) for item in model.metadata_props}
+    assert properties == json.loads(extra['metadata.json'])
+    assert properties['outputs'] == outputs
+    return model, properties
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', HEADS)
+def test_every_head(tmp_path, name):
+    """Random weights, 3 windows of another length than the exported one, the last half padded."""
+    known = inspect.signature(MODELS.get(name)).parameters
+    options = {key: value for key, value in SMALL.items() if key in known}
+    head = head_config(name, **options)
+    model, properties = check_export(tmp_path, feature_detector(head), longest=512)
+    assert properties['head'] == name and properties['name'] == 'features'
+    batch, channels, steps = model.graph.input[0].type.tensor_type.shape.dim
+    assert channels.dim_value == WIDTH and batch.dim_param and steps.dim_param
+
+
+@pytest.mark.parametrize('window', [None, 3])
+@pytest.mark.parametrize('name', FUSIONS)
+def test_every_fusion(tmp_path, name, window):
+    fusion = dict(type=f'{name}Fusion')
+    if window is not None:
+        if 'window' not in inspect.signature(MODELS.get(fusion['type'])).parameters:
+            pytest.skip('this fusion has no window')
+        fusion['window'] = window
+    detector = feature_detector(dict(type='OneConvHead', in_channels=8))
+    config = dict(type='DecomposedDetector', detector=detector, fusion=fusion, shared_head=False)
+    check_export(tmp_path, config)
+
+
+def published(tmp_path):
+    """Config and checkpoint of a small detector that reads frames."""
+    detector = detector_config()
+    detector['head'] = dict(type='OneConvHead', in_channels=16)
+    fusion = dict(type='LocalAttentiveFusion')
+    model = dict(type='DecomposedDetector', detector=detector, fusion=fusion)
+    config, checkpoint = tmp_path / 'student.py', tmp_path / 'student.pth'
+    Config(dict(model=model)).dump(config)
+    torch.save(dict(state_dict=build(model).state_dict()), checkpoint)
+    return [str(config), str(checkpoint), str(tmp_path / 'out' / 'deployed')]
+
+
+def test_command_exports_frames(tmp_path, capsys):
+    args = published(tmp_path)
+    export.main([*args, '--size', '8', '8'])
+    assert 'MiB' in capsys.readouterr().out
+    model = onnx.load(f'{args[2]}.onnx')
+    frames, masks = model.graph.input
+    assert (frames.name, masks.name) == ('frames', 'masks')
+    assert frames.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    sizes = [dim.dim_value for dim in frames.type.tensor_type.shape.dim[2:]]
+    assert sizes == [3, 8, 8]
+
+
+def test_nothing_is_written_if_a_file_would_differ(tmp_path, monkeypatch):
+    monkeypatch.setattr(export, 'TOLERANCE', -1.0)
+    args = published(tmp_path)
+    with pytest.raises(deployment.ExportError, match='differ'):
+        export.main([*args, '--size', '8', '8', '--format', 'pt2'])
+    assert not (tmp_path / 'out').exists()
+
+
+def test_the_detector_stays_as_it_was(tmp_path):
+    """Frames of another length still run; nothing of the record is left in it."""
+    model = build(detector_config()).train()
+    deployable = deployment.DeployableDetector(model)
+    assert model.training and all(p.requires_grad for p in model.parameters())
+    inputs = deployment.example_inputs(deployable, 1, 1, size=(8, 8))
+    assert inputs[0].dtype == torch.uint8 and not inputs[1].all()
+
+
+def test_other_detectors_are_refused():
+    with pytest.raises(TypeError, match='dense predictions'):
+        deployment.DeployableDetector(torch.nn.Linear(1, 1))
+
+
+def test_differences_compare_shapes():
+    a, b = [torch.zeros(2)], [torch.tensor([0.5, 200.0])]
+    assert deployment.differences(['x'], a, b) == {'x': 1.0}
+    with pytest.raises(deployment.ExportError, match='shape'):
+        deployment.differences(['x'], a, [torch.zeros(3)])

@@ -1,0 +1,170 @@
+"""Export a detector to ONNX and to ``torch.export``, and compare both with PyTorch.
+
+Takes a published student, or any config with a checkpoint: of a distiller the student is exported.
+Writes ``PREFIX.onnx`` and ``PREFIX.pt2``. Both take any number of windows and any length up to
+``--longest``; docs/en/user_guides/deployment.md describes inputs and outputs.
+
+Example::
+
+    python tools/deployment/export.py published/fir.py published/fir.pth deployed/fir --size 96 96
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tools.command_line import add_traceback_argument, demand_config_file, run_main
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMATS = ('onnx', 'pt2')
+TOLERANCE = 1e-4
+
+
+def load_detector(config: str, checkpoint: str) -> nn.Module:
+    """The detector that is left of a config for inference, with the checkpoint's weights.
+
+    Args:
+        config: Config file of the training, or of the published student.
+        checkpoint: Its checkpoint, or its work directory.
+
+    Raises:
+        FileNotFoundError: If the checkpoint does not exist.
+        CheckpointError: If it cannot be read or does not fit the config.
+    """
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+
+    import mmtad_decomp  # noqa: F401
+    from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
+    from tools.model_converters.publish_student import (
+        check_fit,
+        published_config,
+        published_state,
+    )
+
+    source, path = Config.fromfile(config), resolve_checkpoint(checkpoint)
+    content = load_checkpoint(path)
+    distilled = source.model.type == 'CrossModalDistiller'
+    state = published_state(content.get('state_dict', content), distilled)
+    published = published_config(source)
+    check_fit(published, state, path)
+    model = MODELS.build(published.model)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def export(
+    detector: nn.Module,
+    prefix: Path,
+    formats: tuple[str, ...] = FORMATS,
+    longest: int = 4096,
+    size: tuple[int, int] = (224, 224),
+) -> dict[str, dict[str, float]]:
+    """Write the files and compare them with PyTorch, for other shapes than they were made with.
+
+    Args:
+        detector: The detector.
+        prefix: Path of the files without their endings; they are written when all are right.
+        formats: Of ``FORMATS``.
+        longest: Greatest length in feature steps.
+        size: Height and width of frames, which are fixed.
+
+    Returns:
+        Greatest difference of each output from PyTorch's, by format.
+
+    Raises:
+        ExportError: If the detector does not export, or a difference is above 1e-4.
+    """
+    import torch
+
+    from mmtad_decomp.deployment import (
+        DeployableDetector,
+        ExportError,
+        differences,
+        example_inputs,
+        export_program,
+        run_onnx,
+        write_onnx,
+        write_program,
+    )
+    from mmtad_decomp.utils import atomic_write
+
+    model = DeployableDetector(detector, longest)
+    units = 3 if model.dims.multiple > 1 else 8
+    program = export_program(model, example_inputs(model, 2, units, size))
+    write = {'onnx': write_onnx, 'pt2': write_program}
+    run = {
+        'onnx': run_onnx,
+        'pt2': lambda path, inputs: torch.export.load(path).module()(*inputs),
+    }
+    inputs = example_inputs(model, 3, units + 2, size, seed=1)
+    with torch.no_grad():
+        wanted = model(*inputs)
+    found, drafts = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in formats:
+            draft = Path(folder, f'model.{name}')
+            write[name](model, program, draft)
+            found[name] = differences(model.names, run[name](draft, inputs), wanted)
+            if not max(found[name].values()) <= TOLERANCE:
+                raise ExportError(f'the {name} file would differ from PyTorch: {found[name]}')
+            drafts[name] = draft.read_bytes()
+    for name, content in drafts.items():
+        with atomic_write(prefix.with_name(f'{prefix.name}.{name}')) as file:
+            file.write(content)
+    return found
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='config of the published student, or of the training')
+    parser.add_argument('checkpoint', help='its checkpoint file or work directory')
+    parser.add_argument('prefix', help='path of the exported files without their endings')
+    parser.add_argument('--format', choices=[*FORMATS, 'both'], default='both')
+    parser.add_argument(
+        '--longest', type=int, default=4096, help='greatest length in feature steps (4096)'
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=(224, 224),
+        metavar=('HEIGHT', 'WIDTH'),
+        help='pixels of a frame (default: 224 224)',
+    )
+    add_traceback_argument(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
+    """Export, compare and print; returns the differences."""
+    args = parse_args(argv)
+    demand_config_file(args.config)
+    from mmtad_decomp.utils import demand_writable
+
+    formats = FORMATS if args.format == 'both' else (args.format,)
+    prefix = Path(args.prefix)
+    for name in formats:
+        demand_writable(f'{prefix}.{name}', 'prefix')
+    detector = load_detector(args.config, args.checkpoint)
+    found = export(detector, prefix, formats, args.longest, tuple(args.size))
+    for name, errors in found.items():
+        path = Path(f'{prefix}.{name}')
+        size = path.stat().st_size / 2**20
+        print(f'{path}: {size:.1f} MiB, differs from PyTorch by {max(errors.values()):.1e}')
+    return found
+
+
+if __name__ == '__main__':
+    sys.exit(run_main(main))
