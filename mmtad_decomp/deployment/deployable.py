@@ -40,6 +40,7 @@ class DeployableDetector(nn.Module):
 
     Raises:
         TypeError: If the model is not such a detector, or its head cannot be exported.
+        ValueError: If no length is both short enough and a multiple of what the head needs.
     """
 
     def __init__(self, detector: nn.Module, longest: int = 4096) -> None:
@@ -61,7 +62,12 @@ class DeployableDetector(nn.Module):
         lengths, stride = self.detector.head.exported_lengths(), self.detector.feature_stride
         window = getattr(self.detector.backbone, 'temporal_multiple', 1)
         multiple = math.lcm(lengths.multiple * stride, window)
-        longest = min(longest, lengths.longest or longest) * stride
+        longest = min(longest, longest if lengths.longest is None else lengths.longest) * stride
+        if longest < multiple:
+            raise ValueError(
+                f'windows have at least {multiple} steps, but at most {longest}: raise --longest '
+                "or the head's greatest length (max_seq_len, max_steps)"
+            )
         return InputDims(self.modality.key, multiple, longest // multiple * multiple)
 
     def forward(self, inputs: Tensor, masks: Tensor) -> tuple[Tensor, ...]:

@@ -72,10 +72,16 @@ def write_program(model: DeployableDetector, program: ExportedProgram, path: Pat
         model: The detector that was recorded.
         program: The record.
         path: The file.
+
+    Raises:
+        ExportError: If a part of the record cannot be written.
     """
     buffer = io.BytesIO()
     metadata = json.dumps(model.metadata())
-    torch.export.save(program, buffer, extra_files={'metadata.json': metadata})
+    try:
+        torch.export.save(program, buffer, extra_files={'metadata.json': metadata})
+    except Exception as error:  # the serializer raises errors of many classes
+        raise ExportError(_first_sentence('torch.export.save', error)) from error
     with atomic_write(path) as file:
         file.write(buffer.getvalue())
 

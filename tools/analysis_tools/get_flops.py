@@ -74,8 +74,7 @@ def build_for_inference(config: Config) -> nn.Module:
     from mmaction.registry import MODELS
     from mmengine.registry import init_default_scope
 
-    import mmtad_decomp  # noqa: F401
-    from tools.model_converters.publish_student import published_model
+    from mmtad_decomp.apis.publishing import published_model
 
     init_default_scope(config.get('default_scope', 'mmaction'))
     return MODELS.build(published_model(config.model)).eval()

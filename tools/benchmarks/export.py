@@ -30,7 +30,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-import mmtad_decomp  # noqa: F401
+from mmtad_decomp.apis.publishing import published_model
 from mmtad_decomp.deployment import OPSET, DeployableDetector, ExportError
 from mmtad_decomp.models.fusions import BranchFusion, SumFusion
 from mmtad_decomp.models.heads import TemporalHead
@@ -40,7 +40,7 @@ from tools.deployment.export import export
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / 'docs/en/benchmarks/export'
 MODEL_CONFIGS = ROOT / 'configs/_base_/models'
-WIDTH, NUM_CLASSES, MAX_LEVELS, SIZE = 128, 3, 3, (32, 32)
+WIDTH, NUM_CLASSES, MAX_LEVELS, SIZE = 128, 3, 2, (32, 32)
 WINDOWED = ('SelfAttentionFusion', 'CrossAttentionFusion', 'LocalAttentiveFusion')
 BACKBONES = {
     'ResNetTSM, depth 18, narrow': 'actionformer_tsm18narrow',
@@ -63,7 +63,7 @@ def registered(*bases: type) -> list[str]:
 
 
 def head_configs() -> dict[str, dict]:
-    """The small config of every head, with at most three levels."""
+    """The small config of every head, with at most two levels."""
     configs = {}
     for path in sorted(MODEL_CONFIGS.glob('*_tsm18_small.py')):
         head = Config.fromfile(path).model.head.to_dict()
@@ -107,8 +107,6 @@ def cases() -> dict[str, tuple[str, dict]]:
 
 def build(model: dict) -> torch.nn.Module:
     """A detector with random weights, none of which is zero."""
-    from tools.model_converters.publish_student import published_model
-
     init_default_scope('mmaction')
     torch.manual_seed(0)
     detector = MODELS.build(published_model(model))

@@ -24,7 +24,7 @@ from tools.command_line import add_traceback_argument, demand_config_file, run_m
 if TYPE_CHECKING:
     from torch import nn
 
-FORMATS = ('onnx', 'pt2')
+FORMATS = ('pt2', 'onnx')
 TOLERANCE = 1e-4
 
 
@@ -39,26 +39,16 @@ def load_detector(config: str, checkpoint: str) -> nn.Module:
         FileNotFoundError: If the checkpoint does not exist.
         CheckpointError: If it cannot be read or does not fit the config.
     """
-    from mmaction.registry import MODELS
     from mmengine.config import Config
 
-    import mmtad_decomp  # noqa: F401
+    from mmtad_decomp.apis.publishing import build_published, published_config, published_state
     from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
-    from tools.model_converters.publish_student import (
-        check_fit,
-        published_config,
-        published_state,
-    )
 
     source, path = Config.fromfile(config), resolve_checkpoint(checkpoint)
     content = load_checkpoint(path)
     distilled = source.model.type == 'CrossModalDistiller'
     state = published_state(content.get('state_dict', content), distilled)
-    published = published_config(source)
-    check_fit(published, state, path)
-    model = MODELS.build(published.model)
-    model.load_state_dict(state)
-    return model.eval()
+    return build_published(published_config(source), state, path).eval()
 
 
 def export(

@@ -39,7 +39,8 @@ def temporal_roi_align(
     most = (steps + num_bins - 1) // num_bins
     count = (span / num_bins).ceil().clamp(max=most)
     # At least two, since an exported graph cannot be for one position and for several.
-    rank = torch.arange(torch.sym_max(most, 2), device=feats.device)
+    larger = torch.sym_max if torch.compiler.is_exporting() else max
+    rank = torch.arange(larger(most, 2), device=feats.device)
     bins = torch.arange(num_bins, device=feats.device)[:, None]
     positions = start + span / num_bins * (bins + (rank + 0.5) / count)
     if aligned:

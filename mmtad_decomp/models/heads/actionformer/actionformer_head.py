@@ -132,7 +132,7 @@ class ActionFormerHead(PointHead):
             pairs = zip(self.encoder.strides, self.encoder.window_sizes)
             spans = (s * (w // 2) * 2 if w is not None and w > 1 else s for s, w in pairs)
             multiple = math.lcm(stride, max(spans))
-        official = math.ceil(max(steps, self.max_seq_len) / multiple) * multiple
+        official = (max(steps, self.max_seq_len) + multiple - 1) // multiple * multiple
         stretched = self.encoder.position_length is not None and steps > self.max_seq_len
         return official if stretched else min(visible, official)
 
