@@ -25,7 +25,7 @@ class InputDims(NamedTuple):
 
 
 class DeployableDetector(nn.Module):
-    """What of a detector runs at inference, up to the selection of candidates.
+    """The part of a detector that runs at inference, up to the selection of candidates.
 
     Inputs are ``frames`` ``(N, T, 3, H, W)`` uint8 RGB or ``features`` ``(N, C, T)`` float32, and
     ``masks`` ``(N, T)`` bool, True at valid steps. Outputs are the head's
@@ -86,7 +86,7 @@ class DeployableDetector(nn.Module):
         return tuple(found.values())
 
     def metadata(self) -> dict[str, Any]:
-        """What a user of the graph has to know, of plain types."""
+        """Facts for a user of the graph, of plain types."""
         detector, head = self.detector, self.detector.head
         stride, offset = detector.feature_stride, detector.feature_offset
         generator = getattr(head, 'point_generator', None)

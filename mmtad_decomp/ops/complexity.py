@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.analysis.jit_handles import conv_flop_jit, get_shape
+from torch.utils._pytree import tree_leaves
 
 
 def window_pairs(steps: int, window: int | None) -> int:
@@ -53,7 +54,7 @@ def _local_attentive_fusion(inputs: list[Any], outputs: list[Any]) -> int:
 def _scaled_dot_product_attention(inputs: list[Any], outputs: list[Any]) -> int:
     *batch, queries, dims = get_shape(inputs[0])
     keys, out_dims = get_shape(inputs[2])[-2:]
-    return prod(batch) * queries * keys * (dims + out_dims)
+    return int(prod(batch) * queries * keys * (dims + out_dims))
 
 
 def _convolution(inputs: list[Any], outputs: list[Any]) -> Any:
@@ -63,6 +64,23 @@ def _convolution(inputs: list[Any], outputs: list[Any]) -> Any:
         return conv_flop_jit(inputs, outputs)
     batch, _, *positions = get_shape(outputs[0])
     return batch * prod(positions) * int(kernel.count_nonzero())
+
+
+class TensorsOnly(torch.nn.Module):
+    """A model whose outputs are the tensors among its own outputs: a tracer takes no others.
+
+    Args:
+        model: The model; its modules are named ``model.*``.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        """Run the model."""
+        leaves = tree_leaves(self.model(*inputs))
+        return [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
 
 FLOP_HANDLES = {

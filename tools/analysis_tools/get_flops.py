@@ -30,7 +30,7 @@ PARTS = ('backbone', 'neck', 'fusion', 'head')
 
 
 class Complexity(NamedTuple):
-    """What a part of a detector costs.
+    """Cost of a part of a detector.
 
     Attributes:
         flops: Multiply-adds for the whole batch.
@@ -54,19 +54,18 @@ def count_complexity(
     import torch
     from mmengine.analysis import FlopAnalyzer, parameter_count
 
-    from mmtad_decomp.ops.complexity import FLOP_HANDLES
+    from mmtad_decomp.ops.complexity import FLOP_HANDLES, TensorsOnly
 
-    analyzer = FlopAnalyzer(model.eval(), (inputs, masks)).set_op_handle(**FLOP_HANDLES)
+    traced = TensorsOnly(model.eval())
+    analyzer = FlopAnalyzer(traced, (inputs, masks)).set_op_handle(**FLOP_HANDLES)
     analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     with torch.no_grad():
         flops = analyzer.by_module()
     parameters = parameter_count(model)
     children = dict(model.named_children())
-    parts = {name: name for name in PARTS if children.get(name) is not None}
-    return {
-        title: Complexity(int(flops[name]), parameters[name])
-        for title, name in {**parts, 'total': ''}.items()
-    }
+    parts = [name for name in PARTS if children.get(name) is not None]
+    found = {name: Complexity(int(flops[f'model.{name}']), parameters[name]) for name in parts}
+    return {**found, 'total': Complexity(int(flops['model']), parameters[''])}
 
 
 def build_for_inference(config: Config) -> nn.Module:

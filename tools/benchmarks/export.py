@@ -146,7 +146,7 @@ def format_markdown(content: dict[str, Any]) -> str:
         f'is 1e-4. {content["versions"]}; {content["processor"]}.'
     )
     lines = [
-        '# What exports',
+        '# Export: supported parts',
         '',
         *textwrap.wrap(intro, 140),
         '',

@@ -93,10 +93,10 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def dense_predictions(self, outputs: Any) -> dict[str, Tensor]:
-        """What :meth:`predict_by_feat` selects candidates from, for exported models.
+        """The tensors from which :meth:`predict_by_feat` selects, for exported models.
 
         Args:
-            outputs: What :meth:`forward` returned.
+            outputs: Result of :meth:`forward`.
 
         Returns:
             Tensors by name, whose number and shapes depend on the shape of the features alone:
