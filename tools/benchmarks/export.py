@@ -31,7 +31,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmtad_decomp.apis.publishing import published_model
-from mmtad_decomp.deployment import OPSET, DeployableDetector, ExportError
+from mmtad_decomp.deployment import OPSET, DeployableDetector
 from mmtad_decomp.models.fusions import BranchFusion, SumFusion
 from mmtad_decomp.models.heads import TemporalHead
 from mmtad_decomp.utils import atomic_write, processor_name, write_json
@@ -127,7 +127,7 @@ def measure(kind: str, model: dict) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             errors = export(detector, Path(folder, 'model'), size=SIZE)
         row.update({name: max(found.values()) for name, found in errors.items()})
-    except (ExportError, TypeError) as error:
+    except (RuntimeError, TypeError) as error:
         row['reason'] = str(error)
     return row
 

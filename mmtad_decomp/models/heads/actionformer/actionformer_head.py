@@ -125,7 +125,8 @@ class ActionFormerHead(PointHead):
     def _padded_length(self, steps: int) -> int:
         """Steps to pad to, so that what ActionFormer's padding shows is shown and no more."""
         stride, visible = self.encoder.strides[-1], self._visible_length(steps)
-        if self.max_seq_len is None:
+        # Exported graphs are for lengths of which this holds, see `exported_lengths`.
+        if self.max_seq_len is None or torch.compiler.is_exporting():
             return visible
         multiple = stride
         if steps > self.max_seq_len:
