@@ -7,7 +7,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from small_heads import HEADS, WIDTH, head_config
 from tiny_detectors import build, detector_config
 
 from mmtad_decomp import deployment
@@ -20,14 +19,6 @@ pytest.importorskip('onnxscript', reason='pip install -r requirements/deployment
 pytest.importorskip('onnxruntime', reason='pip install -r requirements/deployment.txt')
 
 FUSIONS = ('Concat', 'Sum', 'SelfAttention', 'CrossAttention', 'DiffAttention', 'LocalAttentive')
-SMALL = dict(
-    num_levels=1,  # more levels export too (tools/benchmarks/export.py), but take a minute
-    channels=32,
-    num_groups=4,
-    max_duration=6,
-    num_encoder_layers=1,
-    num_decoder_layers=1,
-)
 STANDARD = {'', 'ai.onnx'}
 
 
@@ -86,19 +77,6 @@ def check_export(tmp_path, config, **options):
     assert properties == json.loads(extra['metadata.json'])
     assert properties['outputs'] == outputs
     return model, properties
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('name', HEADS)
-def test_every_head(tmp_path, name):
-    """Random weights, 3 windows of another length than the exported one, the last half padded."""
-    known = inspect.signature(MODELS.get(name)).parameters
-    options = {key: value for key, value in SMALL.items() if key in known}
-    head = head_config(name, **options)
-    model, properties = check_export(tmp_path, feature_detector(head), longest=512)
-    assert properties['head'] == name and properties['name'] == 'features'
-    batch, channels, steps = model.graph.input[0].type.tensor_type.shape.dim
-    assert channels.dim_value == WIDTH and batch.dim_param and steps.dim_param
 
 
 @pytest.mark.parametrize('window', [None, 3])

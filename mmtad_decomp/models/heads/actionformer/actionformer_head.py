@@ -120,7 +120,7 @@ class ActionFormerHead(PointHead):
     def _visible_length(self, steps: int) -> int:
         """Steps that valid ones can see, if padding goes on: one padded step of each level."""
         stride = self.encoder.strides[-1]
-        return ((steps + stride - 1) // stride + 1) * stride
+        return (-(-steps // stride) + 1) * stride
 
     def _padded_length(self, steps: int) -> int:
         """Steps to pad to, so that what ActionFormer's padding shows is shown and no more."""
@@ -193,7 +193,7 @@ class ActionFormerHead(PointHead):
         feats = F.pad(feats.masked_fill(~masks[:, None], 0), padding)
         encoded, level_masks = self.encoder(feats, F.pad(masks, padding))
         pyramid = self.pyramid(encoded, level_masks)
-        lengths = [(steps + stride - 1) // stride for stride in self.encoder.strides]
+        lengths = [-(-steps // stride) for stride in self.encoder.strides]
 
         def cut(levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
             return tuple(x[..., :length] for x, length in zip(levels, lengths))
