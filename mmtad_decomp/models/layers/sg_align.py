@@ -59,8 +59,10 @@ def sample_positions(duration: int, num_samples: int, extension: float) -> Tenso
     begin = -extension * (duration + 1)
     span = max(duration - 2 * begin, 1.0)
     per_bin = math.ceil(span / num_samples)
-    bins = torch.arange(num_samples, dtype=torch.float64)[:, None]
-    inner = (torch.arange(per_bin, dtype=torch.float64) + 0.5) / per_bin
+    # On the CPU also where a model is built on another device, or on none.
+    settings = dict(dtype=torch.float64, device='cpu')
+    bins = torch.arange(num_samples, **settings)[:, None]
+    inner = (torch.arange(per_bin, **settings) + 0.5) / per_bin
     return begin + (bins + inner) * span / num_samples
 
 
@@ -80,7 +82,7 @@ def pair_taps(duration: int, num_samples: int, extension: float) -> tuple[Tensor
     below = position.floor().long()
     lowest, width = int(below.min()), int(below.max() - below.min()) + 1
     share = (position - below) / position.shape[1]
-    taps = torch.zeros(2, num_samples, width, dtype=torch.float64)
+    taps = torch.zeros(2, num_samples, width, dtype=torch.float64, device='cpu')
     taps[0].scatter_add_(1, below - lowest, 1.0 / position.shape[1] - share)
     taps[1].scatter_add_(1, below - lowest, share)
     return taps, lowest
@@ -103,7 +105,7 @@ def align_kernel(max_duration: int, num_samples: int, extension: float) -> Align
     parts = [pair_taps(duration, num_samples, extension) for duration in range(max_duration)]
     first = min(lowest for _, lowest in parts)
     width = max(lowest + taps.shape[2] for taps, lowest in parts) - first
-    weight = torch.zeros(max_duration, 2, num_samples, width)
+    weight = torch.zeros(max_duration, 2, num_samples, width, device='cpu')
     for duration, (taps, lowest) in enumerate(parts):
         weight[duration, ..., lowest - first : lowest - first + taps.shape[2]] = taps
     return AlignKernel(weight.flatten(1, 2), first)
