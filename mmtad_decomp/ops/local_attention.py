@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .checks import check_mask, check_same_shape, check_window
 from .extension import is_compiled_for, to_common_dtype, warn_of_plain_pytorch
@@ -22,6 +23,15 @@ _MAX_COMPILED_DENSE_STEPS = 63
 _MAX_CUDA_DIMS = 256
 
 
+def _masked_attention(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
+    """Attention with a mask over pairs of steps."""
+    if is_exported() and query.is_cuda:
+        # The fused kernels of a GPU pad masks to multiples of 8, which fixes the graph's length.
+        with sdpa_kernel(SDPBackend.MATH):
+            return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+
+
 def _dense_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, radius: int | None
 ) -> Tensor:
@@ -36,7 +46,7 @@ def _dense_attention(
     allowed = distance <= (steps if radius is None else radius)
     if mask is not None:
         allowed = (allowed & mask[:, None, None, :]) | (distance == 0)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
+    return _masked_attention(query, key, value, allowed)
 
 
 def _blocked_attention(

@@ -390,7 +390,7 @@ def test_cores_and_gpus_are_shared_out(monkeypatch):
     assert len(make_slots(6)) == 6 and make_slots(1)[0].gpu is None
     monkeypatch.setattr(processes.torch.cuda, 'device_count', lambda: 2)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '3,5')
-    assert [(slot.cores, slot.gpu) for slot in make_slots()] == [((4, 5), '3'), ((6, 7), '5')]
+    assert make_slots() == [Slot((4, 5, 6, 7), 2, '3'), Slot((4, 5, 6, 7), 2, '5')]
 
 
 def test_progress_is_read_from_the_log(tmp_path):

@@ -253,7 +253,7 @@ class Execution:
             yield process
             summary = summarize_training(folder / 'train')
             summary['peak_memory_mb'] = round(process.peak_memory_mb)
-            summary |= dict(epochs=job.epochs, processor=_processor(), cores=len(job.slot.cores))
+            summary |= dict(epochs=job.epochs, processor=_processor(), cores=job.slot.threads)
             write_json(folder / 'trained.json', summary, indent=1)
         if not job.task.test:
             return

@@ -29,11 +29,13 @@ class Slot:
     """Where one job runs.
 
     Attributes:
-        cores: Processor cores.
+        cores: Processor cores that its processes may use.
+        threads: Threads for its computations.
         gpu: Value of ``CUDA_VISIBLE_DEVICES``; None leaves it as it is.
     """
 
     cores: tuple[int, ...]
+    threads: int = 1
     gpu: str | None = None
 
 
@@ -47,6 +49,8 @@ def usable_cores() -> list[int]:
 def make_slots(jobs: int | None = None) -> list[Slot]:
     """Share the machine out: a GPU each where there are any, else equal parts of the cores.
 
+    Jobs on GPUs share all cores: how much each needs varies with its data loading.
+
     Args:
         jobs: Number of jobs; None: one for each GPU, or else for each core.
     """
@@ -59,8 +63,10 @@ def make_slots(jobs: int | None = None) -> list[Slot]:
     slots = []
     for index in range(jobs):
         start = index * share % len(cores)
-        mine = tuple(cores[start : start + share])
-        slots.append(Slot(mine, gpus[index % len(gpus)] if gpus else None))
+        if gpus:
+            slots.append(Slot(tuple(cores), share, gpus[index % len(gpus)]))
+        else:
+            slots.append(Slot(tuple(cores[start : start + share]), share))
     return slots
 
 
@@ -112,7 +118,7 @@ class Process:
         self.returncode: int | None = None
         environment = {
             **os.environ,
-            'OMP_NUM_THREADS': str(len(slot.cores)),
+            'OMP_NUM_THREADS': str(slot.threads),
             PARENT_VARIABLE: str(os.getpid()),
         }
         if slot.gpu is not None:
