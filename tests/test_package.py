@@ -129,7 +129,7 @@ def test_two_distributions_of_mmcv_are_refused(monkeypatch):
     assert 'pip uninstall -y mmcv mmcv-lite && pip install "mmcv-lite' in str(error.value)
 
 
-def test_mends_may_run_twice():
+def test_patches_may_run_twice():
     before = {name: sys.modules[name] for name in sys.modules if '.localizers.drn' in name}
     compat.apply()
     compat.apply()

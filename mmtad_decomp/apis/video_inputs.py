@@ -9,11 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmtad_decomp.datasets.frame_source import list_images
+from mmtad_decomp.datasets.video_reader import VIDEO_ENDINGS
 
-VIDEO_ENDINGS = (
-    '.3gp', '.avi', '.flv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts',
-    '.mxf', '.ogv', '.ts', '.webm', '.wmv',
-)  # fmt: skip
 FEATURE_ENDINGS = ('.npy', '.npz')
 STDIN = '-'
 

@@ -4,6 +4,7 @@ from . import transforms
 from .frame_cache import FrameCache
 from .tad_dataset import TADDataset
 from .video_reader import (
+    VIDEO_ENDINGS,
     SampledFrames,
     VideoInfo,
     iterate_frames,
@@ -19,6 +20,7 @@ from .windows import (
 )
 
 __all__ = [
+    'VIDEO_ENDINGS',
     'FrameCache',
     'SampledFrames',
     'TADDataset',

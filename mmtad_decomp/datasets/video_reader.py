@@ -17,6 +17,12 @@ import numpy as np
 from .video_stream import Picture, PictureConverter, VideoReadError, VideoStream
 from .windows import num_sampled_frames
 
+VIDEO_ENDINGS = (
+    '.3gp', '.avi', '.flv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts',
+    '.mxf', '.ogv', '.ts', '.webm', '.wmv',
+)  # fmt: skip
+"""Names of files that are taken for videos where a folder is searched."""
+
 _SEEK_BACK = (0.0, 0.64, 5.12)
 """Seconds before the first frame to seek to, in order of trial; then decode from the beginning."""
 

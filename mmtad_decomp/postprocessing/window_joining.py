@@ -38,7 +38,7 @@ def _covered(segments: np.ndarray, rows: np.ndarray, whole: np.ndarray) -> np.nd
     return rows[(inter > 0) & (inter >= _COVERED * (end - start))]
 
 
-class _Seam:
+class _Border:
     """Two windows that meet: ``left`` ends where ``right`` goes on.
 
     Args:
@@ -133,11 +133,11 @@ def join_cut_segments(
     for i in range(len(result)):
         j = _partner(spans, spans[i, 1], tolerance)
         if j is not None:
-            _mend_pair(result, i, j, spans, tolerance)
+            _join_pair(result, i, j, spans, tolerance)
     return result
 
 
-def _mend_pair(
+def _join_pair(
     windows: list[Detections], i: int, j: int, spans: np.ndarray, tolerance: float
 ) -> None:
     """Join the cut segments of all labels where window ``i`` ends in window ``j``, in place."""
@@ -149,10 +149,10 @@ def _mend_pair(
     for label in np.union1d(left.labels[near_end], right.labels[near_begin]):
         rows_left = np.flatnonzero(left.labels == label)
         rows_right = np.flatnonzero(right.labels == label)
-        seam = _Seam(
+        border = _Border(
             take(left, rows_left), take(right, rows_right), spans[i, 1], spans[j, 0], tolerance
         )
-        drop_left, drop_right, whole = seam.join()
+        drop_left, drop_right, whole = border.join()
         keep_left[rows_left[drop_left]] = False
         keep_right[rows_right[drop_right]] = False
         joined += [] if whole is None else [whole]

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mmtad_decomp.evaluation.functional.grouping import near_pairs
 from mmtad_decomp.postprocessing import Detections
 
 from .timeline import GROUND_TRUTH, PALETTE, draw_strip, lanes_of, strip_inches
@@ -115,9 +116,7 @@ def _hits(
     segments: np.ndarray, labels: np.ndarray, gt_segments: np.ndarray, gt_labels: np.ndarray
 ) -> np.ndarray:
     """Whether each detection has a tIoU >= 0.5 with an instance of its class, ``(M,)``."""
-    starts = np.maximum(segments[:, None, 0], gt_segments[None, :, 0])
-    ends = np.minimum(segments[:, None, 1], gt_segments[None, :, 1])
-    inter = np.clip(ends - starts, 0, None)
-    lengths = (segments[:, 1] - segments[:, 0])[:, None] + (gt_segments[:, 1] - gt_segments[:, 0])
-    same = labels[:, None] == gt_labels
-    return (same & (inter >= 0.5 * (lengths - inter))).any(axis=1)
+    hit = np.zeros(len(labels), dtype=bool)
+    for rows, _, _ in near_pairs(segments, labels, gt_segments, gt_labels, 0.5):
+        hit[rows] = True
+    return hit

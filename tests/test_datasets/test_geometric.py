@@ -162,7 +162,7 @@ def test_frames_alone():
     assert ResizeShortSide(40)(cropped)['frames'].shape == (STEPS, 40, 60, 3)
 
 
-def test_errors_name_the_mend():
+def test_errors_name_the_fix():
     with pytest.raises(ValueError, match=r'crop 96x96 .* frames of 80x112: raise short_side'):
         RandomSpatialCrop(96)(moving_window((0, 0)))
     with pytest.raises(ValueError, match=r'cannot crop 64x200'):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from config_helpers import CONFIGS, load
 from mmaction.evaluation.metrics import ANetMetric
 from mmaction.models.localizers.utils import generate_candidate_proposals
 
@@ -113,3 +114,44 @@ def test_localizer_metric_equals_mmaction2s(tmp_path):
         values.append(dict(metric.compute_metrics(metric.results)))
         assert set(json.loads((tmp_path / 'results.json').read_text())['results']) == set('012345')
     assert values[0] == pytest.approx(values[1], abs=1e-6)
+
+
+def localizer_result(names, instances, found):
+    """``LocalizerProposalMetric`` of one proposal for each video."""
+    metric = LocalizerProposalMetric(metric_type='AR@AN')
+    for name, segments, segment in zip(names, instances, found):
+        annotations = [dict(segment=list(s), label='a') for s in segments]
+        sample = SimpleNamespace(metainfo=dict(video_name=name, annotations=annotations))
+        proposals = [dict(segment=list(segment), score=0.5)]
+        metric.process(
+            dict(data_samples=[sample]), [dict(video_name=name, proposal_list=proposals)]
+        )
+    return metric.compute_metrics(metric.results)
+
+
+@pytest.mark.parametrize('names', [['v_0', 'v_1', 'v_2'], ['A_clip', 'B_clip', 'C_clip']])
+def test_localizer_metric_tells_all_videos_apart(names):
+    """Only the last video is right, and one of the others has no instance."""
+    instances = [[(10, 20)], [], [(30, 40)]]
+    result = localizer_result(names, instances, [(50, 60), (50, 60), (30, 40)])
+    assert result['AR@1'] == pytest.approx(0.5)
+
+
+def test_localizer_metric_has_no_number_without_ground_truth():
+    result = localizer_result(['v_0', 'v_1'], [[], []], [(0, 1), (2, 3)])
+    assert set(result) == {'auc', 'AR@1', 'AR@5', 'AR@10', 'AR@100'}
+    assert all(np.isnan(value) for value in result.values())
+
+
+def test_localizer_metric_refuses_nan():
+    with pytest.raises(ValueError, match='video "v_1": its proposals have NaN'):
+        localizer_result(['v_0', 'v_1'], [[], []], [(0, 1), (np.nan, 3)])
+
+
+def test_no_config_evaluates_proposals_by_two_characters_less():
+    """``ANetMetric`` stays where it only writes the curves of TEM."""
+    for path in sorted((CONFIGS / 'mixin').glob('*.py')):
+        evaluators = load(f'mixin/{path.name}').test_evaluator
+        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+            if evaluator.type == 'ANetMetric':
+                assert evaluator.metric_type == 'TEM', path

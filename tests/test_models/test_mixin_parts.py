@@ -60,7 +60,7 @@ def test_refined_proposals_keep_their_scores():
     assert scores == sorted(scores, reverse=True)
 
 
-def test_the_mend_of_tcanet_is_applied_once():
+def test_the_patch_of_tcanet_is_applied_once():
     from mmtad_decomp import compat
 
     before = TCANet.predict

@@ -113,7 +113,7 @@ def test_weights_of_the_same_modality_are_loaded_as_they_are(tmp_path):
     torch.testing.assert_close(rgb.state_dict()[key], adapt_stem_weight(state[key], 3, 'average'))
 
 
-def test_weights_that_do_not_fit_are_refused_with_the_mend(tmp_path):
+def test_weights_that_do_not_fit_are_refused_with_the_fix(tmp_path):
     path, _ = rgb_file(tmp_path, 'slowfast')
     encoder = build('slowfast', in_channels=2, init_cfg=pretrained(path))
     with pytest.raises(ValueError, match=r"reads? 3 channels.*2: set `backbone\.stem_init='aver"):

@@ -144,3 +144,23 @@ def test_models_without_branches_are_refused(data, checkpoint, tmp_path):
     arguments = [config('baseline'), str(checkpoint), '--out-dir', str(tmp_path)]
     with pytest.raises(ConfigError, match='TADDetector without a DecomposedDetector'):
         branch_ap.main([*arguments, '--work-dir', str(tmp_path), *options(data)])
+
+
+def test_no_ground_truth_gives_no_number_and_one_sentence(data, checkpoint, tmp_path, capsys):
+    content = json.loads((data / 'annotations.json').read_text())
+    content['database']['v2']['annotations'] = []
+    file = tmp_path / 'empty.json'
+    file.write_text(json.dumps(content))
+    keys = ('test_evaluator.ann_file', 'test_dataloader.dataset.ann_file')
+    results = run(data, checkpoint, tmp_path, **dict.fromkeys(keys, file))
+    written = json.loads((tmp_path / 'branch_ap.json').read_text())['branches']
+    assert written == results
+    for branch in branch_ap.BRANCHES:
+        assert results[branch]['AP'] == {}
+        assert results[branch]['mAP'] and not any(results[branch]['mAP'].values())
+    rows = (tmp_path / 'branch_ap.txt').read_text().splitlines()[2:]
+    assert rows and all(row.split()[1:] == ['-'] * 4 for row in rows)
+    assert not (tmp_path / 'branch_ap.png').exists()
+    assert capsys.readouterr().out.count('there is no ground truth') <= 1
+    (log,) = (tmp_path / 'work').glob('*/*.log')
+    assert log.read_text().count('there is no ground truth') == 1

@@ -8,11 +8,15 @@ import clock_videos as videos
 import cv2
 import numpy as np
 import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mmtad_decomp.annotations import load_annotations
-from mmtad_decomp.datasets import probe_video, read_frames
+from mmtad_decomp.datasets import TADDataset, probe_video, read_frames
+from mmtad_decomp.datasets.frame_source import VideoSource
 from tools.data.activitynet import prepare
 from tools.data.common import read_json
+from tools.data.flow import jobs
 
 pytestmark = pytest.mark.skipif(
     'libx264' not in av.codec.codecs_available, reason='PyAV was built without libx264'
@@ -123,3 +127,77 @@ def test_frames_of_an_older_reader_are_stored_again(source, tmp_path):
     (tmp_path / 'out' / 'frames' / 'a' / 'img_00001.jpg').write_bytes(b'')
     assert run(tmp_path, {'a': 1.0}, '--fps', '10') == 0
     assert frames_of(tmp_path, 'a')[0] is not None
+
+
+def _cut(folder: Path) -> Path:
+    whole = videos.record(folder / 'whole.mp4', range(150), sound=6.0)
+    return videos.cut_without_encoding(whole, folder / 'cut.mp4', 1.3, 5.0)
+
+
+def _late(folder: Path) -> Path:
+    times = [520 + 40 * i for i in range(50)]
+    return videos.record(folder / 'late.mp4', range(50), times, sound=3.0)
+
+
+def _covered(folder: Path) -> Path:
+    plain = videos.record(folder / 'plain.mp4', range(50))
+    return videos.with_other_pictures(plain, folder / 'many.mp4')
+
+
+def _ten_bit(folder: Path) -> Path:
+    return videos.record(folder / 'ten_bit.mp4', range(50), pix_fmt='yuv420p10le')
+
+
+@pytest.mark.parametrize('make', [_cut, _late, videos.growing, _covered, _ten_bit])
+def test_files_of_all_kinds_are_stored_as_they_are_shown(source, tmp_path, make):
+    (tmp_path / 'made').mkdir()
+    made = make(tmp_path / 'made')
+    made.rename(source / f'v_a{made.suffix}')
+    duration = probe_video(source / f'v_a{made.suffix}').duration
+    assert run(tmp_path, {'a': duration}, '--fps', '12.5') == 0
+    stored = frames_of(tmp_path, 'a')
+    assert len({frame.shape for frame in stored}) == 1
+    shown = read_frames(source / f'v_a{made.suffix}', range(len(stored)), 12.5)
+    assert list(map(videos.number_of, stored)) == list(map(videos.number_of, shown))
+    entry = load_annotations(tmp_path / 'out' / 'annotations.json').videos['a']
+    assert entry.duration == pytest.approx(duration)
+    assert entry.num_frames == len(stored) == pytest.approx(12.5 * duration, abs=0.5)
+
+
+def test_training_preparing_flow_and_inference_see_the_same_pictures(
+    source, tmp_path, monkeypatch
+):
+    """A recording of variable rate, held upright: frame k shows (k + 0.5) / 10 s everywhere."""
+    times = [1000 * i // 30 for i in range(60)] + [2000 + 100 * i for i in range(20)]
+    path = source / 'v_a.mp4'
+    videos.record(path, [t // 10 for t in times], times, turn=dict(degrees=180))
+    assert run(tmp_path, {'a': 4.0}, '--fps', '10') == 0
+    prepared = frames_of(tmp_path, 'a')
+
+    init_default_scope('mmaction')
+    video = dict(subset='training', duration=4.0, path=str(path))
+    video['annotations'] = [dict(segment=[1.0, 2.0], label='x')]
+    (tmp_path / 'own.json').write_text(json.dumps(dict(database=dict(a=video))))
+    load = dict(type='LoadVideoFrames')
+    data = dict(ann_file=str(tmp_path / 'own.json'), sample_fps=10)
+    trained = TADDataset(**data, pipeline=[load])[0]['frames']
+
+    seen = []
+    monkeypatch.setitem(jobs.METHODS, 'dis', lambda: lambda *_: np.zeros((64, 96, 2), np.float32))
+    monkeypatch.setattr(
+        jobs,
+        'flow_of_frames',
+        lambda frames, estimate: (seen.append(f) or np.zeros((64, 96, 2), 'f4') for f in frames),
+    )
+    flow = dict(type='LoadOpticalFlow', folder=str(tmp_path / 'flow'), frames=load)
+    dataset = dict(type='TADDataset', **data, pipeline=[flow])
+    (job,) = jobs.jobs_of_config(
+        Config(dict(train_dataloader=dict(dataset=dataset))), 'dis', 20.0
+    ).values()
+    jobs.extract(job)
+
+    wanted = [max(t for t in times if t <= 100 * k + 50) // 10 for k in range(40)]
+    for frames in (prepared, trained, seen, list(VideoSource(path, fps=10))):
+        upright = [frame[::-1, ::-1] for frame in frames]
+        assert list(map(videos.number_of, upright)) == wanted
+        assert all(map(videos.is_upright, upright))

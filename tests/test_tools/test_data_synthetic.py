@@ -54,7 +54,7 @@ def test_same_seed_same_bytes(rendered: Path, tmp_path: Path):
     assert not np.array_equal(first['training_000'][1].angle, other['training_000'][1].angle)
 
 
-def test_idempotent_and_mends_a_missing_video(rendered: Path, capsys: pytest.CaptureFixture):
+def test_idempotent_and_renders_a_missing_video(rendered: Path, capsys: pytest.CaptureFixture):
     common = ['--out', str(rendered), '--train', '2', '--val', '1', '--workers', '1']
     before = files_of(rendered)
     times = {path: path.stat().st_mtime_ns for path in rendered.rglob('*.mp4')}

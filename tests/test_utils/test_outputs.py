@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -33,11 +34,37 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path):
         demand_writable(tmp_path, '--out')
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason='root writes everywhere')
-def test_a_folder_without_permission_is_refused(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(OutputPathError, match='cannot be written'):
-        demand_writable(tmp_path / 'a.json', '--out')
+def _refusal(path):
+    """Message of :func:`demand_writable` in a child that has not the rights of root."""
+    source, sink = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            demand_writable(path, '--out')
+        except OutputPathError as error:
+            os.write(sink, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(sink)
+    os.waitpid(child, 0)
+    with open(source) as pipe:
+        return pipe.read()
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs POSIX')
+def test_a_folder_without_permission_is_refused():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o555)
+        path = os.path.join(folder, 'a.json')
+        assert _refusal(path) == (
+            f'--out {path}: {folder} cannot be written; choose another place'
+        )
+        os.chmod(folder, 0o777)
+        assert _refusal(path) == ''
 
 
 def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path):

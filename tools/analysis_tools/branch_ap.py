@@ -4,7 +4,8 @@ The shared head reads each branch of a trained DecomposedDetector, the joint hea
 three in one pass over the test (or validation) set of the config. Needs the checkpoint of the
 training: a published model has no shared head.
 
-Writes ``branch_ap.json``, ``branch_ap.txt`` and ``branch_ap.png`` to ``--out-dir``.
+Writes ``branch_ap.json``, ``branch_ap.txt`` and, if any class has ground truth, ``branch_ap.png``
+to ``--out-dir``.
 
 Example::
 
@@ -16,8 +17,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -30,6 +32,7 @@ from torch import Tensor
 
 from mmtad_decomp.evaluation import TADMetric
 from mmtad_decomp.models.detectors import DecomposedDetector
+from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import TADDataSample
 from mmtad_decomp.utils import (
     CheckpointError,
@@ -92,6 +95,10 @@ class BranchMetric(TADMetric):
         super().process(
             data_batch, [{**sample, 'pred_instances': sample[key]} for sample in data_samples]
         )
+
+    def oddities(self, videos: Mapping[str, Detections]) -> list[str]:
+        """Those of the joint head: what is odd in the annotations is said once, not thrice."""
+        return super().oddities(videos) if self.branch == 'joint' else []
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -184,25 +191,29 @@ def by_branch(metrics: dict[str, float]) -> dict[str, dict]:
         metrics: ``<branch>/<name>``.
 
     Returns:
-        For every branch ``mAP`` (all metrics but the classes') and ``AP`` (by class).
+        For every branch ``mAP`` (all metrics but the classes') and ``AP`` (by class, of those
+        that have ground truth); None where there is no number.
     """
     result = {branch: dict(mAP={}, AP={}) for branch in BRANCHES}
     for key, value in metrics.items():
         branch, _, name = key.partition('/')
         if branch in result:
             kind, label = ('AP', name[3:]) if name.startswith('AP_') else ('mAP', name)
-            result[branch][kind][label] = value
+            result[branch][kind][label] = None if math.isnan(value) else value
     return result
 
 
 def format_branches(results: dict[str, dict]) -> str:
-    """A table in percent: one row per class, then the means."""
+    """A table in percent: one row per class, then the means; a dash where there is no number."""
     rows = []
     for kind in ('AP', 'mAP'):
         for name in results['joint'][kind]:
-            values = [100 * results[branch][kind][name] for branch in BRANCHES]
+            values = [results[branch][kind][name] for branch in BRANCHES]
+            if None in values:  # no ground truth, so no branch has a number
+                rows.append([name, *'----'])
+                continue
             gain = values[2] - max(values[:2])
-            rows.append([name, *(f'{value:.1f}' for value in values), f'{gain:+.1f}'])
+            rows.append([name, *(f'{100 * v:.1f}' for v in values), f'{100 * gain:+.1f}'])
     return format_table(['', *BRANCHES, 'joint - better branch'], rows)
 
 
@@ -237,8 +248,9 @@ def write_results(results: dict[str, dict], args: argparse.Namespace, cfg: Confi
     with atomic_write(out / 'branch_ap.txt', 'w', encoding='utf-8') as file:
         file.write(text + '\n')
     ap = {branch: results[branch]['AP'] for branch in BRANCHES}
-    title = f'AP by class, {Path(args.config).stem}'
-    save_figure(plot_branch_ap(ap, title), out / 'branch_ap.png')
+    if ap['joint']:
+        title = f'AP by class, {Path(args.config).stem}'
+        save_figure(plot_branch_ap(ap, title), out / 'branch_ap.png')
     print(f'AP (%)\n{text}\n\nwritten to {out}')
 
 

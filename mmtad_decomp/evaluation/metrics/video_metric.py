@@ -165,8 +165,12 @@ class VideoMetric(BaseMetric):
         self._warn({**merged, **dict.fromkeys(unknown, concatenate([]))})
         return merged
 
+    def oddities(self, videos: Mapping[str, Detections]) -> list[str]:
+        """Sentences about what is odd in the annotations and the merged detections."""
+        return find_oddities(self.annotations, videos, self.excluded).warnings()
+
     def _warn(self, videos: Mapping[str, Detections]) -> None:
-        for sentence in find_oddities(self.annotations, videos, self.excluded).warnings():
+        for sentence in self.oddities(videos):
             print_log(
                 f'{type(self).__name__}: {sentence} ({self.annotations.ann_file})',
                 logger='current',

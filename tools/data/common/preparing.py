@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from mmtad_decomp.datasets import VIDEO_ENDINGS
+
 from .annotations import census_table, make_video_entry, write_annotations
 from .parallel import Failure, print_failures
 from .storing import StoredVideo, StoreSettings, store_videos
 
-_SUFFIXES = ('.mp4', '.mkv', '.webm', '.avi', '.mov')
 # A file whose length differs by more seconds than this may not be the annotated video.
 _LENGTH_TOLERANCE = 1.0
 
@@ -99,7 +100,7 @@ def find_videos(
         raise FileNotFoundError(f'--videos {folder} is not a folder')
     files = defaultdict(list)
     for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() in _SUFFIXES and path.is_file():
+        if path.suffix.lower() in VIDEO_ENDINGS and path.is_file():
             files[path.stem].append(path)
     found, failures = {}, []
     for video_id in video_ids:

@@ -1,0 +1,139 @@
+"""Data and heads that do not fit, as a user meets them: by the commands, on a small data set."""
+
+import json
+
+import numpy as np
+import pytest
+import small_features
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from tools import test as test_tool
+from tools import train as train_tool
+from tools._cli import build_runner, load_config
+from tools.analysis_tools import evaluate
+from tools.command_line import run_main
+
+
+def train(path, *options):
+    """Exit code of a training into ``run`` beside the config."""
+    more = ['--cfg-options', *options] if options else []
+    return run_main(train_tool.main, [str(path), '--work-dir', str(path.parent / 'run'), *more])
+
+
+def log_of(path, folder='run'):
+    (log,) = (path.parent / folder).glob('*/*.log')
+    return log.read_text()
+
+
+def refusal(capsys, code):
+    """The one sentence that a refused command writes."""
+    text = capsys.readouterr().err
+    assert code == 2 and text.count('\n') == 1, text
+    return text
+
+
+def weights(path):
+    """A checkpoint of the config's untrained model."""
+    init_default_scope('mmaction')
+    torch.manual_seed(0)
+    state = MODELS.build(Config.fromfile(path).model).state_dict()
+    torch.save(dict(meta={}, state_dict=state), path.parent / 'epoch_1.pth')
+    return str(path.parent / 'epoch_1.pth')
+
+
+def no_instances(database):
+    for video in database.values():
+        if video['subset'] == 'validation':
+            video['annotations'] = []
+
+
+@pytest.mark.parametrize('classes', [2, 5])
+def test_a_head_of_other_classes_is_refused_before_training(classes, tmp_path, capsys):
+    path = small_features.write(tmp_path / 'data', classes=classes)
+    text = refusal(capsys, train(path))
+    assert f'model.head.num_classes is {classes}, but the data set has 3 classes: a, b, c' in text
+    assert not list((path.parent / 'run').glob('*.pth')) and 'loss' not in log_of(path)
+
+
+def test_candidates_that_nothing_names_are_refused_before_testing(tmp_path, capsys):
+    path = small_features.write(tmp_path / 'data', classes=1)
+    flags = ['--dump-json', str(tmp_path / 'found.json'), '--work-dir', str(tmp_path / 'test')]
+    code = run_main(test_tool.main, [str(path), weights(path), *flags])
+    assert 'no classifier names its candidates: all would be called "a"' in refusal(capsys, code)
+    assert not (tmp_path / 'found.json').exists()
+
+
+def test_features_of_another_stride_are_refused_before_training(tmp_path, capsys):
+    path = small_features.write(tmp_path / 'data', keep=2)
+    text = refusal(capsys, train(path))
+    assert 'features of 5 of 5 videos do not cover their video' in text
+    assert 'set `feature_stride`' in text and not list((path.parent / 'run').glob('*.pth'))
+
+
+def test_instances_that_no_point_stands_for_are_counted(tmp_path):
+    def shorten(database):
+        for video in database.values():
+            spans = [('a', 5.01, 5.06), ('b', 8.0, 8.02)]
+            video['annotations'] = [dict(segment=[s, e], label=name) for name, s, e in spans]
+
+    path = small_features.write(tmp_path / 'data', edit=shorten)
+    assert train(path) == 0
+    assert '10 of 10 instances get no target at this stride' in log_of(path)
+
+
+def test_a_training_in_one_process_that_is_evaluated_without_ground_truth(tmp_path):
+    """``num_workers=0`` trains; mAP has no value, and no checkpoint is the best by it."""
+    path = small_features.write(tmp_path / 'data', edit=no_instances)
+    cfg = Config.fromfile(path)
+    assert cfg.train_dataloader.persistent_workers and cfg.val_dataloader.persistent_workers
+    assert train(path, 'default_hooks.checkpoint.save_best=tad/mAP') == 0
+    assert [file.name for file in (path.parent / 'run').glob('*.pth')] == ['epoch_1.pth']
+    text = log_of(path)
+    assert text.count('there is no ground truth') == 1
+    assert 'tad/mAP: nan' in text and 'tad/mAP: 0.0' not in text
+
+
+def test_all_ways_of_evaluation_agree_that_there_is_no_number(tmp_path, capsys):
+    path = small_features.write(tmp_path / 'data', edit=no_instances)
+    found, checkpoint = tmp_path / 'found.json', weights(path)
+    sentence = 'there is no ground truth, so that mAP and recall have no value (NaN)'
+    for metric, flags in (
+        ('TADMetric', ['--dump-json', str(found)]),
+        ('ProposalMetric', ['--cfg-options', 'test_evaluator.type=ProposalMetric']),
+    ):
+        work_dir = tmp_path / metric
+        arguments = [str(path), checkpoint, '--work-dir', str(work_dir), *flags]
+        path.write_text(path.read_text().replace("name = 'small", f"name = '{metric}_small"))
+        results = test_tool.main(arguments)
+        assert results and all(np.isnan(value) for value in results.values())
+        (log,) = work_dir.glob('*/*.log')
+        assert log.read_text().count(sentence) == 1
+    annotations = str(path.parent / 'annotations.json')
+    content = evaluate.main([str(found), annotations, '--subset', 'validation', '--proposals'])
+    result = content['results']['label']
+    assert result['average_mAP'] is None and result['AUC'] is None
+    assert set(result['mAP'].values()) == {None} and sentence in result['warnings']
+    assert json.loads(found.read_text())['results'].keys() == {'v5', 'v6'}
+    assert sentence in capsys.readouterr().out
+
+
+def test_validation_alone_runs_and_a_wrong_name_of_the_best_does_not(tmp_path, capsys):
+    path = small_features.write(tmp_path / 'data')
+    arguments = [str(path), '--work-dir', str(tmp_path / 'val')]
+    results = build_runner(load_config(train_tool.parse_args(arguments))).val()
+    assert set(results) > {'tad/mAP', 'tad/mAP@0.5'}
+    path.write_text(path.read_text().replace("name = 'small", "name = 'wrong_small"))
+    capsys.readouterr()
+    text = refusal(capsys, train(path, 'default_hooks.checkpoint.save_best=tad/mAp'))
+    assert 'tad/mAp' in text and 'tad/mAP' in text
+
+
+def test_a_backend_without_its_package_is_one_sentence(tmp_path, capsys, monkeypatch):
+    for name in ('torch.utils.tensorboard', 'tensorboardX'):
+        monkeypatch.setitem(__import__('sys').modules, name, None)
+    path = small_features.write(tmp_path / 'data')
+    text = refusal(capsys, train(path, 'visualizer.vis_backends.0.type=TensorboardVisBackend'))
+    assert 'tensorboard' in text and 'pip install' in text
