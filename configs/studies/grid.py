@@ -4,6 +4,7 @@
 #   python tools/analysis_tools/study.py configs/studies/grid.py
 title = 'GRID: ActionFormer and TSM18, trained from scratch'
 seeds = (0, 1, 2, 3, 4)
+test_on_training = False
 metric = 'mAP_0.3:0.7'
 results = 'docs/en/benchmarks/grid.json'
 # One precision on every processor, so that rows of different machines can be compared. Six epochs:
