@@ -28,11 +28,12 @@ FILES = sorted(
 )
 VARIABLES = {
     'ann_file', 'cache_dir', 'classes', 'crop', 'data_root', 'dataset', 'detections', 'distill',
-    'evaluation', 'exclude_videos', 'flow_channels', 'flow_detector', 'flow_test_pipeline',
-    'flow_train_pipeline', 'fusion', 'i3d_rgb', 'imagenet_resnet18', 'kinetics_slowfast50',
-    'kinetics_tsm50', 'load_features', 'load_flow', 'load_motion', 'max_epochs', 'num_classes',
-    'paired_test_pipeline', 'paired_train_pipeline', 'proposals', 'ramp', 'rgb_channels',
-    'test_pipeline', 'train_pipeline', 'vis_backends', 'window',
+    'evaluation', 'exclude_videos', 'fine_tuned', 'flow_channels', 'flow_detector',
+    'flow_test_pipeline', 'flow_train_pipeline', 'fusion', 'i3d_rgb', 'ignore_labels',
+    'imagenet_resnet18', 'kinetics_slowfast50', 'kinetics_tsm50', 'load_features', 'load_flow',
+    'load_frames', 'load_motion', 'num_classes', 'paired_test_pipeline', 'paired_train_pipeline',
+    'proposals', 'ramp', 'rgb_channels', 'slow_weights', 'test_pipeline', 'train_pipeline',
+    'uncached_frames', 'vis_backends', 'window',
 }  # fmt: skip
 FUSIONS = ('concat', 'sum', 'self_attn', 'cross_attn', 'diff_attn', 'local_attn')
 SYSTEMS = [

@@ -2,20 +2,10 @@
 # E2E-TAD's (frames, augmentation, backbone, schedule). Differences: trained end to end on windows
 # of 25.6 s, not on features of whole videos; a neck before the head; softplus
 # offsets, not ReLU.
-_base_ = [
-    '../_base_/models/actionformer_i3d.py',
-    '../_base_/datasets/thumos14_frames.py',
-    '../_base_/schedules/actionformer_16e.py',
-    '../_base_/averaged_runtime.py',
-]
+_base_ = ['../_base_/models/actionformer_i3d.py', '../_base_/recipes/thumos14_actionformer.py']
 
 model = dict(
     data_preprocessor=dict(pad_to=_base_.window),
-    backbone=dict(
-        freeze_norm=True,
-        chunk_size=1,
-        with_cp=True,
-        init_cfg=dict(type='Pretrained', checkpoint=_base_.i3d_rgb),
-    ),
+    backbone=_base_.fine_tuned,
     head=dict(num_classes=_base_.num_classes),
 )

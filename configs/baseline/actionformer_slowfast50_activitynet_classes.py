@@ -12,12 +12,7 @@ _base_ = [
 window = 384
 model = dict(
     data_preprocessor=dict(pad_to=window),
-    backbone=dict(
-        freeze_norm=True,
-        chunk_size=1,
-        with_cp=True,
-        init_cfg=dict(type='Pretrained', checkpoint=_base_.kinetics_slowfast50),
-    ),
+    backbone=_base_.fine_tuned,
     head=dict(num_classes=_base_.num_classes),
 )
 train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(num_samples=window))

@@ -4,18 +4,11 @@
 # offsets, not ReLU.
 _base_ = [
     '../_base_/models/actionformer_slowfast50.py',
-    '../_base_/datasets/thumos14_frames.py',
-    '../_base_/schedules/actionformer_16e.py',
-    '../_base_/averaged_runtime.py',
+    '../_base_/recipes/thumos14_actionformer.py',
 ]
 
 model = dict(
     data_preprocessor=dict(pad_to=_base_.window),
-    backbone=dict(
-        freeze_norm=True,
-        chunk_size=1,
-        with_cp=True,
-        init_cfg=dict(type='Pretrained', checkpoint=_base_.kinetics_slowfast50),
-    ),
+    backbone=_base_.fine_tuned,
     head=dict(num_classes=_base_.num_classes),
 )

@@ -7,9 +7,5 @@ _base_ = [
 
 model = dict(
     data_preprocessor=dict(pad_to=_base_.window),
-    head=dict(
-        num_classes=_base_.num_classes,
-        num_levels=4,
-        encoder=dict(layer_scale=0.1),
-    ),
+    head=dict(num_classes=_base_.num_classes, num_levels=4, encoder=dict(layer_scale=0.1)),
 )

@@ -1,9 +1,4 @@
-_base_ = [
-    '../_base_/models/actionformer_tsm18_small.py',
-    '../_base_/datasets/weizmann_videos.py',
-    '../_base_/schedules/scratch_16e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/models/actionformer_tsm18_small.py', '../_base_/recipes/weizmann.py']
 
 model = dict(
     data_preprocessor=dict(pad_to=_base_.window),

@@ -1,15 +1,6 @@
-_base_ = [
-    '../_base_/models/actionformer_tsm50_small.py',
-    '../_base_/datasets/synthetic_videos.py',
-    '../_base_/schedules/scratch_4e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/models/actionformer_tsm50_small.py', '../_base_/recipes/synthetic.py']
 
 model = dict(
     data_preprocessor=dict(pad_to=_base_.window),
-    head=dict(
-        num_classes=_base_.num_classes,
-        num_levels=4,
-        encoder=dict(layer_scale=0.1),
-    ),
+    head=dict(num_classes=_base_.num_classes, num_levels=4, encoder=dict(layer_scale=0.1)),
 )

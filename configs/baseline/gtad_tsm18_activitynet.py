@@ -12,10 +12,7 @@ _base_ = [
 window = 100
 model = dict(
     data_preprocessor=dict(pad_to=window),
-    backbone=dict(
-        freeze_norm=True,
-        backbone=dict(pretrained2d=True, pretrained=_base_.imagenet_resnet18),
-    ),
+    backbone=_base_.fine_tuned,
     head=dict(
         num_classes=_base_.num_classes,
         max_duration=window,

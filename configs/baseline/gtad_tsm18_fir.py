@@ -1,9 +1,4 @@
-_base_ = [
-    '../_base_/models/gtad_tsm18_small.py',
-    '../_base_/datasets/fir_videos.py',
-    '../_base_/schedules/scratch_16e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/models/gtad_tsm18_small.py', '../_base_/recipes/fir.py']
 
 # Actions may fill the window.
 model = dict(

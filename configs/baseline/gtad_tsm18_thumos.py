@@ -1,9 +1,4 @@
-_base_ = [
-    '../_base_/models/gtad_tsm18.py',
-    '../_base_/datasets/thumos14_frames.py',
-    '../_base_/schedules/e2e_16e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/models/gtad_tsm18.py', '../_base_/recipes/thumos14_e2e_tad.py']
 
 # Follows G-TAD's release for THUMOS'14. Its longest duration: 64 steps of 5 frames at 30 fps are 107
 # at 10 fps. Its class loss divides by P + 10 positives and Q + 10 negatives. Soft-NMS of sigma 0.46 in
@@ -11,10 +6,7 @@ _base_ = [
 # map per class, no external classifier; candidates of 10 s and more stay, which the release drops.
 model = dict(
     data_preprocessor=dict(pad_to=_base_.window),
-    backbone=dict(
-        freeze_norm=True,
-        backbone=dict(pretrained2d=True, pretrained=_base_.imagenet_resnet18),
-    ),
+    backbone=_base_.fine_tuned,
     head=dict(
         num_classes=_base_.num_classes,
         max_duration=107,

@@ -10,22 +10,13 @@ _base_ = [
 window = 96
 model = dict(
     data_preprocessor=dict(pad_to=window),
-    backbone=dict(
-        freeze_norm=True,
-        backbone=dict(pretrained2d=True, pretrained=_base_.imagenet_resnet18),
-    ),
+    backbone=_base_.fine_tuned,
     head=dict(num_classes=_base_.num_classes),
 )
 train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(num_samples=window))
 val_evaluator = test_evaluator = [_base_.detections, _base_.proposals]
 
-# E2E-TAD's clipping, and a tenth of the learning rate for what places samples and references.
+# E2E-TAD's clipping.
 optim_wrapper = dict(
-    clip_grad=dict(max_norm=0.1),
-    paramwise_cfg=dict(
-        custom_keys={
-            'sampling_offsets': dict(lr_mult=0.1),
-            'decoder.reference': dict(lr_mult=0.1),
-        }
-    ),
+    clip_grad=dict(max_norm=0.1), paramwise_cfg=dict(custom_keys=_base_.slow_weights)
 )

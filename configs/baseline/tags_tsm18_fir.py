@@ -1,9 +1,4 @@
-_base_ = [
-    '../_base_/models/tags_tsm18_small.py',
-    '../_base_/datasets/fir_videos.py',
-    '../_base_/schedules/scratch_16e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/models/tags_tsm18_small.py', '../_base_/recipes/fir.py']
 
 model = dict(
     data_preprocessor=dict(pad_to=_base_.window),

@@ -2,18 +2,10 @@
 # E2E-TAD's for THUMOS'14 (frames, augmentation, backbone, schedule). Differences: independent
 # classes; masks relative to their snippet; losses of boundaries and consistency by formulas of our
 # own; no candidates from class scores alone. docs/en/user_guides/tags.md has the full list.
-_base_ = [
-    '../_base_/models/tags_tsm18.py',
-    '../_base_/datasets/thumos14_frames.py',
-    '../_base_/schedules/e2e_16e.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['../_base_/models/tags_tsm18.py', '../_base_/recipes/thumos14_e2e_tad.py']
 
 model = dict(
     data_preprocessor=dict(pad_to=_base_.window),
-    backbone=dict(
-        freeze_norm=True,
-        backbone=dict(pretrained2d=True, pretrained=_base_.imagenet_resnet18),
-    ),
+    backbone=_base_.fine_tuned,
     head=dict(num_classes=_base_.num_classes, max_steps=_base_.window),
 )

@@ -25,6 +25,7 @@ train_pipeline = [
     _base_.train_pipeline[-1],
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+paired_train_pipeline = [*train_pipeline, dict(type='LoadMotionFeature', folder=motion_root)]
 
 work_dir = 'work_dirs/mixin/tcanet_hacs_baseline'
 val_evaluator = dict(

@@ -8,14 +8,7 @@ model = dict(
     teacher_checkpoint='work_dirs/mixin/tcanet_hacs_teacher',
 )
 
-train_dataloader = dict(
-    dataset=dict(
-        pipeline=[
-            *_base_.train_pipeline,
-            dict(type='LoadMotionFeature', folder=_base_.motion_root),
-        ]
-    )
-)
+train_dataloader = dict(dataset=dict(pipeline=_base_.paired_train_pipeline))
 
 work_dir = 'work_dirs/mixin/tcanet_hacs_decomp'
 val_evaluator = dict(dump_config=dict(out=f'{work_dir}/results.json'))

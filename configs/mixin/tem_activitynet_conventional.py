@@ -11,8 +11,7 @@ model = dict(
 work_dir = 'work_dirs/mixin/tem_activitynet_conventional'
 val_evaluator = [
     dict(
-        type='ANetMetric',
-        metric_type='TEM',
+        _base_.val_evaluator[0],
         dump_config=dict(out=f'{work_dir}/tem_results', output_format='csv'),
     ),
     _base_.val_evaluator[1],

@@ -6,8 +6,7 @@ model = dict(data_preprocessor=dict(modality=dict(channels=(200, 400))))
 work_dir = 'work_dirs/mixin/tem_activitynet_teacher'
 val_evaluator = [
     dict(
-        type='ANetMetric',
-        metric_type='TEM',
+        _base_.val_evaluator[0],
         dump_config=dict(out=f'{work_dir}/tem_results', output_format='csv'),
     ),
     _base_.val_evaluator[1],

@@ -74,7 +74,7 @@ def test_overview_fills_the_best_detections_that_hit():
 def test_overview_counts_hits_as_the_evaluation_does():
     """A tIoU of 0.5 is a hit; less, another class, and segments without length are none."""
     segments = [(0, 10), (20, 30), (40, 50), (60, 60)]
-    found = detections((5, 10, 0.9, 0), (25.1, 30, 0.8, 0), (40, 50, 0.7, 1), (60, 60, 0.6, 0))
+    found = detections((5, 10, 0.9, 0), (25.05, 30, 0.8, 0), (40, 50, 0.7, 1), (60, 60, 0.6, 0))
     figure = draw_overview(segments, [0, 0, 0, 0], {'model': found}, CLASSES, 100.0)
     colors = {text.get_text(): text.get_color() for text in figure.axes[0].texts[4:]}
     assert colors == {

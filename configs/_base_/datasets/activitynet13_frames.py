@@ -1,50 +1,22 @@
 # ActivityNet-1.3 as JPEG frames, prepared by tools/data/activitynet. Every video is sampled whole, at
-# as many frames as a config asks for, of 96 pixels. The classes are those of the annotation file, in
+# as many frames as a config asks for. The classes are those of the annotation file, in
 # its order. Blocked videos, as the same script lists them, leave data set and evaluation both.
-_base_ = './tad.py'
+_base_ = './e2e_tad_frames.py'
 
 data_root = 'data/activitynet/'
 exclude_videos = data_root + 'blocked.json'
 num_classes = 200
 
-train_pipeline = [
-    dict(type='LoadFrameFolder', short_side=110, skip_unreadable=True),
-    dict(type='RandomSpatialCrop', size=96),
-    dict(type='PhotometricDistortion'),
-    dict(type='RandomRotation', degrees=45, prob=0.5),
-    dict(type='RandomHorizontalFlip', prob=0.5),
-    dict(type='PackTADInputs'),
-]
-test_pipeline = [
-    dict(type='LoadFrameFolder', short_side=110),
-    dict(type='CenterSpatialCrop', size=96),
-    dict(type='PackTADInputs'),
-]
-
 # Optical flow, made by tools/data/extract_flow.py between the sampled frames: in place of the frames
 # for a teacher, beside them for its student.
-load_flow = dict(
-    type='LoadOpticalFlow',
-    folder=data_root + 'flow',
-    frames=dict(type='LoadFrameFolder', short_side=110),
-)
-flow_train_pipeline = [
-    load_flow,
-    dict(type='RandomSpatialCrop', size=96),
-    dict(type='RandomRotation', degrees=45, prob=0.5),
-    dict(type='RandomHorizontalFlip', prob=0.5),
-    dict(type='PackTADInputs'),
-]
-flow_test_pipeline = [
-    load_flow,
-    dict(type='CenterSpatialCrop', size=96),
-    dict(type='PackTADInputs'),
-]
-paired_train_pipeline = [train_pipeline[0], load_flow, *train_pipeline[1:]]
+load_flow = dict(type='LoadOpticalFlow', folder=data_root + 'flow', frames=_base_.load_frames)
+flow_train_pipeline = [load_flow, _base_.train_pipeline[1], *_base_.train_pipeline[3:]]
+flow_test_pipeline = [load_flow, *_base_.test_pipeline[1:]]
+paired_train_pipeline = [_base_.train_pipeline[0], load_flow, *_base_.train_pipeline[1:]]
 
 dataset = dict(data_root=data_root, source='frames', exclude_videos=exclude_videos)
-train_dataloader = dict(dataset=dict(**dataset, pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
+train_dataloader = dict(dataset=dict(**dataset, pipeline=_base_.train_pipeline))
+val_dataloader = dict(dataset=dict(**dataset, pipeline=_base_.test_pipeline))
 test_dataloader = val_dataloader
 
 # A config's evaluator is the list of both. Soft-NMS is ActionFormer's for ActivityNet; voting

@@ -23,23 +23,14 @@ test_pipeline = [
     dict(type='PackTADInputs'),
 ]
 
-dataset = dict(
-    data_root=data_root,
-    metainfo=dict(classes=classes),
-    sample_fps=25,
-    window=window,
-)
+dataset = dict(data_root=data_root, metainfo=dict(classes=classes), sample_fps=25, window=window)
 train_dataloader = dict(batch_size=4, dataset=dict(**dataset, pipeline=train_pipeline))
-val_dataloader = dict(batch_size=4, dataset=dict(**dataset, pipeline=test_pipeline))
-test_dataloader = val_dataloader
+val_dataloader = test_dataloader = dict(
+    batch_size=4, dataset=dict(**dataset, pipeline=test_pipeline)
+)
 
-val_evaluator = dict(
+val_evaluator = test_evaluator = dict(
     ann_file=data_root + 'annotations.json',
     classes=classes,
-    tious={
-        '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
-        '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
-    },
     post_processor=dict(min_length=0.02, voting_iou=None),
 )
-test_evaluator = val_evaluator

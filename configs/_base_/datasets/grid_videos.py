@@ -12,61 +12,36 @@ classes = (
 num_classes = 26
 window = 75
 
+load_frames = dict(type='LoadVideoFrames', short_side=32, cache_dir=data_root + 'cache')
 train_pipeline = [
-    dict(
-        type='LoadVideoFrames',
-        short_side=32,
-        cache_dir=data_root + 'cache',
-        skip_unreadable=True,
-    ),
+    dict(**load_frames, skip_unreadable=True),
     dict(type='RandomSpatialCrop', size=(28, 42)),
     dict(type='PhotometricDistortion'),
     dict(type='RandomHorizontalFlip', prob=0.5),
     dict(type='PackTADInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadVideoFrames', short_side=32, cache_dir=data_root + 'cache'),
+    load_frames,
     dict(type='CenterSpatialCrop', size=(28, 42)),
     dict(type='PackTADInputs'),
 ]
 
 # Optical flow, made by tools/data/extract_flow.py: in place of the frames for a teacher, beside them
 # for its student.
-load_flow = dict(
-    type='LoadOpticalFlow',
-    folder=data_root + 'flow',
-    frames=dict(type='LoadVideoFrames', short_side=32),
-)
-flow_train_pipeline = [
-    load_flow,
-    dict(type='RandomSpatialCrop', size=(28, 42)),
-    dict(type='RandomHorizontalFlip', prob=0.5),
-    dict(type='PackTADInputs'),
-]
-flow_test_pipeline = [
-    load_flow,
-    dict(type='CenterSpatialCrop', size=(28, 42)),
-    dict(type='PackTADInputs'),
-]
+uncached_frames = dict(type='LoadVideoFrames', short_side=32)
+load_flow = dict(type='LoadOpticalFlow', folder=data_root + 'flow', frames=uncached_frames)
+flow_train_pipeline = [load_flow, train_pipeline[1], *train_pipeline[3:]]
+flow_test_pipeline = [load_flow, *test_pipeline[1:]]
 paired_train_pipeline = [train_pipeline[0], load_flow, *train_pipeline[1:]]
 
-dataset = dict(
-    data_root=data_root,
-    metainfo=dict(classes=classes),
-    sample_fps=25,
-    window=window,
-)
+dataset = dict(data_root=data_root, metainfo=dict(classes=classes), sample_fps=25, window=window)
 train_dataloader = dict(batch_size=4, dataset=dict(**dataset, pipeline=train_pipeline))
-val_dataloader = dict(batch_size=4, dataset=dict(**dataset, pipeline=test_pipeline))
-test_dataloader = val_dataloader
+val_dataloader = test_dataloader = dict(
+    batch_size=4, dataset=dict(**dataset, pipeline=test_pipeline)
+)
 
-val_evaluator = dict(
+val_evaluator = test_evaluator = dict(
     ann_file=data_root + 'annotations.json',
     classes=classes,
-    tious={
-        '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
-        '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
-    },
     post_processor=dict(min_length=0.02, voting_iou=None),
 )
-test_evaluator = val_evaluator

@@ -7,5 +7,10 @@ val_dataloader = dict(batch_size=2, num_workers=1, dataset=dict(source='video', 
 test_dataloader = val_dataloader
 
 # Votes, unlike ActionFormer: the published numbers of these data sets were measured so.
-val_evaluator = dict(post_processor=dict(min_length=0.5, voting_iou=0.7))
-test_evaluator = val_evaluator
+val_evaluator = test_evaluator = dict(
+    tious={
+        '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
+        '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
+    },
+    post_processor=dict(min_length=0.5, voting_iou=0.7),
+)

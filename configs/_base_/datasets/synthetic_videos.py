@@ -10,39 +10,24 @@ classes = (
 num_classes = 8
 window = 64
 
+load_frames = dict(type='LoadVideoFrames', short_side=50, cache_dir=data_root + 'cache')
 train_pipeline = [
-    dict(
-        type='LoadVideoFrames',
-        short_side=50,
-        cache_dir=data_root + 'cache',
-        skip_unreadable=True,
-    ),
+    dict(**load_frames, skip_unreadable=True),
     dict(type='RandomSpatialCrop', size=40),
     dict(type='RandomHorizontalFlip', prob=0.5),
     dict(type='PackTADInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadVideoFrames', short_side=50, cache_dir=data_root + 'cache'),
+    load_frames,
     dict(type='CenterSpatialCrop', size=40),
     dict(type='PackTADInputs'),
 ]
 
-dataset = dict(
-    data_root=data_root,
-    metainfo=dict(classes=classes),
-    sample_fps=10,
-    window=window,
-)
+dataset = dict(data_root=data_root, metainfo=dict(classes=classes), sample_fps=10, window=window)
 train_dataloader = dict(dataset=dict(**dataset, pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
-test_dataloader = val_dataloader
+val_dataloader = test_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
 
-val_evaluator = dict(
+val_evaluator = test_evaluator = dict(
     ann_file=data_root + 'annotations.json',
     classes=classes,
-    tious={
-        '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
-        '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
-    },
 )
-test_evaluator = val_evaluator

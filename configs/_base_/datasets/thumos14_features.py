@@ -2,16 +2,9 @@
 # channels and then 1024 of flow, one step every 4 frames of the video, each seeing 16 frames. Annotations
 # by `tools/data/thumos14/prepare.py --annotations-only`, see docs/en/user_guides/features.md.
 # Cropping and padding are ActionFormer's: at most 2304 steps, 90 to 100 % of a shorter video.
-_base_ = './tad.py'
+_base_ = ['./tad.py', './thumos14.py']
 
 data_root = 'data/thumos14_features/'
-classes = (
-    'BaseballPitch', 'BasketballDunk', 'Billiards', 'CleanAndJerk', 'CliffDiving',
-    'CricketBowling', 'CricketShot', 'Diving', 'FrisbeeCatch', 'GolfSwing', 'HammerThrow',
-    'HighJump', 'JavelinThrow', 'LongJump', 'PoleVault', 'Shotput', 'SoccerPenalty',
-    'TennisSwing', 'ThrowDiscus', 'VolleyballSpiking',
-)  # fmt: skip
-num_classes = 20
 window = 2304
 
 load_features = dict(type='LoadFeatures', channels=2048)
@@ -28,19 +21,11 @@ dataset = dict(
     data_prefix=dict(feature='i3d'),
     feature_stride=4,
     feature_frames=16,
-    metainfo=dict(classes=classes),
-    ignore_labels=('Ambiguous',),
+    metainfo=dict(classes=_base_.classes),
+    ignore_labels=_base_.ignore_labels,
 )
 train_dataloader = dict(batch_size=2, dataset=dict(**dataset, pipeline=train_pipeline))
 val_dataloader = dict(batch_size=1, dataset=dict(**dataset, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(
-    ann_file=data_root + 'annotations.json',
-    classes=classes,
-    ignore_labels=('Ambiguous',),
-    tious=(0.3, 0.4, 0.5, 0.6, 0.7),
-    # the head bounds the candidates of a level; the release has no bound per video
-    post_processor=dict(pre_nms_topk=None),
-)
-test_evaluator = val_evaluator
+val_evaluator = test_evaluator = dict(ann_file=data_root + 'annotations.json', **_base_.evaluation)

@@ -8,20 +8,16 @@ num_classes = 8
 ann_file = 'annotations_fold{{$MMTAD_WEIZMANN_FOLD:0}}.json'
 window = 128
 
+load_frames = dict(type='LoadVideoFrames', short_side=72, cache_dir=data_root + 'cache')
 train_pipeline = [
-    dict(
-        type='LoadVideoFrames',
-        short_side=72,
-        cache_dir=data_root + 'cache',
-        skip_unreadable=True,
-    ),
+    dict(**load_frames, skip_unreadable=True),
     dict(type='RandomSpatialCrop', size=64),
     dict(type='PhotometricDistortion'),
     dict(type='RandomHorizontalFlip', prob=0.5),
     dict(type='PackTADInputs'),
 ]
 test_pipeline = [
-    dict(type='LoadVideoFrames', short_side=72, cache_dir=data_root + 'cache'),
+    load_frames,
     dict(type='CenterSpatialCrop', size=64),
     dict(type='PackTADInputs'),
 ]
@@ -34,15 +30,9 @@ dataset = dict(
     window=window,
 )
 train_dataloader = dict(dataset=dict(**dataset, pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
-test_dataloader = val_dataloader
+val_dataloader = test_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline))
 
-val_evaluator = dict(
+val_evaluator = test_evaluator = dict(
     ann_file=data_root + ann_file,
     classes=classes,
-    tious={
-        '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
-        '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
-    },
 )
-test_evaluator = val_evaluator

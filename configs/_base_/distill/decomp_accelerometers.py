@@ -1,16 +1,9 @@
-# As with the temporal gradient, but the teacher reads accelerometers (30 channels), which the data set
-# loads beside the features in training. An epoch has four steps, so the mimics come in over five.
-_base_ = './decomp_tg.py'
+# The method with a teacher on accelerometers.
+_base_ = ['./conventional_accelerometers.py', './local_attentive_fusion.py']
 
 distill = dict(
-    teacher=dict(
-        modality=dict(_delete_=True, type='FeatureInput', key='motion_features'),
-        neck=dict(in_channels=30),
+    mimics=dict(
+        feature=dict(student=dict(item='motion')),
+        prediction=dict(student=dict(source='motion_outputs')),
     ),
 )
-
-ramp = dict(start=0.0, stop=1.0, begin=0, end=5)
-custom_hooks = [
-    dict(type='DistillScheduleHook', schedule=dict(feature=ramp, prediction=ramp)),
-    dict(type='TeacherClassesHook'),
-]

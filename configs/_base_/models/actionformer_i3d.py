@@ -4,6 +4,14 @@
 _base_ = './actionformer_tsm18.py'
 
 i3d_rgb = 'checkpoints/i3d_rgb.pth'
+# Fine-tuned one clip at a time and recomputed in the backward pass, which saves memory.
+fine_tuned = dict(
+    _delete_=True,
+    freeze_norm=True,
+    chunk_size=1,
+    with_cp=True,
+    init_cfg=dict(type='Pretrained', checkpoint=i3d_rgb),
+)
 
 model = dict(
     data_preprocessor=dict(modality=dict(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))),

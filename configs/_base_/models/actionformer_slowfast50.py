@@ -7,6 +7,14 @@ kinetics_slowfast50 = (
     'slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb/'
     'slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb_20220901-701b0f6f.pth'
 )
+# Fine-tuned one clip at a time and recomputed in the backward pass, which saves memory.
+fine_tuned = dict(
+    _delete_=True,
+    freeze_norm=True,
+    chunk_size=1,
+    with_cp=True,
+    init_cfg=dict(type='Pretrained', checkpoint=kinetics_slowfast50),
+)
 
 model = dict(
     backbone=dict(_delete_=True, type='VideoEncoder', backbone=dict(type='FusedSlowFast')),

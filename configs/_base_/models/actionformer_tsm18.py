@@ -8,6 +8,12 @@ kinetics_tsm50 = (
     'tsm_imagenet-pretrained-r50_8xb16-1x1x8-100e_kinetics400-rgb/'
     'tsm_imagenet-pretrained-r50_8xb16-1x1x8-100e_kinetics400-rgb_20220831-a6db1e5d.pth'
 )
+# Settings of a backbone that starts from trained weights and is trained on: statistics of the
+# normalisation stay.
+fine_tuned = dict(
+    freeze_norm=True,
+    backbone=dict(pretrained2d=True, pretrained=imagenet_resnet18),
+)
 
 model = dict(
     type='TADDetector',

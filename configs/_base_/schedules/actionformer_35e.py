@@ -1,8 +1,7 @@
 # ActionFormer's schedule for THUMOS'14 from features: AdamW 1e-4 with weight decay 0.05 on matrices and
 # kernels, none on norms, biases and scales; gradients clipped at 1; 5 epochs of linear warm-up, then
 # 30 of cosine.
-max_epochs = 35
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=35, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 
@@ -18,8 +17,8 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         begin=5,
-        T_max=max_epochs - 5,
-        end=max_epochs,
+        T_max=30,
+        end=35,
         eta_min=1e-8,
         by_epoch=True,
         convert_to_iter_based=True,

@@ -1,6 +1,5 @@
 # Short training from scratch: AdamW 1e-3 with warm-up and cosine, in the machine's fast precision.
-max_epochs = 16
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=16, val_interval=16)
 val_cfg = dict(type='AutocastValLoop')
 test_cfg = dict(type='AutocastTestLoop')
 
@@ -16,8 +15,8 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         begin=1,
-        T_max=max_epochs - 1,
-        end=max_epochs,
+        T_max=15,
+        end=16,
         by_epoch=True,
         convert_to_iter_based=True,
     ),

@@ -1,17 +1,8 @@
 # A very short training from scratch.
 _base_ = './scratch_16e.py'
 
-max_epochs = 4
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-
+train_cfg = dict(max_epochs=4, val_interval=4)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=True, end=1, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        begin=1,
-        T_max=max_epochs - 1,
-        end=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], T_max=3, end=4),
 ]

@@ -1,0 +1,2 @@
+# The method's fusion of the appearance and the motion branch.
+fusion = dict(type='LocalAttentiveFusion', window=None, residual=True)

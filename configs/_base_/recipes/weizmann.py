@@ -1,0 +1,6 @@
+# Weizmann, trained from scratch.
+_base_ = [
+    '../datasets/weizmann_videos.py',
+    '../schedules/scratch_16e.py',
+    '../default_runtime.py',
+]
