@@ -321,7 +321,40 @@ def load_annotations(
         AnnotationError: If the file is missing or malformed, has an unknown label, or times that
             are not in seconds.
     """
-    content = _read_json(ann_file)
+    return parse_annotations(
+        _read_json(ann_file),
+        ann_file,
+        subset,
+        classes,
+        ignore_labels,
+        exclude_videos,
+        label_fields,
+    )
+
+
+def parse_annotations(
+    content: dict,
+    ann_file: str | Path,
+    subset: str | Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    ignore_labels: Sequence[str] = (),
+    exclude_videos: Sequence[str] | str = (),
+    label_fields: Sequence[str] = ('label',),
+) -> AnnotationSet:
+    """Clean the content of an annotation file, see :func:`load_annotations`.
+
+    Args:
+        content: JSON object with a ``database``.
+        ann_file: Its file, for messages.
+        subset: See :func:`load_annotations`, like all that follow.
+        classes: Class names in label order.
+        ignore_labels: Labels whose instances are left out.
+        exclude_videos: Ids of videos to leave out, or a file that names them.
+        label_fields: Fields of an instance that name its class.
+
+    Raises:
+        AnnotationError: If the content is malformed.
+    """
     ignored = set(ignore_labels)
     names = _resolve_classes(content, ann_file, classes, ignored, label_fields)
     index = {name: i for i, name in enumerate(names)}

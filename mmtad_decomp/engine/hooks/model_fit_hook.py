@@ -163,6 +163,21 @@ def _shown(names: Sequence[str]) -> str:
     return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
 
 
+def can_be_learned(detector: TADDetector, window: dict) -> list[bool]:
+    """Whether a point of the head can stand for each instance of a window.
+
+    Args:
+        detector: A detector with a :class:`~mmtad_decomp.models.heads.PointHead`.
+        window: Description of a window by :class:`~mmtad_decomp.datasets.TADDataset`.
+    """
+    grid = window['time_grid'].coarsen(detector.feature_stride, detector.feature_offset)
+    start, stop = window['window']
+    frames = window['duration'] * grid.fps if stop is None else stop - start
+    steps = max(1, math.ceil(frames / grid.stride))
+    segments = torch.from_numpy(grid.to_steps(window['segments'])).float()
+    return [bool(served) for served in detector.head.can_serve(segments, steps)]
+
+
 def _warn_of_lost_instances(model: nn.Module, dataset: object) -> None:
     """Count the instances without a target in any window."""
     model = unwrap_model(model)
@@ -177,15 +192,11 @@ def _warn_of_lost_instances(model: nn.Module, dataset: object) -> None:
     for window in map(dataset.get_data_info, range(len(dataset))):
         if 'time_grid' not in window or not len(window['segments']):
             continue
-        grid = window['time_grid'].coarsen(detector.feature_stride, detector.feature_offset)
-        start, stop = window['window']
-        frames = window['duration'] * grid.fps if stop is None else stop - start
-        steps = max(1, math.ceil(frames / grid.stride))
-        segments = torch.from_numpy(grid.to_steps(window['segments'])).float()
-        steps_seconds = grid.stride / grid.fps
-        for number, has_target in zip(window['instance_ids'], head.can_serve(segments, steps)):
+        grid = window['time_grid']
+        steps_seconds = grid.stride * detector.feature_stride / grid.fps
+        for number, has_target in zip(window['instance_ids'], can_be_learned(detector, window)):
             key = (window['video_id'], int(number))
-            served[key] = served.get(key, False) or bool(has_target)
+            served[key] = served.get(key, False) or has_target
     lost = sum(not has_target for has_target in served.values())
     if lost:
         print_log(

@@ -57,7 +57,8 @@ def _select_instances(
     return instances
 
 
-def _place_video(source: Path, target: Path, copy: bool) -> None:
+def place_video(source: Path, target: Path, copy: bool) -> None:
+    """Link ``target`` to a video, or copy it there."""
     with atomic_path(target) as partial:
         if copy:
             shutil.copyfile(source, partial)
@@ -116,7 +117,7 @@ def prepare(
         database[key] = make_video_entry(
             video['subset'], info.duration, float(info.fps), info.num_frames, name, instances
         )
-        _place_video(paths[key], out / name, args.copy)
+        place_video(paths[key], out / name, args.copy)
     write_annotations(out / 'annotations.json', version, classes, database)
     _report_clock(videos, infos)
     print(census_table(database, classes))

@@ -1,0 +1,74 @@
+"""One window of a data set with its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from .timeline import GROUND_TRUTH, PALETTE, draw_strip, strip_inches
+
+_ROW_INCHES, _FRAME_INCHES = 0.34, 1.15
+
+
+def draw_window(
+    segments: np.ndarray,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    length: float,
+    title: str,
+    frames: Sequence[tuple[float, np.ndarray]] = (),
+    learned: Sequence[bool] | None = None,
+) -> Figure:
+    """Draw a window as a model is given it: its frames, and a row for each class in it.
+
+    Args:
+        segments: ``(K, 2)`` targets in seconds since the begin of the window.
+        labels: ``(K,)`` int.
+        classes: Class names in label order.
+        length: Seconds.
+        title: Title of the figure.
+        frames: Key frames, as for :func:`~mmtad_decomp.visualization.draw_timeline`.
+        learned: Whether a point of the head can stand for each target; the others are hatched.
+
+    Returns:
+        A figure of its own, unknown to pyplot.
+    """
+    segments = np.asarray(segments, dtype=np.float64).reshape(-1, 2)
+    rows = np.unique(labels).tolist()
+    heights = [max(len(rows), 1) * _ROW_INCHES]
+    if frames:
+        heights.insert(0, strip_inches(frames))
+    figure = Figure(figsize=(12, sum(heights) + _FRAME_INCHES), layout='constrained')
+    FigureCanvasAgg(figure)
+    ratios = dict(height_ratios=heights)
+    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, gridspec_kw=ratios)[:, 0]
+    if frames:
+        draw_strip(panels[0], frames, length)
+    axes = panels[-1]
+    learned = [True] * len(segments) if learned is None else learned
+    for (start, end), label, has_target in zip(segments, labels, learned):
+        axes.broken_barh(
+            [(start, end - start)],
+            (rows.index(label) + 0.1, 0.8),
+            facecolor=GROUND_TRUTH if has_target else 'white',
+            edgecolor='white' if has_target else PALETTE[1],
+            hatch=None if has_target else '////',
+        )
+    axes.set_xlim(0, length)
+    axes.set_ylim(max(len(rows), 1), 0)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [classes[label] for label in rows], fontsize=9)
+    axes.tick_params(axis='y', length=0)
+    axes.set_xlabel('seconds of the window', fontsize=9)
+    axes.grid(axis='x', color='#CFCFCF', linewidth=0.5)
+    axes.set_axisbelow(True)
+    for side in ('top', 'right', 'left'):
+        axes.spines[side].set_visible(False)
+    if not all(learned):
+        patch = Patch(facecolor='white', edgecolor=PALETTE[1], hatch='////', label='no target')
+        figure.legend(handles=[patch], loc='outside lower right', frameon=False, fontsize=9)
+    figure.suptitle(title, fontsize=11, x=0.01, ha='left')
+    return figure

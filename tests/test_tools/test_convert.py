@@ -1,0 +1,330 @@
+"""tools/data/convert.py: labels of other programs, checks, and a split by group."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clock_videos import record
+
+from mmtad_decomp.annotations import load_annotations
+from mmtad_decomp.apis.exports import export
+from mmtad_decomp.apis.results import VideoResult
+from mmtad_decomp.apis.video_inputs import VideoInput
+from mmtad_decomp.postprocessing import Detections
+from tools.data import convert
+from tools.data.labels.split import split_by_group
+
+FPS = 25
+WANTED = {
+    'a': [(0.4, 1.2, 'jump'), (1.6, 2.0, 'run')],
+    'b': [(0.2, 0.8, 'run'), (1.0, 1.8, 'jump')],
+}
+
+
+@pytest.fixture(scope='module')
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('videos')
+    for name in WANTED:
+        record(folder / f'{name}.mp4', range(60))
+    return folder
+
+
+def run(tmp_path, videos, *arguments, code=0):
+    out = tmp_path / 'out'
+    options = ['--videos', str(videos), '--out', str(out), '--val-share', '0.5']
+    assert convert.main([*map(str, arguments), *options]) == code
+    if code:
+        assert not (out / 'annotations.json').exists()
+        return None
+    found = load_annotations(out / 'annotations.json')
+    assert all((out / video.path).is_file() for video in found.videos.values())
+    return {
+        key: [
+            (*np.round(segment, 3).tolist(), found.classes[label])
+            for segment, label in zip(video.segments, video.labels)
+        ]
+        for key, video in found.videos.items()
+    }
+
+
+def rows(scale=1.0, form='{:g}'):
+    return [
+        (f'{name}.mp4', form.format(start * scale), form.format(end * scale), label)
+        for name, items in WANTED.items()
+        for start, end, label in items
+    ]
+
+
+def table(path, header, lines, delimiter=','):
+    text = [header, *lines]
+    path.write_text('\n'.join(delimiter.join(line) for line in text), encoding='utf-8-sig')
+    return path
+
+
+HEADER = ('video', 'start', 'end', 'label')
+
+
+@pytest.mark.parametrize(
+    ('header', 'lines', 'delimiter', 'options'),
+    [
+        (HEADER, rows(), ',', ()),
+        (HEADER, [tuple(c.replace('.', ',') if c[0].isdigit() else c for c in r) for r in rows()],
+         ';', ()),
+        (('File', 'Begin', 'Stop', 'Class'), rows(), '\t', ()),
+        (('who', 'from', 'to', 'what'), rows(), ',', ('--columns', 'video=who', 'label=what')),
+        (HEADER, rows(1000), ',', ('--unit', 'milliseconds')),
+        (HEADER, rows(FPS), ',', ('--unit', 'frames')),
+        (HEADER, rows(50), ',', ('--unit', 'frames', '--frame-rate', '50')),
+        (HEADER, rows(form='00:00:{:06.3f}'), ',', ('--unit', 'milliseconds')),
+    ],
+)  # fmt: skip
+def test_tables(tmp_path, videos, header, lines, delimiter, options):
+    path = table(tmp_path / 'labels.csv', header, lines, delimiter)
+    assert run(tmp_path, videos, path, *options) == WANTED
+
+
+def results(videos):
+    classes = ('jump', 'run')
+    for name, items in WANTED.items():
+        found = Detections(
+            np.array([item[:2] for item in items]),
+            np.linspace(0.9, 0.5, len(items)),
+            np.array([classes.index(item[2]) for item in items]),
+        )
+        yield VideoResult(VideoInput(str(videos / f'{name}.mp4'), name), 2.4, FPS, found, classes)
+
+
+def test_our_own_files_come_back(tmp_path, videos):
+    files = export(tmp_path / 'found', list(results(videos)), ['csv', 'elan', 'label-studio'])
+    table_file, *documents, tasks_file = files
+    assert run(tmp_path / 'csv', videos, table_file) == WANTED
+    elan = ['--name-from', 'tier', *['--layers', 'run', 'jump']]
+    assert run(tmp_path / 'elan', videos, *documents, *elan) == WANTED
+    tasks = json.loads(tasks_file.read_text())
+    for task in tasks:
+        task['annotations'] = task.pop('predictions')
+    path = tmp_path / 'tasks.json'
+    path.write_text(json.dumps(tasks))
+    assert run(tmp_path / 'label_studio', videos, path) == WANTED
+
+
+def test_elan_values_and_media_that_start_later(tmp_path, videos):
+    slots = ''.join(
+        f'<TIME_SLOT TIME_SLOT_ID="t{i}" TIME_VALUE="{value}"/>'
+        for i, value in enumerate((300, 1100, 1500, 1900))
+    )
+    items = ''.join(
+        f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="n{i}" TIME_SLOT_REF1="t{i}" '
+        f'TIME_SLOT_REF2="t{i + 1}"><ANNOTATION_VALUE> {label} </ANNOTATION_VALUE>'
+        '</ALIGNABLE_ANNOTATION></ANNOTATION>'
+        for i, label in ((0, 'jump'), (2, 'run'))
+    )
+    refs = (
+        '<TIER TIER_ID="notes"><ANNOTATION><REF_ANNOTATION ANNOTATION_ID="r" ANNOTATION_REF="n0">'
+        '<ANNOTATION_VALUE>odd</ANNOTATION_VALUE></REF_ANNOTATION></ANNOTATION></TIER>'
+    )
+    (tmp_path / 'x.eaf').write_text(
+        '<ANNOTATION_DOCUMENT><HEADER TIME_UNITS="milliseconds"><MEDIA_DESCRIPTOR '
+        'MEDIA_URL="file:///C:/old%20place/a.mp4" TIME_ORIGIN="100"/></HEADER>'
+        f'<TIME_ORDER>{slots}</TIME_ORDER><TIER TIER_ID="actions">{items}</TIER>{refs}'
+        '</ANNOTATION_DOCUMENT>'
+    )
+    csv = table(tmp_path / 'b.csv', HEADER, rows()[2:])
+    assert run(tmp_path, videos, tmp_path / 'x.eaf', csv) == WANTED
+    missing = ['--layers', 'none']
+    assert run(tmp_path / 'missing', videos, tmp_path / 'x.eaf', *missing, code=2) is None
+
+
+def test_via(tmp_path, videos):
+    metadata = {
+        f'1_{i}': dict(vid=str('ab'.index(name) + 1), z=[start, end], xy=[], av={'1': label[0]})
+        for i, (name, items) in enumerate(WANTED.items())
+        for start, end, label in items[:1]
+    }
+    metadata |= {
+        f'2_{name}': dict(vid=str('ab'.index(name) + 1), z=list(items[1][:2]), xy=[],
+                          av={'1': items[1][2][0]})
+        for name, items in WANTED.items()
+    }  # fmt: skip
+    metadata['spatial'] = dict(vid='1', z=[0.5], xy=[2, 1, 1, 5, 5], av={'2': 'x'})
+    project = dict(
+        project=dict(vid_list=['1', '2']),
+        attribute={
+            '1': dict(aname='action', anchor_id='FILE1_Z2_XY0', type=4,
+                      options=dict(j='jump', r='run')),
+            '2': dict(aname='thing', anchor_id='FILE1_Z1_XY1', type=1, options={}),
+        },
+        file={'7': dict(fid=7, fname='a.mp4'), '8': dict(fid=8, fname='b.mp4')},
+        view={'1': dict(fid_list=[7]), '2': dict(fid_list=[8])},
+        metadata=metadata,
+    )  # fmt: skip
+    path = tmp_path / 'via.json'
+    path.write_text(json.dumps(project))
+    assert run(tmp_path, videos, path) == WANTED
+    assert run(tmp_path / 'o', videos, path, '--layers', 'thing', code=2) is None
+
+
+def box(frame, outside=0):
+    return (
+        f'<box frame="{frame}" outside="{outside}" keyframe="1" xtl="0" ytl="0" xbr="1" ybr="1"/>'
+    )
+
+
+def cvat(path, name, tracks='', images='', task=1):
+    path.write_text(
+        f'<annotations><version>1.1</version><meta><task><id>{task}</id><source>{name}</source>'
+        f'</task></meta>{tracks}{images}</annotations>'
+    )
+    return path
+
+
+def test_cvat_tracks_and_tags(tmp_path, videos):
+    tracks = ''.join(
+        f'<track id="{i}" label="{label}">{box(round(s * FPS))}{box(round(e * FPS), 1)}</track>'
+        for i, (s, e, label) in enumerate(WANTED['a'])
+    )
+    images = ''.join(
+        f'<image id="{frame}" name="frame_{frame:06}">'
+        + ''.join(
+            f'<tag label="{label}"/>'
+            for s, e, label in WANTED['b']
+            if round(s * FPS) <= frame < round(e * FPS)
+        )
+        + '</image>'
+        for frame in range(60)
+    )
+    first = cvat(tmp_path / 'a.xml', 'a.mp4', tracks=tracks)
+    second = cvat(tmp_path / 'b.xml', 'b.mp4', images=images)
+    assert run(tmp_path, videos, first, second) == WANTED
+
+
+def test_a_cvat_track_that_comes_back_and_one_that_stays(tmp_path, videos):
+    track = f'<track id="0" label="run">{box(5)}{box(10, 1)}{box(20)}{box(29)}</track>'
+    path = cvat(tmp_path / 'a.xml', 'a.mp4', tracks=track)
+    other = table(tmp_path / 'b.csv', HEADER, [('b.mp4', '0', '1', 'run')])
+    assert run(tmp_path, videos, path, other)['a'] == [(0.2, 0.4, 'run'), (0.8, 1.2, 'run')]
+
+
+def boris_project(offset=0.0, cut=0):
+    observations = {}
+    for name, items in WANTED.items():
+        events = [[t, '', label, '', ''] for s, e, label in items for t in (s, e)]
+        events.append([0.1, '', 'blink', '', ''])
+        files = {'1': [f'/old/{name}.mp4'], '2': []}
+        observations[name] = {
+            'type': 'MEDIA', 'file': files, 'events': events[cut:], 'time offset': offset
+        }  # fmt: skip
+    behaviours = {
+        str(i): dict(code=code, type=kind)
+        for i, (code, kind) in enumerate(
+            [('jump', 'State event'), ('run', 'State event'), ('blink', 'Point event')]
+        )
+    }
+    return dict(observations=observations, behaviors_conf=behaviours)
+
+
+def test_boris_projects_and_tables(tmp_path, videos, capsys):
+    path = tmp_path / 'p.boris'
+    path.write_text(json.dumps(boris_project()))
+    assert run(tmp_path / 'p', videos, path) == WANTED
+    header = ('Observation id', 'Media file name', 'Behavior', 'Behavior type', 'Start (s)',
+              'Stop (s)')  # fmt: skip
+    lines = [('o', f'/x/{v}', label, 'STATE', s, e) for v, s, e, label in rows()]
+    lines.append(('o', '/x/a.mp4', 'blink', 'POINT', '0.1', '0.1'))
+    assert run(tmp_path / 't', videos, table(tmp_path / 'e.tsv', header, lines, '\t')) == WANTED
+    for project, words in (
+        (boris_project(offset=2.0), 'has a time offset'),
+        (boris_project(cut=1), 'does not end'),
+    ):
+        path.write_text(json.dumps(project))
+        run(tmp_path / 'bad', videos, path, code=2)
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('content', 'options', 'words'),
+    [
+        ('video,start,end\na.mp4,0,1\n', (), 'no column for the label'),
+        ('video,start,end,label\na.mp4,soon,1,run\n', (), "line 2, start: 'soon' is no time"),
+        ('video,start,end,label\na.mp4,0,1,\n', (), 'line 2: the action has no label'),
+        ('video,start,end,label\n,0,1,run\n', (), 'line 2: the video is not named'),
+        ('video,start,end,label\na.mp4,0:10,1,run\n', (), 'written in two ways'),
+        ('video,start,end,label\n', (), 'no action in 1 files'),
+        ('video,start,end,label\na.mp4,0,1,run\n', (), 'all videos are of one group'),
+        ('video,start,end,label\na.mp4,0,1,run\nb.mp4,0,1,run\n', ('--classes', 'jump'),
+         "no label 'jump'"),
+        ('video,start,end,label\na.mp4,0,1,run\nb.mp4,0,1,run\n', ('--group-by', '^c'),
+         "does not match the video id 'a'"),
+        ('video,start,end,label,subset\na.mp4,0,1,run,dev\nb.mp4,0,1,run,training\n', (),
+         "subset 'dev' is unknown"),
+        ('video,start,end,label\na.mp4,25,50,run\nb.mp4,30,55,run\n', (),
+         'look like frames: divide them by the frames per second of their video, or correct '
+         '"duration"; for tables say so by --unit'),
+        ('video,start,end,label\na.mp4,1.5,0.5,run\nb.mp4,0,1,run\n', ('--strict',),
+         '1 labels are odd (--strict)'),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_sentence(tmp_path, videos, capsys, content, options, words):
+    path = tmp_path / 'labels.csv'
+    path.write_text(content)
+    run(tmp_path, videos, path, *options, code=2)
+    (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith('error: '))
+    assert words in line
+
+
+def test_a_video_that_is_missing_is_named(tmp_path, videos, capsys):
+    path = table(tmp_path / 'labels.csv', HEADER, [('c.mp4', '0', '1', 'run'), *rows()])
+    run(tmp_path, videos, path, code=1)
+    assert 'no video file c.* under' in capsys.readouterr().err
+
+
+def test_odd_labels_are_listed_with_their_lines(tmp_path, videos, capsys):
+    odd = [
+        ('a.mp4', '2.0', '1.0', 'run'),
+        ('a.mp4', '5', '6', 'run'),
+        ('a.mp4', '2.2', '3', 'run'),
+        ('b.mp4', '0.2', '0.8', 'run'),
+        ('b.mp4', '0.5', '0.9', 'run'),
+    ]
+    found = run(tmp_path, videos, table(tmp_path / 'labels.csv', HEADER, [*rows(), *odd]))
+    out = capsys.readouterr().out
+    for line, words in (
+        (6, '1 no length'), (7, '1 outside the video'), (8, '1 beyond the ends'),
+        (9, '1 twice'), (10, 'overlapping one of the same class'),
+    ):  # fmt: skip
+        assert words in out and f'line {line}: run' in out
+    assert len(found['a']) == 3 and len(found['b']) == 3
+    for words in ('instances', 'length (s)', 'data_root = ', "classes = ('jump', 'run')"):
+        assert words in out
+
+
+def test_groups_stay_together_and_classes_are_spread():
+    groups = {f'p{i}_{j}': f'p{i}' for i in range(10) for j in range(3)}
+    counts = {v: Counter({'often': 5, 'rare': int(g in ('p0', 'p1'))}) for v, g in groups.items()}
+    subsets = split_by_group(groups, counts, share=0.3, seed=0)
+    held = {groups[v] for v, subset in subsets.items() if subset == 'validation'}
+    assert len(held) == 3 and held & {'p0', 'p1'} and not {'p0', 'p1'} <= held
+    trained = {groups[v] for v, subset in subsets.items() if subset == 'training'}
+    assert not held & trained
+    assert subsets == split_by_group(groups, counts, share=0.3, seed=0)
+
+
+def test_groups_by_pattern_and_by_column(tmp_path, videos):
+    for name in ('p1_x', 'p1_y', 'p2_x', 'p2_y'):
+        record(Path(videos, f'{name}.mp4'), range(30))
+    lines = [(n, '0', '1', 'run') for n in ('p1_x', 'p1_y', 'p2_x', 'p2_y')]
+    by_pattern = table(tmp_path / 'p.csv', HEADER, lines)
+    grouped = [(*line, line[0][-1]) for line in lines]
+    by_column = table(tmp_path / 'c.csv', (*HEADER, 'group'), grouped)
+    for path, options, place in (
+        (by_pattern, ('--group-by', r'^(p\d)'), slice(0, 2)),
+        (by_column, (), slice(-1, None)),
+    ):
+        run(tmp_path, videos, path, *options)
+        content = json.loads((tmp_path / 'out' / 'annotations.json').read_text())
+        subsets = {}
+        for key, video in content['database'].items():
+            subsets.setdefault(key[place], set()).add(video['subset'])
+        assert sorted(map(sorted, subsets.values())) == [['training'], ['validation']]

@@ -1,0 +1,276 @@
+"""Make a data set of your videos and your labels.
+
+Examples:
+    python tools/data/convert.py labels.csv --videos my/videos --out data/custom
+    python tools/data/convert.py 'elan/*.eaf' --videos my/videos --layers actions \
+        --group-by '^(person[0-9]+)_'
+
+Reads CSV tables, ELAN, VIA 3, CVAT, Label Studio and BORIS. Writes ``annotations.json`` and links
+the videos beside it. See docs/en/user_guides/custom_dataset.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import numpy as np
+
+from mmtad_decomp.annotations import AnnotationError, parse_annotations
+from mmtad_decomp.datasets import VideoInfo, probe_video
+from tools.data.common import (
+    census_table,
+    make_video_entry,
+    parallel_map,
+    print_failures,
+    run_main,
+    write_annotations,
+)
+from tools.data.common.labelled import place_video
+from tools.data.common.preparing import find_videos
+from tools.data.labels import Label, LabelError, ReadOptions, read_labels
+from tools.data.labels.checks import Instance, check_video, length_table, summarize
+from tools.data.labels.csv_table import ROLES
+from tools.data.labels.records import UNITS
+from tools.data.labels.split import split_by_group
+
+VERSION = 'custom-1'
+SUBSETS = ('training', 'validation', 'testing')
+_FRAMES_OF_SHORTEST = 4
+_WINDOW = (64, 512)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        'labels', nargs='+', metavar='LABELS', help='exported files, or patterns in quotes'
+    )
+    parser.add_argument(
+        '--videos', type=Path, required=True, help='folder of the videos, searched'
+    )
+    parser.add_argument('--out', type=Path, default=Path('data/custom'), help='output folder')
+    parser.add_argument('--copy', action='store_true', help='copy the videos, do not link them')
+    parser.add_argument(
+        '--classes', nargs='+', help='classes to keep, in their order (default: all, sorted)'
+    )
+    parser.add_argument(
+        '--unit', choices=UNITS, default='seconds', help='unit of the numbers in tables'
+    )
+    parser.add_argument(
+        '--frame-rate',
+        type=float,
+        help="frames per second that frame numbers count in (default: each video's own)",
+    )
+    parser.add_argument(
+        '--columns',
+        nargs='+',
+        default=[],
+        metavar='ROLE=NAME',
+        help=f'columns of a table with other names; roles: {", ".join(ROLES)}',
+    )
+    parser.add_argument('--layers', nargs='+', default=[], help="ELAN's tiers or VIA's attributes")
+    parser.add_argument(
+        '--name-from',
+        choices=('value', 'tier'),
+        default='value',
+        help='what names the class in ELAN (default: the value of the annotation)',
+    )
+    parser.add_argument(
+        '--group-by',
+        metavar='PATTERN',
+        help='regular expression whose first group, or match, in a video id names its group, such '
+        'as its person or place (default: a column "group", else each video by itself)',
+    )
+    parser.add_argument(
+        '--val-share', type=float, default=0.3, help='share for validation (default: 0.3)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the split')
+    parser.add_argument('--strict', action='store_true', help='write nothing if a label is odd')
+    return parser.parse_args(argv)
+
+
+def read_options(args: argparse.Namespace) -> ReadOptions:
+    """The options of the readers.
+
+    Raises:
+        LabelError: If an option makes no sense.
+    """
+    if not 0 < args.val_share < 1:
+        raise LabelError(f'--val-share must be between 0 and 1, got {args.val_share:g}')
+    if args.frame_rate is not None and not args.frame_rate > 0:
+        raise LabelError(f'--frame-rate must be above 0, got {args.frame_rate:g}')
+    columns = dict(item.partition('=')[::2] for item in args.columns)
+    for role, name in columns.items():
+        if role not in ROLES or not name:
+            raise LabelError(f'--columns {role}={name}: write ROLE=NAME; roles are {[*ROLES]}')
+    return ReadOptions(args.unit, args.frame_rate, columns, args.layers, args.name_from)
+
+
+def read_all(names: Sequence[str], options: ReadOptions) -> list[Label]:
+    """Labels of all files.
+
+    Raises:
+        LabelError: If there is no file, or no label in them.
+    """
+    paths = []
+    for name in names:
+        found = [name] if Path(name).exists() else sorted(glob.glob(name, recursive=True))
+        if not found:
+            raise LabelError(f'{name} does not exist; name exported files, or patterns in quotes')
+        paths += found
+    labels = [label for path in paths for label in read_labels(path, options)]
+    if not labels:
+        raise LabelError(f'{", ".join(paths[:3])}: no action in {len(paths)} files; label some')
+    return labels
+
+
+def video_id(name: str) -> str:
+    """Id of a video: its file's name without folder and ending."""
+    return Path(PureWindowsPath(name).name if '\\' in name else name).stem
+
+
+def to_seconds(label: Label, info: VideoInfo) -> Instance:
+    """A label on the clock of its video."""
+    rate = (label.fps or float(info.fps)) if label.in_frames else 1.0
+    start, end = (round(time / rate, 6) for time in (label.start, label.end))
+    return Instance(start, end, label.label, label.where)
+
+
+def choose_classes(labels: Sequence[Label], wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Classes in label order; says which labels are left out.
+
+    Raises:
+        LabelError: If one that is wanted does not occur.
+    """
+    counts = Counter(label.label for label in labels)
+    missing = [name for name in wanted or () if name not in counts]
+    if missing:
+        raise LabelError(f'--classes: no label {missing[0]!r}; there are {sorted(counts)}')
+    left_out = {name: n for name, n in counts.items() if wanted and name not in wanted}
+    if left_out:
+        print(f'left out: {", ".join(f"{n} {name}" for name, n in sorted(left_out.items()))}')
+    return tuple(wanted or sorted(counts))
+
+
+def choose_subsets(
+    by_video: Mapping[str, Sequence[Label]], classes: Sequence[str], args: argparse.Namespace
+) -> dict[str, str]:
+    """Subset of each video: as the labels say, or a split by group.
+
+    Raises:
+        LabelError: If labels contradict each other, or a group cannot be told.
+    """
+    stated = {
+        video: {(label.group, label.subset) for label in labels}
+        for video, labels in by_video.items()
+    }
+    for video, values in stated.items():
+        if len(values) > 1:
+            raise LabelError(f'video {video}: its labels name several groups or subsets; keep one')
+    subsets = {video: next(iter(values))[1] for video, values in stated.items()}
+    if all(subset is not None for subset in subsets.values()):
+        unknown = sorted(set(subsets.values()) - set(SUBSETS))
+        if unknown:
+            raise LabelError(f'subset {unknown[0]!r} is unknown; use {", ".join(SUBSETS)}')
+        return {video: str(subset) for video, subset in subsets.items()}
+    groups = {}
+    for video, values in stated.items():
+        match = re.search(args.group_by, video) if args.group_by else None
+        if args.group_by and match is None:
+            raise LabelError(f'--group-by {args.group_by!r} does not match the video id {video!r}')
+        by_name = match and (match.group(1) if match.re.groups else match.group())
+        groups[video] = by_name or next(iter(values))[0] or video
+    counts = {
+        video: Counter(label.label for label in labels if label.label in classes)
+        for video, labels in by_video.items()
+    }
+    print(f'split by {len(set(groups.values()))} groups of {len(groups)} videos')
+    return split_by_group(groups, counts, args.val_share, args.seed)
+
+
+def suggest(lengths: Sequence[float], infos: Sequence[VideoInfo], out: Path, classes) -> str:
+    """The four lines of configs/custom/data.py for this data set."""
+    short, long = np.percentile(lengths, (5, 95))
+    native = max(float(info.fps) for info in infos)
+    fps = min(native, max(1.0, float(np.ceil(_FRAMES_OF_SHORTEST / short))))
+    whole = max(int(np.ceil(info.duration * fps)) for info in infos)
+    window = min(int(np.clip(np.ceil(3 * long * fps), *_WINDOW)), whole)
+    return (
+        f'data_root = {str(out).rstrip("/") + "/"!r}\nclasses = {tuple(classes)!r}\n'
+        f'sample_fps = {fps:g}\nwindow = {window}'
+    )
+
+
+def convert(args: argparse.Namespace) -> int:
+    """Convert; returns the exit code."""
+    labels = read_all(args.labels, read_options(args))
+    classes = choose_classes(labels, args.classes)
+    by_video: dict[str, list[Label]] = defaultdict(list)
+    for label in labels:
+        by_video[video_id(label.video)].append(label)
+    paths, failures = find_videos(args.videos, by_video)
+    infos, unreadable = parallel_map(probe_video, paths, 1, 'check')
+    if failures or unreadable:
+        return print_failures([*failures, *unreadable])
+    subsets = choose_subsets(by_video, classes, args)
+    database, findings, lengths = {}, [], {name: [] for name in classes}
+    for key, path in paths.items():
+        info = infos[key]
+        found = [to_seconds(item, info) for item in by_video[key] if item.label in classes]
+        findings += check_video(found, info.duration)
+        for item in found:
+            lengths[item.label].append(item.end - item.start)
+        database[key] = make_video_entry(
+            subsets[key],
+            info.duration,
+            float(info.fps),
+            info.num_frames,
+            f'videos/{path.name}',
+            [dict(segment=(item.start, item.end), label=item.label) for item in found],
+        )
+    target = args.out / 'annotations.json'
+    check_units(database, classes, target)
+    if findings:
+        print(summarize(findings))
+        if args.strict:
+            raise LabelError(f'{len(findings)} labels are odd (--strict): nothing is written')
+    for key, path in paths.items():
+        place_video(path, args.out / database[key]['path'], args.copy)
+    write_annotations(target, VERSION, classes, database)
+    print(f'{census_table(database, classes)}\n\n{length_table(lengths)}\n')
+    every = [length for values in lengths.values() for length in values if length > 0]
+    print('lines for configs/custom/data.py:')
+    print(suggest(every, list(infos.values()), args.out, classes))
+    print(f'\nwritten: {target}')
+    return 0
+
+
+def check_units(database: dict, classes: Sequence[str], target: Path) -> None:
+    """Refuse times that are not in seconds.
+
+    Raises:
+        LabelError: If most of the actions lie behind their videos.
+    """
+    try:
+        parse_annotations(dict(database=database, classes=list(classes)), target)
+    except AnnotationError as error:
+        raise LabelError(f'{error}; for tables say so by --unit; nothing is written') from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    return run_main(lambda: convert(parse_args(argv)))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""What is odd about labels, before anything is trained on them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An action in seconds.
+
+    Attributes:
+        start: Seconds.
+        end: Seconds.
+        label: Class.
+        where: Place in its file, for messages.
+    """
+
+    start: float
+    end: float
+    label: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something odd: what it is, and where."""
+
+    kind: str
+    text: str
+
+
+_SLACK = 0.05
+"""Seconds by which an action may end behind its video unnoticed: players round the end."""
+
+
+def check_video(instances: Sequence[Instance], duration: float) -> list[Finding]:
+    """Odd instances of one video.
+
+    Args:
+        instances: Its actions.
+        duration: Seconds.
+
+    Returns:
+        Actions that end before they begin or have no length, lie outside the video, run past its
+        end, occur twice, or overlap another one of their class.
+    """
+    findings = []
+    seen: dict[str, list[Instance]] = defaultdict(list)
+    for item in sorted(instances, key=lambda item: (item.start, item.end)):
+        span = f'{item.where}: {item.label} {item.start:g} to {item.end:g} s'
+        if item.end <= item.start:
+            findings.append(Finding('no length (left out when loaded)', span))
+            continue
+        if item.start >= duration or item.end <= 0:
+            kind = 'outside the video (left out when loaded)'
+            findings.append(Finding(kind, f'{span}, the video lasts {duration:g} s'))
+            continue
+        if item.start < 0 or item.end > duration + _SLACK:
+            kind = 'beyond the ends of the video (clipped when loaded)'
+            findings.append(Finding(kind, f'{span}, the video lasts {duration:g} s'))
+        for other in seen[item.label]:
+            if (other.start, other.end) == (item.start, item.end):
+                findings.append(Finding('twice (left out when loaded)', span))
+            elif item.start < other.end:
+                text = f'{span} and {other.start:g} to {other.end:g} s ({other.where})'
+                findings.append(Finding('overlapping one of the same class (kept)', text))
+        seen[item.label].append(item)
+    return findings
+
+
+def summarize(findings: Sequence[Finding], shown: int = 3) -> str:
+    """Findings by kind: how many, and the first ones."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        by_kind[finding.kind].append(finding.text)
+    lines = []
+    for kind, texts in by_kind.items():
+        lines.append(f'{len(texts)} {kind}:')
+        lines += [f'  {text}' for text in texts[:shown]]
+        if len(texts) > shown:
+            lines.append(f'  and {len(texts) - shown} more')
+    return '\n'.join(lines)
+
+
+def length_table(lengths: Mapping[str, Sequence[float]]) -> str:
+    """Lengths of the actions of each class: 5th, 50th and 95th percentile, seconds."""
+    width = max(len(name) for name in [*lengths, 'length (s)'])
+    lines = [f'{"length (s)":<{width}}  {"5 %":>8}  {"50 %":>8}  {"95 %":>8}']
+    for name, values in lengths.items():
+        cells = np.percentile(values, (5, 50, 95)) if len(values) else []
+        lines.append('  '.join([f'{name:<{width}}', *(f'{cell:8.2f}' for cell in cells)]))
+    return '\n'.join(lines)

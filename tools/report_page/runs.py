@@ -1,0 +1,117 @@
+"""What a report needs of a run: its config, its detections and the ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmtad_decomp.annotations import load_annotations
+from mmtad_decomp.evaluation import load_submission
+from mmtad_decomp.postprocessing import Detections
+from mmtad_decomp.structures import AnnotationSet
+
+DETECTION_FILES = ('detections.json', 'validation.json')
+
+
+class ReportError(ValueError):
+    """A report cannot be made of what was named; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A tested model.
+
+    Attributes:
+        name: As the page shows it.
+        folder: Its work directory.
+        config: Its config.
+        detections_file: Where its detections come from.
+        annotations: Ground truth that its config is tested on.
+        detections: By video id.
+        tious: Thresholds of its evaluator.
+        data_root: Folder of its videos.
+    """
+
+    name: str
+    folder: Path
+    config: Config
+    detections_file: Path
+    annotations: AnnotationSet
+    detections: dict[str, Detections]
+    tious: tuple[float, ...]
+    data_root: Path
+
+
+def load_run(path: str | Path, config: str | Path | None = None, name: str | None = None) -> Run:
+    """Read a run.
+
+    Args:
+        path: Work directory of a training or of a study's run, with the detections of a test in
+            it (:data:`DETECTION_FILES`, the newest one), or such a file.
+        config: Config file; None takes the one that training put into the work directory.
+        name: As the page shows it; None takes the folder's name.
+
+    Raises:
+        ReportError: If there is no config, no detections, or nothing that was tested.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = [file for pattern in DETECTION_FILES for file in path.rglob(pattern)]
+        if not files:
+            raise ReportError(
+                f'{path}: no detections in it; run tools/test.py CONFIG CHECKPOINT --dump-json '
+                f'{path / DETECTION_FILES[0]}, or name the file of detections'
+            )
+        folder, file = path, max(files, key=lambda file: file.stat().st_mtime)
+    elif path.is_file():
+        folder, file = path.parent, path
+    else:
+        raise ReportError(f'{path} does not exist; name a work directory or a file of detections')
+    settings = Config.fromfile(config or _find_config(folder))
+    evaluator = _evaluator(settings)
+    annotations = load_annotations(
+        evaluator['ann_file'],
+        evaluator.get('subset'),
+        evaluator.get('classes'),
+        evaluator.get('ignore_labels', ()),
+        evaluator.get('exclude_videos', ()),
+    )
+    return Run(
+        name or folder.resolve().name,
+        folder,
+        settings,
+        file,
+        annotations,
+        load_submission(file, annotations.classes),
+        _thresholds(evaluator),
+        Path(settings.test_dataloader.dataset.get('data_root', '')),
+    )
+
+
+def _find_config(folder: Path) -> Path:
+    """The config in a work directory; of a study's run it is beside the training's folder."""
+    for place in (folder, folder / 'train', folder.parent):
+        found = [file for file in sorted(place.glob('*.py')) if file.name != 'train_and_test.py']
+        if len(found) == 1:
+            return found[0]
+        if (place / 'config.py').is_file():
+            return place / 'config.py'
+    raise ReportError(f'{folder}: not one config in it; name it by --config')
+
+
+def _evaluator(config: Config) -> dict:
+    """The evaluator of detections."""
+    stated = config.get('test_evaluator') or config.get('val_evaluator') or []
+    for evaluator in stated if isinstance(stated, (list, tuple)) else [stated]:
+        if evaluator.get('type') == 'TADMetric':
+            return evaluator
+    raise ReportError(f'{config.filename}: has no TADMetric in `test_evaluator`')
+
+
+def _thresholds(evaluator: dict) -> tuple[float, ...]:
+    """All thresholds of the evaluator, ascending."""
+    tious = evaluator.get('tious') or (0.3, 0.4, 0.5, 0.6, 0.7)
+    parts = tious.values() if isinstance(tious, dict) else [tious]
+    return tuple(sorted({float(tiou) for part in parts for tiou in part}))
