@@ -93,6 +93,21 @@ class _Border:
         return rows[_COMPARABLE * cut.scores[rows] <= other.scores[top]]
 
 
+def _by_time(
+    windows: Sequence[Detections], spans: np.ndarray
+) -> tuple[list[Detections], np.ndarray]:
+    """Windows and their ``(W, 2)`` spans by rising start.
+
+    Raises:
+        ValueError: If they differ in number.
+    """
+    spans = np.asarray(spans, dtype=np.float64).reshape(-1, 2)
+    if len(windows) != len(spans):
+        raise ValueError(f'{len(windows)} windows need as many spans, got {len(spans)}')
+    order = np.lexsort((spans[:, 1], spans[:, 0]))
+    return [windows[i] for i in order], spans[order]
+
+
 def join_cut_segments(
     windows: Sequence[Detections], spans: np.ndarray, tolerance: float
 ) -> list[Detections]:
@@ -125,11 +140,7 @@ def join_cut_segments(
     Raises:
         ValueError: If windows and spans differ in number.
     """
-    spans = np.asarray(spans, dtype=np.float64).reshape(-1, 2)
-    if len(windows) != len(spans):
-        raise ValueError(f'{len(windows)} windows need as many spans, got {len(spans)}')
-    order = np.lexsort((spans[:, 1], spans[:, 0]))
-    spans, result = spans[order], [windows[i] for i in order]
+    result, spans = _by_time(windows, spans)
     for i in range(len(result)):
         j = _partner(spans, spans[i, 1], tolerance)
         if j is not None:
@@ -182,11 +193,8 @@ def suppress_in_overlaps(
     Raises:
         ValueError: If windows and spans differ in number.
     """
-    spans = np.asarray(spans, dtype=np.float64).reshape(-1, 2)
-    if len(windows) != len(spans):
-        raise ValueError(f'{len(windows)} windows need as many spans, got {len(spans)}')
-    order = np.lexsort((spans[:, 1], spans[:, 0]))
-    spans, pool = spans[order], concatenate([windows[i] for i in order])
+    windows, spans = _by_time(windows, spans)
+    pool = concatenate(windows)
     start, end = pool.segments.T
     touched, kept = np.zeros(len(start), bool), np.zeros(len(start), bool)
     for begin, stop in zip(spans[1:, 0], spans[:-1, 1]):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .grouping import group_rows, inverse, order_by_score, stable_argsort
 from .matching import find_overlaps, iterate_matches
-from .tables import GroundTruth, Predictions, check_ground_truth, check_predictions, check_tious
+from .tables import GroundTruth, Predictions, check_problem
 
 
 def average_precision(
@@ -33,9 +33,9 @@ def average_precision(
     Raises:
         ValueError: If a table or a threshold is malformed.
     """
-    thresholds = check_tious(tious)
-    ground_truth = check_ground_truth(ground_truth, num_classes)
-    predictions = check_predictions(predictions, num_classes)
+    ground_truth, predictions, thresholds = check_problem(
+        ground_truth, predictions, tious, num_classes
+    )
     order = order_by_score(predictions.scores)
     # (P,) place of each prediction, by rank, in the order of classes and falling scores.
     place = inverse(stable_argsort(predictions.labels[order], num_classes))
@@ -135,9 +135,9 @@ def recall_at_kx(
     Raises:
         ValueError: If a table or a threshold is malformed.
     """
-    thresholds = check_tious(tious)
-    ground_truth = check_ground_truth(ground_truth, num_classes)
-    predictions = check_predictions(predictions, num_classes)
+    ground_truth, predictions, thresholds = check_problem(
+        ground_truth, predictions, tious, num_classes
+    )
     order = order_by_score(predictions.scores)
     groups = group_rows(ground_truth, predictions, num_classes)
     pairs = find_overlaps(ground_truth, predictions, order, groups, thresholds.min())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .grouping import Groups, group_rows, inverse, near_pairs, order_by_score
-from .tables import GroundTruth, Predictions, check_ground_truth, check_predictions, check_tious
+from .tables import GroundTruth, Predictions, check_problem
 
 
 class Overlaps(NamedTuple):
@@ -159,9 +159,9 @@ def match_predictions(
     Raises:
         ValueError: If a table or a threshold is malformed.
     """
-    thresholds = check_tious(tious)
-    ground_truth = check_ground_truth(ground_truth, num_classes)
-    predictions = check_predictions(predictions, num_classes)
+    ground_truth, predictions, thresholds = check_problem(
+        ground_truth, predictions, tious, num_classes
+    )
     order = order_by_score(predictions.scores)
     taken = np.full((len(thresholds), len(predictions.scores)), -1, dtype=np.int64)
     matches = iterate_matches(ground_truth, predictions, order, thresholds, num_classes)

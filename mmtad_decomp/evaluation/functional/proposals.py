@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .grouping import inverse, near_pairs, order_by_score, stable_argsort
-from .tables import GroundTruth, Predictions, check_ground_truth, check_predictions, check_tious
+from .tables import GroundTruth, Predictions, check_problem
 
 POINTS = 100
 """Points of the curve: 1 %, 2 %, ... 100 % of the proposals."""
@@ -139,10 +139,10 @@ def average_recall(
     Raises:
         ValueError: If a table, a threshold or a number is malformed.
     """
-    thresholds = check_tious(tious)
-    limit = np.iinfo(np.int64).max
-    ground_truth = check_ground_truth(ground_truth, limit)
-    predictions = check_predictions(predictions, limit)
+    any_class = np.iinfo(np.int64).max
+    ground_truth, predictions, thresholds = check_problem(
+        ground_truth, predictions, tious, any_class
+    )
     _check_videos(ground_truth, 'ground_truth', num_videos)
     _check_videos(predictions, 'predictions', num_videos)
     if max_avg_proposals is not None and not 0 < max_avg_proposals < np.inf:

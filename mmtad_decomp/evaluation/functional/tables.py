@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,17 @@ class Predictions(NamedTuple):
     labels: np.ndarray
 
 
+Table = TypeVar('Table', GroundTruth, Predictions)
+
+_COLUMNS = dict(
+    videos=(np.int64, ()),
+    segments=(np.float64, (2,)),
+    scores=(np.float64, ()),
+    labels=(np.int64, ()),
+)
+"""Dtype of each column, and shape of its rows."""
+
+
 def _column(values: object, name: str, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(values)
     if array.size == 0:
@@ -52,7 +63,7 @@ def _column(values: object, name: str, dtype: type, shape: tuple[int, ...]) -> n
     return array
 
 
-def _check_table(table: GroundTruth | Predictions, name: str, num_classes: int) -> None:
+def _check_rows(table: GroundTruth | Predictions, name: str, num_classes: int) -> None:
     lengths = {len(column) for column in table}
     if len(lengths) > 1:
         sizes = {field: len(column) for field, column in zip(table._fields, table)}
@@ -71,37 +82,41 @@ def _check_table(table: GroundTruth | Predictions, name: str, num_classes: int) 
         )
 
 
-def check_ground_truth(table: GroundTruth, num_classes: int) -> GroundTruth:
+def check_table(table: Table, name: str, num_classes: int) -> Table:
     """Bring a table to its dtypes and shapes.
+
+    Args:
+        table: The columns.
+        name: Name of the table, for messages.
+        num_classes: Number of classes.
 
     Raises:
         ValueError: If a column has the wrong shape, length, range or kind of number, or a segment
             is reversed.
     """
-    checked = GroundTruth(
-        _column(table.videos, 'ground_truth.videos', np.int64, ()),
-        _column(table.segments, 'ground_truth.segments', np.float64, (2,)),
-        _column(table.labels, 'ground_truth.labels', np.int64, ()),
-    )
-    _check_table(checked, 'ground_truth', num_classes)
+    columns = {
+        field: _column(values, f'{name}.{field}', *_COLUMNS[field])
+        for field, values in table._asdict().items()
+    }
+    checked = type(table)(**columns)
+    _check_rows(checked, name, num_classes)
     return checked
 
 
-def check_predictions(table: Predictions, num_classes: int) -> Predictions:
-    """Bring a table to its dtypes and shapes.
+def check_problem(
+    ground_truth: GroundTruth, predictions: Predictions, tious: object, num_classes: int
+) -> tuple[GroundTruth, Predictions, np.ndarray]:
+    """Both tables and the ``(T,)`` thresholds, checked.
 
     Raises:
-        ValueError: If a column has the wrong shape, length, range or kind of number, or a segment
-            is reversed.
+        ValueError: If a table or a threshold is malformed.
     """
-    checked = Predictions(
-        _column(table.videos, 'predictions.videos', np.int64, ()),
-        _column(table.segments, 'predictions.segments', np.float64, (2,)),
-        _column(table.scores, 'predictions.scores', np.float64, ()),
-        _column(table.labels, 'predictions.labels', np.int64, ()),
+    thresholds = check_tious(tious)
+    return (
+        check_table(ground_truth, 'ground_truth', num_classes),
+        check_table(predictions, 'predictions', num_classes),
+        thresholds,
     )
-    _check_table(checked, 'predictions', num_classes)
-    return checked
 
 
 def check_tious(tious: object) -> np.ndarray:

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from .instances import segments_and_labels
+
 
 class MaskTargets(NamedTuple):
     """Targets of snippets.
@@ -39,10 +41,7 @@ def mask_targets(masks: Tensor, gt: Sequence[InstanceData], num_classes: int) ->
     step = torch.arange(masks.shape[1], device=masks.device)
     samples = []
     for mask, instances in zip(masks, gt):
-        segments = instances.segments.to(mask.device).float()
-        labels = instances.labels.to(mask.device).long()
-        if num_classes == 1:
-            labels = torch.zeros_like(labels)
+        segments, labels = segments_and_labels(instances, mask.device, num_classes)
         start, end = segments[:, :1], segments[:, 1:]
         inside = (start <= step) & (step <= end)
         inside |= step == torch.floor((start + end) / 2 + 0.5)

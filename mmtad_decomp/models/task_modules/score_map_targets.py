@@ -12,6 +12,8 @@ from torch import Tensor
 
 from mmtad_decomp.structures import pairwise_tiou
 
+from .instances import segments_and_labels
+
 
 class ScoreMapTargets(NamedTuple):
     """Target scores of pairs and steps.
@@ -57,10 +59,7 @@ class ScoreMapTargetGenerator:
         """
         samples = []
         for mask, instances in zip(masks, gt):
-            segments = instances.segments.to(mask.device).float()
-            labels = instances.labels.to(mask.device).long()
-            if num_classes == 1:
-                labels = torch.zeros_like(labels)
+            segments, labels = segments_and_labels(instances, mask.device, num_classes)
             ious = self._map(mask, segments, labels, num_classes)
             samples.append((ious, *(self._near(mask, b) for b in segments.unbind(dim=1))))
         return ScoreMapTargets(*(torch.stack(field) for field in zip(*samples)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmaction.registry import MODELS
 from torch import Tensor
 
@@ -15,26 +17,14 @@ class TriDetMimicLoss(OutputsMimicLoss):
     """:class:`PointPredictionMimicLoss` on the boundaries of the teacher's best class.
 
     Args:
-        temperature: See :class:`PointPredictionMimicLoss`.
-        boundary: The same.
-        class_weight: The same.
-        boundary_weight: The same.
+        **kwargs: Arguments of :class:`PointPredictionMimicLoss`.
     """
 
     outputs = TriDetOutputs
 
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        boundary: str = 'giou',
-        class_weight: float = 1.0,
-        boundary_weight: float = 1.0,
-        init_cfg: dict | None = None,
-    ) -> None:
+    def __init__(self, init_cfg: dict | None = None, **kwargs: Any) -> None:
         super().__init__(init_cfg=init_cfg)
-        self.points = PointPredictionMimicLoss(
-            temperature, boundary, class_weight, boundary_weight
-        )
+        self.points = PointPredictionMimicLoss(**kwargs)
 
     def compare(self, student: TriDetOutputs, teacher: TriDetOutputs) -> Tensor:
         """Compare outputs of heads with the same levels and classes."""
