@@ -103,8 +103,10 @@ install_lite() {
     if "$VENV_PYTHON" -c 'from importlib.metadata import version; version("mmcv")' 2>/dev/null; then
         needs=(-r requirements/runtime.txt)
     fi
-    # Python compiles what is imported; compiling all of torch here takes longer.
+    # Python compiles to bytecode what is imported: that is less than all of torch, and runs beside the
+    # compiler of the operators, which leaves a part of the cores idle.
     pip_install 'torch, MMEngine, MMCV (lite), MMAction2' --no-compile "${needs[@]}"
+    "$VENV_PYTHON" -W ignore -c 'import tools._cli' >>"$SETUP_LOG" 2>&1 &
     pip_install 'this project and its compiled operators' -e . --no-build-isolation --no-deps
 }
 

@@ -1,5 +1,6 @@
-"""Optimizer wrappers."""
+"""Optimizer wrappers and their constructors."""
 
 from .autocast_optim_wrapper import AutocastOptimWrapper
+from .grouped_constructor import GroupedOptimWrapperConstructor
 
-__all__ = ['AutocastOptimWrapper']
+__all__ = ['AutocastOptimWrapper', 'GroupedOptimWrapperConstructor']
