@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from tool_runner import run_tool
 
 import mmtad_decomp.models  # noqa: F401
 from tools.model_converters.actionformer import (
     ConversionError,
     convert_state_dict,
     load_official,
+    main,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -113,17 +115,17 @@ def test_command_line(tmp_path):
 
 def test_errors_leave_no_file(tmp_path):
     target = tmp_path / 'dst.pth'
-    missing = run(tmp_path / 'nowhere.pth', target)
+    missing = run_tool(main, tmp_path / 'nowhere.pth', target)
     assert missing.returncode and 'does not exist' in missing.stderr
     pickled = tmp_path / 'pickled.pth'
     torch.save({'state_dict': whole_weights(), 'where': Path('x')}, pickled)
-    refused = run(pickled, target)
+    refused = run_tool(main, pickled, target)
     assert refused.returncode and '--legacy' in refused.stderr
     assert not target.exists()
-    assert run(pickled, target, '--legacy').returncode == 0
+    assert run_tool(main, pickled, target, '--legacy').returncode == 0
     broken = tmp_path / 'broken.pth'
     broken.write_bytes(pickled.read_bytes()[:200])
-    unreadable = run(broken, target)
+    unreadable = run_tool(main, broken, target)
     assert unreadable.returncode and 'Traceback' not in unreadable.stderr
 
 
@@ -143,6 +145,6 @@ def test_weights_that_the_head_cannot_load_are_not_written(tmp_path, change, wor
     change(weights)
     source, target = tmp_path / 'src.pth.tar', tmp_path / 'dst.pth'
     torch.save({'state_dict': weights}, source)
-    result = run(source, target)
+    result = run_tool(main, source, target)
     assert result.returncode == 1 and words in result.stderr and not target.exists()
     assert 'Traceback' not in result.stderr

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from tool_runner import run_tool
 
 from mmtad_decomp.models.heads import TadTRHead
 from mmtad_decomp.utils import CheckpointError
-from tools.model_converters.tadtr import convert_state_dict, head_settings
+from tools.model_converters.tadtr import convert_state_dict, head_settings, main
 
 ROOT = Path(__file__).parents[2]
 THUMOS = dict(channels=2048, dims=256, hidden=1024, queries=40, classes=20, layers=4)
@@ -293,5 +294,5 @@ def test_command_line(tmp_path):
     assert 'num_queries=5' in result.stdout
     state = torch.load(target, weights_only=True)['state_dict']
     assert state['head.decoder.query_content'].shape == (5, 64)
-    missing = run(tmp_path / 'nowhere.pth', target)
+    missing = run_tool(main, tmp_path / 'nowhere.pth', target)
     assert missing.returncode == 1 and 'does not exist' in missing.stderr

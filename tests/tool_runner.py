@@ -1,0 +1,34 @@
+"""Runs a tool's command line in this process: imports, ten seconds of a new one, are done once."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from unittest import mock
+
+
+@dataclass
+class Finished:
+    """Exit code and output of a command, named as in ``subprocess.CompletedProcess``."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_tool(main: Callable[[], object], *arguments: object) -> Finished:
+    """Run ``main`` with ``sys.argv``; an exit with a message is code 1, as Python has it."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.object(sys, 'argv', ['tool', *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+            if isinstance(end.code, str):
+                print(end.code, file=sys.stderr)
+    return Finished(code, out.getvalue(), err.getvalue())
