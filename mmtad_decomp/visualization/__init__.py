@@ -4,7 +4,7 @@ from .annotated_video import annotate_frames, write_video
 from .overview import draw_overview
 from .precision_recall_plots import plot_class_ap, plot_precision_recall, precision_recall
 from .tad_visualizer import TADVisualizer
-from .timeline import draw_timeline, figure_to_image, save_figure
+from .timeline import draw_timeline, figure_to_image, save_figure, score_curve
 from .window import draw_window
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     'plot_precision_recall',
     'precision_recall',
     'save_figure',
+    'score_curve',
     'write_video',
 ]

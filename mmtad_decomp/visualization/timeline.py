@@ -20,6 +20,8 @@ PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 GROUND_TRUTH = '#3A3A3A'
 _MAX_LANES = 3
 _ROW_INCHES, _PANEL_INCHES, _FRAME_INCHES = 0.42, 0.42, 0.95
+_CURVES_INCHES, _CURVE_POINTS = 1.7, 1200
+_CURVE_STYLES = ('-', '--', ':', '-.')
 _STRIP_WIDTH = 10.5
 
 
@@ -122,6 +124,42 @@ def draw_strip(axes: Axes, frames: Sequence[tuple[float, np.ndarray]], duration:
     axes.set_axis_off()
 
 
+def score_curve(found: Detections, times: np.ndarray) -> np.ndarray:
+    """Highest score of a detection of any class that covers each time; 0 where none does.
+
+    Args:
+        found: The detections.
+        times: ``(T,)`` seconds.
+
+    Returns:
+        ``(T,)`` float64.
+    """
+    covers = (found.segments[:, :1] <= times) & (times < found.segments[:, 1:])
+    return np.where(covers, found.scores[:, None], 0.0).max(axis=0, initial=0.0)
+
+
+def _draw_curves(
+    axes: Axes, curves: Mapping[str, Detections], truth: np.ndarray, duration: float
+) -> None:
+    """Score curves over the ground truth's shadows."""
+    times = (np.arange(_CURVE_POINTS) + 0.5) * duration / _CURVE_POINTS
+    for start, end in truth:
+        axes.axvspan(start, end, color='#E4E4E4', linewidth=0)
+    for i, (name, found) in enumerate(curves.items()):
+        color, style = PALETTE[i % len(PALETTE)], _CURVE_STYLES[i % len(_CURVE_STYLES)]
+        values = score_curve(found, times)
+        axes.plot(times, values, color=color, linestyle=style, linewidth=1.6, label=name)
+    axes.set_title('highest score at each moment', loc='left', fontsize=10, pad=4)
+    axes.set_ylim(0, 1.02)
+    axes.tick_params(labelsize=9)
+    axes.grid(color='#CFCFCF', linewidth=0.5)
+    axes.set_axisbelow(True)
+    box = dict(loc='lower right', bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0)
+    axes.legend(**box, ncols=len(curves), frameon=False, fontsize=9)
+    for side in ('top', 'right'):
+        axes.spines[side].set_visible(False)
+
+
 def _legend(figure: Figure, with_truth: bool) -> None:
     grey = '#5A5A5A'
     handles = [Patch(color=GROUND_TRUTH, label='ground truth')] if with_truth else []
@@ -154,6 +192,7 @@ def draw_timeline(
     score_thr: float = 0.1,
     max_detections: int = 200,
     frames: Sequence[tuple[float, np.ndarray]] = (),
+    curves: Mapping[str, Detections] | None = None,
 ) -> Figure:
     """Draw one video: a panel for each model, in it a row for each class that occurs.
 
@@ -171,6 +210,8 @@ def draw_timeline(
         max_detections: At most so many of a model, the best first.
         frames: Key frames to show above: their times in seconds, evenly spaced over the video,
             and ``(H, W, 3)`` uint8 RGB.
+        curves: Detections by name, such as those of the branches, whose :func:`score_curve` is
+            drawn in a panel below; all of them count.
 
     Returns:
         A figure of its own, unknown to pyplot.
@@ -192,6 +233,8 @@ def draw_timeline(
     heights = [panel] * len(shown)
     if frames:
         heights.insert(0, strip_inches(frames))
+    if curves:
+        heights.append(_CURVES_INCHES)
     figure = Figure(figsize=(12, sum(heights) + _FRAME_INCHES), layout='constrained')
     FigureCanvasAgg(figure)
     axes = list(
@@ -205,6 +248,8 @@ def draw_timeline(
         color = PALETTE[i % len(PALETTE)]
         truth = (gt_segments, gt_labels)
         _draw_panel(axes[i], name, truth, found, rows.tolist(), classes, duration, color)
+    if curves:
+        _draw_curves(axes[-1], curves, gt_segments, duration)
     axes[-1].set_xlabel('time (s)', fontsize=9)
     if title:
         figure.suptitle(title, fontsize=11, x=0.01, ha='left')

@@ -20,6 +20,7 @@ from mmtad_decomp.visualization import (
     draw_timeline,
     figure_to_image,
     save_figure,
+    score_curve,
 )
 from mmtad_decomp.visualization.timeline import lanes_of
 
@@ -90,6 +91,22 @@ def test_key_frames_stand_above():
     figure = example(frames=frames)
     assert len(figure.axes) == 3 and len(figure.axes[0].images) == 2
     assert figure.axes[0].images[1].get_extent()[:2] == [50, 100]
+
+
+def test_curves_show_the_highest_score_at_each_moment():
+    found = detections((1, 5, 0.9, 0), (2, 6, 0.5, 1), (50, 60, 0.05, 2))
+    times = np.array([0.5, 1.0, 3.0, 5.0, 6.0, 55.0])
+    assert score_curve(found, times).tolist() == [0, 0.9, 0.9, 0.5, 0, 0.05]
+    assert score_curve(detections(), times).tolist() == [0] * 6
+    figure = example(curves={'motion': found, 'joint': detections((0, 100, 0.3, 0))})
+    assert len(figure.axes) == 3
+    motion, joint = figure.axes[-1].lines
+    x, y = motion.get_data()
+    assert np.allclose(y, score_curve(found, x)) and set(joint.get_ydata()) == {0.3}
+    names = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    assert names == ['motion', 'joint'] and motion.get_linestyle() != joint.get_linestyle()
+    spans = [patch.get_extents().x0 for patch in figure.axes[-1].patches]
+    assert len(spans) == 2  # the ground truth
 
 
 def test_texts_do_not_overlap():

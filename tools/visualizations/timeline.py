@@ -6,6 +6,13 @@ Example::
         --results baseline=work_dirs/baseline/detections.json \
         --results decomposed=work_dirs/decomposed/detections.json \
         --subset validation --out work_dirs/timeline.png
+
+The score curves of the branches, from the files of ``branch_ap.py --dump-json``::
+
+    python tools/visualizations/timeline.py data/fir/annotations.json --subset validation \
+        --results decomposed=work_dirs/branches/joint.json \
+        --curves appearance=work_dirs/branches/appearance.json \
+        --curves motion=work_dirs/branches/motion.json --curves joint=work_dirs/branches/joint.json
 """
 
 from __future__ import annotations
@@ -47,6 +54,15 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         action='append',
         required=True,
         help='submission JSON of a model (dump_path of TADMetric) under a name; may be repeated',
+    )
+    parser.add_argument(
+        '--curves',
+        metavar='NAME=PATH',
+        type=_named_path,
+        action='append',
+        default=[],
+        help='submission JSON whose highest score at each moment is drawn as a curve; may be '
+        'repeated, but not with --best',
     )
     parser.add_argument(
         '--video',
@@ -126,11 +142,16 @@ def main(arguments: list[str] | None = None) -> None:
     """Draw and write the picture."""
     args = parse_args(arguments)
     demand_writable(args.out, '--out')
+    if args.curves and args.best:
+        raise SystemExit('--curves has no place in the picture of --best; leave one of them out')
     try:
         annotations = load_annotations(
             args.annotations, args.subset, args.classes, args.ignore_labels
         )
-        results = {name: load_submission(path, annotations.classes) for name, path in args.results}
+        results, curves = (
+            {name: load_submission(path, annotations.classes) for name, path in named}
+            for named in (args.results, args.curves)
+        )
     except (AnnotationError, SubmissionError) as error:
         raise SystemExit(str(error)) from error
     video = choose_video(annotations.videos, results, args.video)
@@ -148,7 +169,8 @@ def main(arguments: list[str] | None = None) -> None:
         figure = draw_overview(**drawing)
     else:
         limits = dict(score_thr=args.score_thr, max_detections=args.max_detections)
-        figure = draw_timeline(**drawing, **limits)
+        lines = {n: found.get(video.video_id, nothing) for n, found in curves.items()}
+        figure = draw_timeline(**drawing, **limits, curves=lines)
     save_figure(figure, args.out)
     print(f'{video.video_id}: {len(video.labels)} instances; written to {args.out}')
 
