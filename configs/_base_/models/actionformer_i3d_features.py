@@ -1,6 +1,6 @@
 # ActionFormer's head as for THUMOS'14 (width 512, 4 heads, window 19, 6 levels) on the RGB half of
-# two-stream I3D features: channels 0 to 1024 of 2048. The neck, a 1-D convolution to the head's width, is
-# ours: the method doubles it. ActionFormer reads all 2048 channels without a neck.
+# two-stream I3D features: channels 0 to 1024 of 2048. We chose the neck, a 1-D convolution to the
+# head's width, which the method doubles. ActionFormer reads all 2048 channels without a neck.
 rgb_channels, flow_channels = (0, 1024), (1024, 2048)
 
 model = dict(

@@ -125,8 +125,9 @@ class ActionFormerHead(PointHead):
     def _padded_length(self, steps: int) -> int:
         """Steps to pad to, so that what ActionFormer's padding shows is shown and no more."""
         stride, visible = self.encoder.strides[-1], self._visible_length(steps)
-        # Exported graphs are for lengths of which this holds, see `exported_lengths`.
-        if self.max_seq_len is None or torch.compiler.is_exporting():
+        if torch.compiler.is_exporting():
+            return steps + stride  # multiples of the stride, see `exported_lengths`
+        if self.max_seq_len is None:
             return visible
         multiple = stride
         if steps > self.max_seq_len:
@@ -194,6 +195,8 @@ class ActionFormerHead(PointHead):
         encoded, level_masks = self.encoder(feats, F.pad(masks, padding))
         pyramid = self.pyramid(encoded, level_masks)
         lengths = [-(-steps // stride) for stride in self.encoder.strides]
+        if torch.compiler.is_exporting():
+            lengths = [steps // stride for stride in self.encoder.strides]
 
         def cut(levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
             return tuple(x[..., :length] for x, length in zip(levels, lengths))
