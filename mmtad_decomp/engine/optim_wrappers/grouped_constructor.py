@@ -11,10 +11,10 @@ from torch import nn
 class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """MMEngine's default constructor, with one group for all parameters that share their options.
 
-    With ``paramwise_cfg`` the default makes a group of each parameter. An optimizer updates group by
-    group, so that its ``fused`` and ``foreach`` ways have nothing to join: AdamW took 12 % of a step
-    of the quickstart's baseline. Options, learning rates and weight decays are those of MMEngine's.
-    The state of an optimizer with other groups does not load.
+    With ``paramwise_cfg`` the default makes a group of each parameter. An optimizer updates group
+    by group, so that its ``fused`` and ``foreach`` ways have nothing to join: AdamW took 12 % of a
+    step of the quickstart's baseline. Options, learning rates and weight decays are those of
+    MMEngine's. The state of an optimizer with other groups does not load.
     """
 
     def add_params(
