@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..losses.reduction import over_processes
 from ..task_modules import CenterSamplingAssigner, PointGenerator, Points
 from .temporal_head import ExportedLengths, TemporalHead
 
@@ -62,12 +64,16 @@ class PointHead(TemporalHead):
         """Moving average of the number of positive points, advanced while training.
 
         Args:
-            num_positive: Scalar, of this batch.
+            num_positive: Scalar, of this process's part of the batch.
+
+        Returns:
+            What this process's sums are divided by, see
+            :func:`~mmtad_decomp.models.losses.reduction.batch_divisor`.
         """
         if self.training:
-            current = num_positive.clamp(min=1).to(self.loss_norm)
+            current = over_processes(num_positive).clamp(min=1).to(self.loss_norm)
             self.loss_norm.lerp_(current, 1 - self.loss_norm_momentum)
-        return self.loss_norm.clone()
+        return self.loss_norm / get_world_size()
 
     def points(self, outputs: Any) -> list[Points]:
         """The points of every level of ``outputs``."""

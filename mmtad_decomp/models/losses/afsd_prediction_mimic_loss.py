@@ -11,6 +11,7 @@ from mmtad_decomp.structures import AFSDOutputs
 from ..layers import recoverable_sigmoid
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
 from .prediction_mimic_loss import OutputsMimicLoss
+from .reduction import batch_divisor
 
 
 @MODELS.register_module()
@@ -52,5 +53,6 @@ class AFSDPredictionMimicLoss(OutputsMimicLoss):
         confidence = logits.sigmoid().amax(dim=1) * valid
         own = recoverable_sigmoid(torch.cat(student.quality, dim=1))
         wanted = torch.cat(teacher.quality, dim=1).detach().float().sigmoid()
-        quality = (confidence * (own - wanted).square()).sum() / confidence.sum().clamp(min=1)
+        distance = (confidence * (own - wanted).square()).sum()
+        quality = distance / batch_divisor(confidence.sum())
         return points + self.quality_weight * quality

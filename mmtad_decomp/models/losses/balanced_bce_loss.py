@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .reduction import at_least_float32
+from .reduction import at_least_float32, batch_divisor
 
 
 def balanced_bce_loss(
@@ -33,8 +33,8 @@ def balanced_bce_loss(
     """
     logits = at_least_float32(logits)
     positive, negative = (positive & valid).to(logits.dtype), (~positive & valid).to(logits.dtype)
-    num_positive = (positive.sum() + extra_count).clamp(min=1)
-    num_negative = (negative.sum() + extra_count).clamp(min=1)
+    num_positive = batch_divisor(positive.sum(), extra=extra_count)
+    num_negative = batch_divisor(negative.sum(), extra=extra_count)
     of_positives = (F.softplus(-logits) * positive).sum() / num_positive
     of_negatives = (F.softplus(logits) * negative).sum() / num_negative
     return 0.5 * (of_positives + of_negatives)

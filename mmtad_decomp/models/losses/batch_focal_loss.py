@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
-from .reduction import at_least_float32, reduce_loss
+from .reduction import at_least_float32, over_processes, reduce_loss
 
 
 @MODELS.register_module()
@@ -53,4 +54,8 @@ class BatchFocalLoss(nn.Module):
         logits = at_least_float32(logits)
         entropy = F.softplus(-logits) * targets  # -log p of the true classes
         mean = reduce_loss(entropy, 'mean', weight, avg_factor)
+        if get_world_size() > 1:
+            # The value of the whole batch, and the gradient of this process's part.
+            whole = over_processes(mean.detach()) / get_world_size()
+            mean = mean + (whole - mean.detach())
         return self.loss_weight * (1 - torch.exp(-mean)) ** self.gamma * mean

@@ -7,7 +7,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from .reduction import at_least_float32
+from .reduction import at_least_float32, batch_divisor
 
 # Least distance to 0 and 1 whose logarithm is taken. Activations are shrunk to it, not clamped, so
 # that 0 and 1 have a gradient.
@@ -41,4 +41,4 @@ class BoundaryActivationLoss(BaseModule):
         targets = targets.to(activations)
         entropy = targets * activations.log() + (1 - targets) * torch.log1p(-activations)
         total = -(entropy * masks[:, None]).sum()
-        return self.loss_weight * total / masks.sum().clamp(min=1)
+        return self.loss_weight * total / batch_divisor(masks.sum())

@@ -8,6 +8,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .reduction import batch_divisor
+
 
 @MODELS.register_module()
 class FeatureMimicLoss(BaseModule):
@@ -72,4 +74,4 @@ class FeatureMimicLoss(BaseModule):
             per_step = (student - teacher).square().mean(dim=1)
         else:
             per_step = 1 - F.cosine_similarity(student, teacher, dim=1)
-        return self.loss_weight * per_step.sum() / max(len(per_step), 1)
+        return self.loss_weight * per_step.sum() / batch_divisor(len(per_step))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .reduction import at_least_float32
+from .reduction import at_least_float32, batch_divisor
 
 
 def mask_dice_loss(pred: Tensor, target: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class MaskDiceLoss(nn.Module):
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """``(R, T)`` scores and masks to a scalar, 0 with a gradient path for R = 0."""
         loss = mask_dice_loss(pred, target)
-        return self.loss_weight * loss.sum() / max(len(loss), 1)
+        return self.loss_weight * loss.sum() / batch_divisor(len(loss))
 
 
 @MODELS.register_module()
@@ -131,7 +131,7 @@ class MaskBoundaryLoss(nn.Module):
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """``(R, T)`` scores and masks to a scalar, 0 with a gradient path for R = 0."""
         loss = boundary_iou_loss(pred, target, self.width)
-        return self.loss_weight * loss.sum() / max(len(loss), 1)
+        return self.loss_weight * loss.sum() / batch_divisor(len(loss))
 
 
 @MODELS.register_module()

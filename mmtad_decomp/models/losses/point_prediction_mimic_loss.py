@@ -10,6 +10,7 @@ from torch import Tensor
 from mmtad_decomp.structures import PointOutputs
 
 from .prediction_mimic_loss import OutputsMimicLoss
+from .reduction import batch_divisor
 from .segment_iou_loss import segment_giou_loss
 
 
@@ -60,7 +61,7 @@ class PointPredictionMimicLoss(OutputsMimicLoss):
             )
         (logits, offsets), (teacher_logits, teacher_offsets) = own, other
         confidence = teacher_logits.sigmoid().amax(dim=1)
-        normaliser = confidence.sum().clamp(min=1)
+        normaliser = batch_divisor(confidence.sum())
         soft = (teacher_logits / self.temperature).sigmoid()
         cross = F.binary_cross_entropy_with_logits(
             logits / self.temperature, soft, reduction='none'

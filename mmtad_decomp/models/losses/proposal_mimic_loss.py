@@ -9,6 +9,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from .reduction import batch_divisor
+
 
 @MODELS.register_module()
 class ProposalMimicLoss(BaseModule):
@@ -60,5 +62,6 @@ class ProposalMimicLoss(BaseModule):
         other_iou, other_segments = other_iou.detach(), other_segments.detach()
         length = (other_segments[:, 1] - other_segments[:, 0]).clamp(min=1e-3)
         distance = (segments - other_segments).abs().mean(dim=1) / length
-        weighted = (distance * other_iou).sum() / other_iou.sum().clamp(min=1e-6)
-        return self.iou_weight * F.smooth_l1_loss(iou, other_iou) + self.segment_weight * weighted
+        weighted = (distance * other_iou).sum() / batch_divisor(other_iou.sum(), minimum=1e-6)
+        ious = F.smooth_l1_loss(iou, other_iou, reduction='sum') / batch_divisor(len(iou))
+        return self.iou_weight * ious + self.segment_weight * weighted

@@ -11,6 +11,7 @@ from mmtad_decomp.structures import QueryOutputs, center_width_to_offsets
 
 from ..task_modules import solve_assignments
 from .prediction_mimic_loss import OutputsMimicLoss
+from .reduction import batch_divisor
 from .segment_iou_loss import segment_giou_loss
 
 
@@ -66,6 +67,7 @@ class QueryPredictionMimicLoss(OutputsMimicLoss):
             confidence = confidence * teacher.actionness.detach()
         cost = self._pair_costs(student, teacher, confidence)
         valid = (student.lengths > 0) & (teacher.lengths > 0)
+        divisor = batch_divisor(confidence[valid].sum())
         rows = valid.nonzero().flatten().tolist()
         if not rows:
             return 0 * cost.sum()
@@ -73,7 +75,7 @@ class QueryPredictionMimicLoss(OutputsMimicLoss):
         samples = torch.tensor(rows, device=cost.device)[matches.samples]
         targets = matches.targets % cost.shape[-1]
         matched = cost[matches.layers, samples, matches.queries, targets]
-        return matched.sum() / confidence[valid].sum().clamp(min=1)
+        return matched.sum() / divisor
 
     def _pair_costs(
         self, student: QueryOutputs, teacher: QueryOutputs, confidence: Tensor

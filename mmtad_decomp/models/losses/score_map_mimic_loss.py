@@ -12,6 +12,7 @@ from mmtad_decomp.structures import ScoreMapOutputs, valid_pairs
 
 from ..layers import recoverable_sigmoid, straight_through_clamp
 from .prediction_mimic_loss import OutputsMimicLoss
+from .reduction import batch_divisor
 
 # Least distance of a score to 0 and 1 whose logit is taken.
 _EPS = 1e-6
@@ -59,7 +60,7 @@ def score_distance(
         )
         values = temperature**2 * (cross - entropy)
     valid = valid.to(values.dtype)
-    return (values * valid).sum() / (scores * valid).sum().clamp(min=1)
+    return (values * valid).sum() / batch_divisor((scores * valid).sum())
 
 
 def _check_distance(distance: str) -> str:

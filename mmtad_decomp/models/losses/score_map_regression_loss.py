@@ -7,7 +7,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from ..layers import recoverable_sigmoid
-from .reduction import at_least_float32
+from .reduction import at_least_float32, batch_divisor, over_processes
 
 
 @MODELS.register_module()
@@ -49,7 +49,7 @@ class ScoreMapRegressionLoss(nn.Module):
         logits = at_least_float32(logits)
         weights = self.weights(targets.to(logits.dtype), valid)
         errors = (recoverable_sigmoid(logits) - targets).square()
-        return self.loss_weight * 0.5 * (errors * weights).sum() / weights.sum().clamp(min=1)
+        return self.loss_weight * 0.5 * (errors * weights).sum() / batch_divisor(weights.sum())
 
     @torch.no_grad()
     def weights(self, targets: Tensor, valid: Tensor) -> Tensor:
@@ -57,10 +57,11 @@ class ScoreMapRegressionLoss(nn.Module):
         high = valid & (targets > self.high)
         middle = valid & (targets > self.low) & (targets <= self.high)
         low = valid & (targets > 0) & (targets <= self.low)
-        count = high.sum().clamp(min=1).to(targets.dtype)
+        counts = torch.stack([group.sum() for group in (high, middle, low)])
+        count, *others = over_processes(counts).clamp(min=1).to(targets.dtype)
         probability = high.to(targets.dtype)
-        for group in (middle, low):
-            probability += group * (count / group.sum().clamp(min=1)).clamp(max=1)
+        for group, other in zip((middle, low), others):
+            probability += group * (count / other).clamp(max=1)
         if not self.draw:
             return probability
         return (torch.rand_like(probability) < probability).to(probability.dtype)

@@ -13,6 +13,7 @@ from torch import Tensor
 from mmtad_decomp.structures import AFSDOutputs, BoundaryFeatures, PointOutputs, TADDataSample
 
 from ...layers import MAX_EXPORTED_STEPS, boundary_max_pool
+from ...losses.reduction import batch_divisor
 from ...task_modules import PointGenerator, Points, boundary_targets
 from ..point_head import PointHead
 from ..temporal_head import ExportedLengths, ExtraBatch
@@ -254,7 +255,7 @@ class AFSDHead(PointHead):
         coarse, refined = _all_points(outputs.coarse.offsets), _all_points(outputs.refined.offsets)
         fits = 1 - self.one_minus_iou(coarse.detach(), offsets) >= self.refine_iou
         near = positive & fits
-        count, near_count = positive.sum().clamp(min=1), near.sum().clamp(min=1)
+        count, near_count = batch_divisor(positive.sum()), batch_divisor(near.sum())
         # (N, P, K)
         coarse_logits = _all_points(outputs.coarse.cls_logits)
         refined_logits = _all_points(outputs.refined.cls_logits)

@@ -17,6 +17,7 @@ from mmtad_decomp.structures import (
     start_end_to_center_width,
 )
 
+from ...losses.reduction import batch_divisor
 from ..temporal_head import ExportedLengths, TemporalHead
 from .tadtr_decoder import ActionnessBranch, TadTRDecoder
 from .tadtr_encoder import TadTREncoder
@@ -181,7 +182,7 @@ class TadTRHead(TemporalHead):
         labels, segments = self.targets(outputs, gt)
         matches = self.assigner.assign(outputs.cls_logits, outputs.segments, labels, segments)
         all_labels, all_segments = torch.cat(labels), torch.cat(segments)
-        count = max(len(all_labels), 1)
+        count = batch_divisor(len(all_labels))
         # (L, N, Q, K): 1 at the class of each matched query, in each of the L layers.
         goal = torch.zeros_like(outputs.cls_logits, dtype=torch.float32)
         place = (matches.layers, matches.samples, matches.queries)
@@ -222,7 +223,7 @@ class TadTRHead(TemporalHead):
                     ious = pairwise_tiou(predicted, center_width_to_start_end(own))
                     best[n] = ious.amax(dim=1)
         errors = (outputs.actionness - best).abs()[valid]
-        return self.actionness_weight * errors.sum() / max(errors.numel(), 1)
+        return self.actionness_weight * errors.sum() / batch_divisor(errors.numel())
 
     @torch.no_grad()
     def predict_by_feat(self, outputs: QueryOutputs) -> list[InstanceData]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmtad_decomp.structures import IMPOSSIBLE, MaskOutputs
 
 from ...layers import MaskedConv1d, MaskedLayerNorm, TransformerBlock
+from ...losses.reduction import batch_divisor
 from ...task_modules import MaskTargets, mask_targets
 from ..point_branches import ClassificationBranch
 from ..temporal_head import ExportedLengths, TemporalHead
@@ -171,7 +172,7 @@ class TAGSHead(TemporalHead):
                 outputs.cls_logits,
                 labels.float(),
                 weight=valid[:, None],
-                avg_factor=labels.sum().clamp(min=1),
+                avg_factor=batch_divisor(labels.sum()),
             ),
             loss_mask=self.loss_mask(
                 outputs.mask_logits, masks, valid[:, :, None] & valid[:, None, :]
