@@ -91,7 +91,9 @@ def read_config(path: str) -> Config:
     """
     try:
         return Config.fromfile(path)
-    except (SyntaxError, NameError, TypeError, KeyError) as error:
+    except (OSError, ImportError):  # these name what is missing
+        raise
+    except Exception as error:  # a config is code
         raise ConfigError(
             f'{path}: the config cannot be read, {type(error).__name__}: {error}'
         ) from error

@@ -140,7 +140,9 @@ def sentence_of(error: BaseException) -> str:
     """The message of an error on one line, without the traceback that a worker put into it."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
-        text = error.strerror + (f': {error.filename}' if error.filename else '')
+        text = error.strerror
+        if error.filename and str(error.filename) not in text:
+            text += f': {error.filename}'
     if 'Original Traceback' in text:
         lines = text.splitlines()
         last = max(i for i, line in enumerate(lines) if _WORKER_FRAME.search(line))

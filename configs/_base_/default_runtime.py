@@ -8,6 +8,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    epoch_seed=dict(type='EpochSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
     output_health=dict(type='OutputHealthHook', interval=100),
     run_summary=dict(type='RunSummaryHook'),

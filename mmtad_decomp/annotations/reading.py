@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtad_decomp.structures import AnnotationSet, Census, VideoAnnotation
-from mmtad_decomp.utils import refuse_duplicates
+from mmtad_decomp.utils import UnsafeNameError, path_below, refuse_duplicates
 
 from .video_list import read_video_list
 
@@ -19,14 +19,30 @@ _LIKELY_FPS = 60.0
 """Frames per second that few videos exceed."""
 
 
+def shorten(value: object, length: int = 80) -> str:
+    """``repr`` of a value from a file, cut so that a message stays readable."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; a deep nesting
+        return f'a {type(value).__name__}'
+    return text if len(text) <= length else f'{text[:length]}…'
+
+
 class AnnotationError(ValueError):
     """An annotation file is malformed; the message names file, field and fix."""
 
 
 def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise AnnotationError(f'{where} must be a finite number, got {value!r}; correct the file')
-    return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number beyond the range of floats
+            number = math.inf
+        if math.isfinite(number):
+            return number
+    raise AnnotationError(
+        f'{where} must be a finite number, got {shorten(value)}; correct the file'
+    )
 
 
 def _positive(video: dict, name: str, where: str) -> float | None:
@@ -36,7 +52,7 @@ def _positive(video: dict, name: str, where: str) -> float | None:
     value = _number(video[name], f'{where}: field "{name}"')
     if value <= 0:
         raise AnnotationError(
-            f'{where}: field "{name}" must be > 0, got {video[name]!r}; correct the file'
+            f'{where}: field "{name}" must be > 0, got {shorten(video[name])}; correct the file'
         )
     return value
 
@@ -77,7 +93,7 @@ def _read_json(ann_file: str | Path) -> dict:
             f"annotation file {ann_file} does not exist; set `ann_file`, or run the data set's "
             'script under tools/data/ first'
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise AnnotationError(
             f'annotation file {ann_file} is not valid JSON ({error}); correct it, or make it again'
         ) from error
@@ -99,7 +115,7 @@ def _raw_instances(
     annotations = video.get('annotations', [])
     if not isinstance(annotations, list):
         raise AnnotationError(
-            f'{where}: field "annotations" must be a list, got {annotations!r}; correct it'
+            f'{where}: field "annotations" must be a list, got {shorten(annotations)}; correct it'
         )
     instances = []
     for i, item in enumerate(annotations):
@@ -111,7 +127,7 @@ def _raw_instances(
         segment = item.get('segment')
         if not isinstance(segment, (list, tuple)) or len(segment) != 2:
             raise AnnotationError(
-                f'{at}: field "segment" must be [start, end] in seconds, got {segment!r}; '
+                f'{at}: field "segment" must be [start, end] in seconds, got {shorten(segment)}; '
                 'correct the file'
             )
         start, end = (_number(t, f'{at}: field "segment"') for t in segment)
@@ -139,7 +155,7 @@ def _resolve_classes(
         classes = sorted(label for label in labels - ignored if label is not None)
     if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
         raise AnnotationError(
-            f'{ann_file}: "classes" must be a list of names, got {classes!r}; correct '
+            f'{ann_file}: "classes" must be a list of names, got {shorten(classes)}; correct '
             'it in the file or in the config'
         )
     twice = sorted(name for name, count in Counter(classes).items() if count > 1)
@@ -192,13 +208,19 @@ def _wanted_subsets(
     """Names of the subsets to read; every video is checked to have one that can be compared."""
     present = set()
     for video_id, video in content['database'].items():
+        try:
+            path_below('', video_id, f'{ann_file}: video id')
+        except UnsafeNameError as error:
+            raise AnnotationError(str(error)) from error
         where = f'{ann_file}: video "{video_id}"'
         if not isinstance(video, dict):
-            raise AnnotationError(f'{where} must be an object, got {video!r}; correct the file')
+            raise AnnotationError(
+                f'{where} must be an object, got {shorten(video)}; correct the file'
+            )
         name = video.get('subset')
         if name is not None and not isinstance(name, str):
             raise AnnotationError(
-                f'{where}: field "subset" must be a string, got {name!r}; correct the file'
+                f'{where}: field "subset" must be a string, got {shorten(name)}; correct the file'
             )
         present.add(name)
     if subset is None:
@@ -269,7 +291,7 @@ def _read_video(
         )
     if path is not None and not isinstance(path, str):
         raise AnnotationError(
-            f'{where}: field "path" must be a string, got {path!r}; correct the file'
+            f'{where}: field "path" must be a string, got {shorten(path)}; correct the file'
         )
     segments, labels = _clean(
         _raw_instances(video, fields, where), duration, index, ignored, census, where

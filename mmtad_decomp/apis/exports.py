@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mmtad_decomp.utils import atomic_write
+from mmtad_decomp.utils import atomic_write, path_below
 
 from .results import VideoResult
 
@@ -199,7 +199,9 @@ def export(
         pattern, by_video, text = FORMATS[name]
         parts = [[result] for result in results] if by_video else [results]
         for part in parts:
-            file = Path(folder, pattern.format(part[0].video.video_id) if by_video else pattern)
+            file = path_below(
+                folder, pattern.format(part[0].video.video_id) if by_video else pattern
+            )
             _write(file, text(part))
             files.append(file)
     return files

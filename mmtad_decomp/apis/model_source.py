@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 
 from mmtad_decomp.compat.checkpoint_loaders import load_from_http
-from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
+from mmtad_decomp.utils import config_as_data, load_checkpoint, resolve_checkpoint
 
 from .publishing import published_config, published_state
 
@@ -146,7 +146,7 @@ def _embedded_config(content: dict, weights: str) -> Config:
             f'checkpoint {weights} does not hold its config; name the config as model and the '
             'checkpoint as `weights` (--weights)'
         )
-    return Config.fromstring(text, file_format='.py')
+    return config_as_data(text, f'the config in checkpoint {weights}')
 
 
 def _classes(config: Config, meta: dict, weights: str) -> tuple[str, ...]:

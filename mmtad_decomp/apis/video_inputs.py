@@ -89,7 +89,10 @@ def _in_folder(folder: Path) -> list[VideoInput]:
 
 def _with_unique_ids(videos: list[VideoInput]) -> list[VideoInput]:
     """Videos of the same name take their folder's name, then their whole path, into theirs."""
-    for lengthen in (lambda p: f'{p.parent.name}_{p.stem}', lambda p: '_'.join(p.parts)):
+    for lengthen in (
+        lambda p: f'{p.parent.name}_{p.stem}',
+        lambda p: '_'.join(p.relative_to(p.anchor).parts),
+    ):
         counts = Counter(video.video_id for video in videos)
         videos = [
             replace(video, video_id=lengthen(Path(video.path)))

@@ -183,6 +183,13 @@ def _silence_known_notices() -> None:
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 
 
+def _read_yaml_as_data() -> None:
+    """MMEngine reads YAML with the loader that runs the code that a file names."""
+    handler = importlib.import_module('mmengine.fileio.handlers.yaml_handler')
+    yaml = handler.yaml
+    handler.Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+
+
 def _format_each_config_once() -> None:
     """A Runner formats its config three times with yapf, which takes about a second each time."""
     module = importlib.import_module('mmengine.config.config')
@@ -212,4 +219,5 @@ def apply() -> None:
     _distribute_without_gpus()
     _keep_proposal_scores()
     _load_checkpoints_as_data()
+    _read_yaml_as_data()
     _format_each_config_once()

@@ -9,15 +9,15 @@ a piece about a tenth of its size, and a window needs no more than the pieces th
 from __future__ import annotations
 
 import json
+import math
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mmtad_decomp.utils.atomic import atomic_write
+from mmtad_decomp.utils import ARCHIVE_ERRORS, atomic_write, refuse_bombs
 
 from .video_stream import VideoReadError
 
@@ -153,14 +153,13 @@ def read_flow(path: str | Path, start: int, stop: int) -> np.ndarray:
                 f'flow {path} has {header.steps} steps, {start} to {stop} were asked for; extract '
                 'it again with `tools/data/extract_flow.py --overwrite`'
             )
-        out = np.empty((stop - start, header.height, header.width, 2), dtype=np.float32)
+        parts = []
         for number in range(start // header.chunk, (stop - 1) // header.chunk + 1):
             first = number * header.chunk
-            piece = _piece(archive, number, path)
+            piece = _piece(archive, number, header, path)
             begin, end = max(start, first), min(stop, first + header.chunk)
-            taken = piece[begin - first : end - first].transpose(0, 2, 3, 1)
-            np.multiply(taken, np.float32(header.unit), out=out[begin - start : end - start])
-    return out
+            parts.append(piece[begin - first : end - first].transpose(0, 2, 3, 1))
+    return np.concatenate(parts) * np.float32(header.unit)
 
 
 def _pieces(flows: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -212,8 +211,10 @@ def _damaged(path: str | Path, error: Exception) -> VideoReadError:
 
 def _open(path: str | Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(path)
+        refuse_bombs(archive)
+        return archive
+    except (ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from error
 
 
@@ -223,14 +224,37 @@ def _header(archive: zipfile.ZipFile, path: str | Path) -> FlowHeader:
         version = fields.pop('format')
         if version != _FORMAT:
             raise ValueError(f'its format is {version}, this version reads {_FORMAT}')
-        return FlowHeader(**fields)
-    except (KeyError, TypeError, AttributeError, ValueError, zlib.error, zipfile.BadZipFile) as e:
-        raise _damaged(path, e) from e
+        return _checked_header(FlowHeader(**fields))
+    except (*ARCHIVE_ERRORS, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from error
 
 
-def _piece(archive: zipfile.ZipFile, number: int, path: str | Path) -> np.ndarray:
+def _checked_header(header: FlowHeader) -> FlowHeader:
+    wholes = ('steps', 'height', 'width', 'chunk')
+    numbers = ('fps', 'bound', 'clipped', 'rms', 'unit')
+    sound = (
+        isinstance(header.method, str)
+        and all(type(getattr(header, name)) is int for name in wholes)
+        and all(getattr(header, name) > 0 for name in wholes)
+        and all(type(getattr(header, name)) in (int, float) for name in numbers)
+        and all(math.isfinite(getattr(header, name)) for name in numbers)
+        and (header.short_side is None or type(header.short_side) is int)
+    )
+    if not sound:
+        raise ValueError(f'{_HEADER} holds wrong values')
+    return header
+
+
+def _piece(
+    archive: zipfile.ZipFile, number: int, header: FlowHeader, path: str | Path
+) -> np.ndarray:
     try:
         with archive.open(_piece_name(number)) as member:
-            return np.lib.format.read_array(member, allow_pickle=False)
-    except (KeyError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            piece = np.lib.format.read_array(member, allow_pickle=False)
+    except (*ARCHIVE_ERRORS, MemoryError) as error:
         raise _damaged(path, error) from error
+    steps = min(header.chunk, header.steps - number * header.chunk)
+    if piece.dtype != np.int16 or piece.shape != (steps, 2, header.height, header.width):
+        error = f'{_piece_name(number)} is {piece.dtype} of shape {piece.shape}'
+        raise _damaged(path, ValueError(error))
+    return piece

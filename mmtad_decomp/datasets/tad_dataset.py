@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmaction.registry import DATASETS
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from mmtad_decomp.annotations import AnnotationError, load_annotations
 from mmtad_decomp.structures import TimeGrid, VideoAnnotation
+from mmtad_decomp.utils import seeded
 
 from .video_stream import VideoStream
 from .windows import num_sampled_frames, visible_instances, window_starts
@@ -120,6 +122,8 @@ class TADDataset(BaseDataset):
         self.ignore_labels = ignore_labels
         self.exclude_videos = exclude_videos
         self.skip_missing = skip_missing
+        # Seed and epoch, in memory that the data loader's workers share; -1 before the first.
+        self._epoch_key = torch.full((2,), -1, dtype=torch.int64).share_memory_()
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
@@ -175,6 +179,23 @@ class TADDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """The description of a window that the pipeline starts from."""
         return dict(super().get_data_info(idx), test_mode=self.test_mode)
+
+    def seed_epoch(self, seed: int, epoch: int) -> None:
+        """From now on, here and in the workers, seed the pipeline for each sample.
+
+        Args:
+            seed: Of the training.
+            epoch: Counted from 0.
+        """
+        self._epoch_key.copy_(torch.tensor([seed, epoch]))
+
+    def __getitem__(self, idx: int) -> dict:
+        """A packed sample; of one seed, epoch and index always the same."""
+        seed, epoch = self._epoch_key.tolist()
+        if epoch < 0:
+            return super().__getitem__(idx)
+        with seeded(seed, epoch, int(idx) % len(self)):
+            return super().__getitem__(idx)
 
     def _file_of(self, video: VideoAnnotation) -> Path:
         if self.template is None and self.source != 'feature' and video.path is not None:

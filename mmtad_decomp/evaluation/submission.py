@@ -104,13 +104,15 @@ def _read_results(path: str | Path) -> dict[str, list]:
             )
         if text.count('"segment"') != sum(map(len, results.values())):
             json.loads(text, object_pairs_hook=refuse_duplicates)
+    except SubmissionError:
+        raise
     except FileNotFoundError as error:
         raise SubmissionError(
             f'results file {path} does not exist; let the test write it (`dump_path` of TADMetric)'
         ) from error
     except OSError as error:
         raise SubmissionError(f'results file {path} cannot be read ({error})') from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise SubmissionError(f'results file {path} is not valid JSON: {error}') from error
     except KeyError as error:
         raise SubmissionError(

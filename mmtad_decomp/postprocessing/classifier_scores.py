@@ -182,7 +182,7 @@ def _read_json(file: Path) -> _Content:
         raise ClassifierScoresError(
             f'{file}: key {error} occurs twice in one object; correct the file'
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ClassifierScoresError(f'{file} is not valid JSON: {error}') from error
     if not isinstance(content, dict):
         raise ClassifierScoresError(f'{file}: must be an object, got a {type(content).__name__}')

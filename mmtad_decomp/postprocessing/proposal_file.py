@@ -84,7 +84,7 @@ class ProposalFile:
             ) from error
         except OSError as error:
             raise RawPredictionError(f'proposals {self.path} cannot be read ({error})') from error
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise RawPredictionError(f'{self.path} is not valid JSON: {error}') from error
         results = content.get('results') if isinstance(content, dict) else None
         if not isinstance(results, dict) or not all(isinstance(r, list) for r in results.values()):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmtad_decomp.utils.atomic import atomic_write
+from mmtad_decomp.utils import ARCHIVE_ERRORS, atomic_write
 
 from .detections import Detections
 
@@ -135,7 +135,7 @@ class RawPredictions:
                 f'raw predictions {path} do not exist; let a test write them (`raw_path` of '
                 'TADMetric)'
             ) from error
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except ARCHIVE_ERRORS as error:
             raise RawPredictionError(
                 f'{path} is no .npz file ({error}); let the test write it again'
             ) from error
@@ -189,7 +189,7 @@ class RawPredictions:
     def _member(self, name: str) -> np.ndarray:
         try:
             return self._archive[name]
-        except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except (*ARCHIVE_ERRORS, MemoryError) as error:
             raise RawPredictionError(
                 f'{self.path}: array "{name}" is missing or broken ({error}); this is no file of '
                 'raw predictions, or a damaged one: let the test write it again'

@@ -1,5 +1,6 @@
 """Helpers that know nothing of detection."""
 
+from .archives import ARCHIVE_ERRORS, refuse_bombs
 from .atomic import (
     OutputPathError,
     atomic_write,
@@ -15,26 +16,32 @@ from .checkpoint import (
     load_checkpoint,
 )
 from .config_check import ConfigError, check_config, explain_build_error
+from .config_text import config_as_data
 from .hardware import Precision, choose_precision, fast_dtype, half_dtype, processor_name
 from .json_keys import refuse_duplicates
 from .memory import keep_freed_memory
+from .paths import UnsafeNameError, path_below
+from .randomness import seeded
 from .text_table import format_table
 from .unwrap import unwrap_model
 from .work_dir import WorkDirInUseError, WorkDirLock, resolve_checkpoint
 
 __all__ = [
+    'ARCHIVE_ERRORS',
     'CheckpointError',
     'ConfigError',
     'CorruptCheckpointError',
     'OutputPathError',
     'Precision',
     'UnsafeCheckpointError',
+    'UnsafeNameError',
     'WorkDirInUseError',
     'WorkDirLock',
     'allow_legacy_checkpoints',
     'atomic_write',
     'check_config',
     'choose_precision',
+    'config_as_data',
     'demand_writable',
     'explain_build_error',
     'fast_dtype',
@@ -42,10 +49,13 @@ __all__ = [
     'half_dtype',
     'keep_freed_memory',
     'load_checkpoint',
+    'path_below',
     'processor_name',
+    'refuse_bombs',
     'refuse_duplicates',
     'remove_temporary_files',
     'resolve_checkpoint',
+    'seeded',
     'unwrap_model',
     'write_json',
 ]

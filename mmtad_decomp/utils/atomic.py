@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
+import hashlib
 import json
 import os
+import platform
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +31,38 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@functools.cache
+def _machine() -> str:
+    """Stands for the processes among which an id is of one process only."""
+    try:
+        namespace = os.readlink('/proc/self/ns/pid')
+    except OSError:
+        namespace = ''
+    return hashlib.sha256(f'{platform.node()} {namespace}'.encode()).hexdigest()[:8]
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of a file whose writers, on this machine, were killed."""
+    start, middle = f'.{path.name}.', f'-{_machine()}-'
+    with os.scandir(path.parent) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith(start)]
+    for name in names:
+        pid, found, _ = name[len(start) :].partition(middle)
+        if found and pid.isdecimal() and not process_runs(int(pid)):
+            path.with_name(name).unlink(missing_ok=True)
+
+
+def process_runs(pid: int) -> bool:
+    """Whether there is a process of this id on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 class OutputPathError(OSError):
     """A file that is to be written later cannot be."""
 
@@ -37,7 +73,8 @@ def atomic_write(path: str | Path, mode: str = 'wb', **kwargs: Any) -> Iterator[
 
     The content goes to ``.{name}.{random}.tmp`` in the same folder, is flushed to the disk and
     renamed over ``path``. After an exception the temporary file is removed and ``path`` is as
-    before; after a kill the temporary file stays (see :func:`remove_temporary_files`).
+    before. After a kill the temporary file stays until the same file is written again on the same
+    machine (or see :func:`remove_temporary_files`).
 
     Args:
         path: The file; its folder is made where it is missing.
@@ -52,7 +89,8 @@ def atomic_write(path: str | Path, mode: str = 'wb', **kwargs: Any) -> Iterator[
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    name = f'.{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}'
+    _remove_abandoned(path)
+    name = f'.{path.name}.{os.getpid()}-{_machine()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}'
     temporary = path.with_name(name)
     try:
         with open(temporary, mode, **kwargs) as file:
@@ -63,9 +101,9 @@ def atomic_write(path: str | Path, mode: str = 'wb', **kwargs: Any) -> Iterator[
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:  # such as a full disk
-            raise OSError(
-                error.errno, f'{error.strerror}; {path} is as before', str(path)
-            ) from error
+            # NumPy says how many items it could not write, but not why.
+            number, reason = error.errno or errno.ENOSPC, error.strerror or str(error)
+            raise OSError(number, f'{reason}; {path} is as before', str(path)) from error
         raise
     _sync_folder(path.parent)
 

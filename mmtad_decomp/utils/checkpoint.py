@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
+from .archives import ARCHIVE_ERRORS, refuse_bombs
+
 _HARMLESS = re.compile(
     r'torch\._utils\._rebuild_\w+|torch\.\w*Storage|torch\.storage\.\w+|torch\.\w+\d+'
     r'|torch\.(Size|Tensor|device|bool)|torch\.nn\.parameter\.Parameter|_codecs\.encode'
@@ -89,6 +91,7 @@ def _pickled_names(path: Path) -> list[str]:
     """Globals beyond weights that a file's pickle names, found without running it."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            refuse_bombs(archive)
             inside = [name for name in archive.namelist() if name.endswith('data.pkl')]
             content = archive.read(inside[0]) if inside else b''
     else:
@@ -106,7 +109,11 @@ def _pickled_names(path: Path) -> list[str]:
 def _explain(path: Path, error: Exception) -> CheckpointError:
     with open(path, 'rb') as file:
         is_archive = file.read(2) == b'PK'
-    names = [] if is_archive and not zipfile.is_zipfile(path) else _pickled_names(path)
+    try:
+        unreadable = is_archive and not zipfile.is_zipfile(path)
+        names = [] if unreadable else _pickled_names(path)
+    except ARCHIVE_ERRORS:
+        names = []  # a damaged archive
     if names:
         return UnsafeCheckpointError(
             f'checkpoint {path} is refused: its pickle asks for {", ".join(names)}, and loading '
@@ -152,6 +159,9 @@ def load_checkpoint(
             '(`load_from`, `resume`, a teacher or `init_cfg`) to one that does'
         )
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                refuse_bombs(archive)
         if allow_pickle or _Legacy.allowed:
             content = torch.load(path, map_location=map_location, weights_only=False)
         else:

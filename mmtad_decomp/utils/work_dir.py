@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import IO
 
+from .atomic import process_runs
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -42,7 +44,7 @@ class WorkDirLock:
         begin = time.monotonic()
         while not _lock(self.file):
             holders = self._holders()
-            if any(map(_runs, holders[:1])) or time.monotonic() - begin > _PATIENCE:
+            if any(map(process_runs, holders[:1])) or time.monotonic() - begin > _PATIENCE:
                 self.file.close()
                 raise WorkDirInUseError(
                     f'{folder} is in use by another {user} or by processes that a killed one left '
@@ -81,17 +83,6 @@ def _lock(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     except OSError:  # the file system has no locks
-        return True
-    return True
-
-
-def _runs(pid: int) -> bool:
-    """Whether there is a process of this id on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
         return True
     return True
 

@@ -277,3 +277,26 @@ def test_resuming_a_finished_training_does_nothing(tmp_path):
     runner = build(tmp_path, 2, resume=True)
     runner.train()
     assert runner.epoch == 2 and names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth'}
+
+
+def test_a_validation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch):
+    """Training ends in the middle of the second validation, after the checkpoint of its epoch."""
+
+    class Killed(BaseException):
+        pass
+
+    def die(self, results):
+        if RisingMetric.calls == 1:
+            raise Killed
+        return compute(self, results)
+
+    compute = RisingMetric.compute_metrics
+    monkeypatch.setattr(RisingMetric, 'compute_metrics', die)
+    with pytest.raises(Killed):
+        build(tmp_path, 2, save_best='tiny/acc').train()
+    assert names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth', 'best_tiny_acc_epoch_1.pth'}
+    monkeypatch.setattr(RisingMetric, 'compute_metrics', lambda *_: dict(acc=7.0))
+    build(tmp_path, 2, resume=True, save_best='tiny/acc').train()
+    assert names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth', 'best_tiny_acc_epoch_2.pth'}
+    info = load(tmp_path / 'epoch_2.pth')['message_hub']['runtime_info']
+    assert info['best_score'] == 7.0 and 'best_tiny_acc_epoch_2' in info['best_ckpt']

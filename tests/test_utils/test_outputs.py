@@ -73,9 +73,7 @@ def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path):
     with pytest.raises(OSError) as caught, atomic_write(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     text = sentence_of(caught.value)
-    assert text.startswith(
-        f'No space left on device; {path} is as before: {path}; free some space'
-    )
+    assert text.startswith(f'No space left on device; {path} is as before; free some space')
     assert path.read_bytes() == b'before' and len(list(tmp_path.iterdir())) == 1
 
 

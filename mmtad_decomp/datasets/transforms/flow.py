@@ -9,6 +9,8 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
+from mmtad_decomp.utils import path_below
+
 from ..flow_store import FlowHeader, read_flow, read_header
 from ..video_stream import VideoReadError
 from ..windows import num_sampled_frames
@@ -61,7 +63,7 @@ class LoadOpticalFlow(BaseTransform):
 
     def file_of(self, video_id: str) -> Path:
         """The flow file of a video."""
-        return self.folder / f'{video_id}.npz'
+        return path_below(self.folder, f'{video_id}.npz', 'the video id of')
 
     def check_videos(self, windows: Sequence[Mapping]) -> None:
         """Check the flow files of all videos; the data set calls it before anything is loaded.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +12,8 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
+
+from mmtad_decomp.utils import ARCHIVE_ERRORS, refuse_bombs
 
 from ..frame_cache import FrameCache
 from ..frame_source import read_image
@@ -281,11 +282,15 @@ class LoadFeatures(BaseTransform):
             if not isinstance(content, np.lib.npyio.NpzFile):
                 return content
             with content:
+                refuse_bombs(content.zip)
                 keys = content.files
                 if 'feats' not in keys and len(keys) != 1:
                     raise ValueError(f'its arrays are {keys}: which one is "feats"?')
-                return content['feats' if 'feats' in keys else keys[0]]
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                array = content['feats' if 'feats' in keys else keys[0]]
+                if not isinstance(array, np.ndarray):
+                    raise ValueError('it holds something else than arrays')
+                return array
+        except (*ARCHIVE_ERRORS, MemoryError) as error:
             raise VideoReadError(
                 f'features {path} cannot be read ({error}); extract them again'
             ) from error
@@ -299,7 +304,7 @@ def _num_steps(path: str) -> int:
     try:
         content = LoadFeatures._read(path) if path.endswith('.npz') else np.load(path, 'r')
         return content.shape[0] if content.ndim == 2 else 0
-    except (OSError, ValueError, EOFError):
+    except (*ARCHIVE_ERRORS, MemoryError):
         return 0
 
 

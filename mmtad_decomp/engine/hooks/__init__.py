@@ -1,6 +1,7 @@
 """Hooks."""
 
 from .distill_schedule_hook import DistillScheduleHook
+from .epoch_seed_hook import EpochSeedHook
 from .model_fit_hook import ModelFitHook
 from .output_health_hook import OutputHealthHook, UnhealthyOutputError
 from .run_summary_hook import RunSummaryHook
@@ -10,6 +11,7 @@ from .teacher_classes_hook import TeacherClassesHook
 
 __all__ = [
     'DistillScheduleHook',
+    'EpochSeedHook',
     'ModelFitHook',
     'OutputHealthHook',
     'RunSummaryHook',

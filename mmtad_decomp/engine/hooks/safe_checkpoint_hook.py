@@ -10,7 +10,7 @@ from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmtad_decomp.utils import checkpoint as _checkpoint  # noqa: F401  (registers the loaders)
 from mmtad_decomp.utils.atomic import atomic_write, remove_temporary_files
@@ -57,7 +57,7 @@ class _DeferredRemovals:
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook`` with four promises; its arguments are the same.
+    """MMEngine's ``CheckpointHook`` with five promises; its arguments are the same.
 
     1. At every moment ``last_checkpoint`` names a complete file: checkpoints and
        ``last_checkpoint`` are written under temporary names, flushed and renamed, and an older
@@ -69,6 +69,8 @@ class SafeCheckpointHook(CheckpointHook):
        anywhere else they raise ``TypeError``.
     4. A ``save_best`` that no metric returns is refused before training, and a metric that is NaN
        is never the best.
+    5. A training resumed from the end of an epoch repeats the validation of that epoch, which
+       its checkpoint does not know of: no result and no best checkpoint is lost.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -87,13 +89,28 @@ class SafeCheckpointHook(CheckpointHook):
         super().before_train(runner)
         self._training = True
         self._check_save_best(runner)
-        if not is_main_process() or not isinstance(self.file_backend, AtomicLocalBackend):
-            return
+        if is_main_process() and isinstance(self.file_backend, AtomicLocalBackend):
+            self._remove_half_written(runner)
+        self._repeat_validation(runner)
+
+    def _remove_half_written(self, runner: Runner) -> None:
         removed = remove_temporary_files(runner.work_dir, 'last_checkpoint')
         for names in (self.filename_tmpl.format('*'), 'best_*'):
             removed += remove_temporary_files(self.out_dir, names)
         for path in removed:
             runner.logger.warning(f'Removed half-written {path} of an interrupted run')
+
+    def _repeat_validation(self, runner: Runner) -> None:
+        loop = runner.train_loop
+        if not isinstance(loop, EpochBasedTrainLoop) or runner.val_loop is None:
+            return
+        due = loop.epoch % loop.val_interval == 0 or loop.epoch == loop.max_epochs
+        if not due or loop.epoch < max(1, loop.val_begin):
+            return
+        resumed = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(loop.epoch))
+        if self.file_backend.isfile(resumed):  # learns of a new best, as after any validation
+            self.last_ckpt = resumed
+        runner.val_loop.run()
 
     def _check_save_best(self, runner: Runner) -> None:
         """Compare ``save_best`` with the names that the metrics say they return."""

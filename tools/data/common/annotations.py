@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from mmtad_decomp.utils import path_below
+
 from .files import read_json, write_json
 
 _SUBSETS = ('training', 'validation', 'testing')
@@ -56,6 +58,7 @@ def read_database(path: str | Path, fields: Sequence[str]) -> dict[str, dict]:
     if not isinstance(database, dict):
         raise ValueError(f'{path}: field "database" must map video ids to videos')
     for video_id, video in database.items():
+        path_below('', video_id, f'{path}: the id')
         missing = [name for name in fields if not isinstance(video, dict) or name not in video]
         if missing:
             raise ValueError(f'{path}: video "{video_id}" lacks the fields {missing}; add them')

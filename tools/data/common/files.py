@@ -14,12 +14,13 @@ from pathlib import Path
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; on success it becomes ``path``.
 
-    The temporary name keeps the suffix, because encoders choose the container by it. When the
-    body raises, the temporary file is removed and ``path`` is left as it was.
+    The temporary name keeps the suffix, because encoders choose the container by it, and does not
+    depend on the process, so that the next run writes over what a killed one left behind. When
+    the body raises, the temporary file is removed and ``path`` is left as it was.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+    partial = path.with_name(f'.{path.stem}.partial{path.suffix}')
     try:
         yield partial
         os.replace(partial, path)
@@ -67,7 +68,7 @@ def read_json(path: str | Path) -> dict:
         raise FileNotFoundError(f'{path} does not exist; check the path on the command line')
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f'{path} is not valid JSON: {error}') from error
     if not isinstance(content, dict):
         raise ValueError(f'{path} must hold a JSON object, got {type(content).__name__}')
