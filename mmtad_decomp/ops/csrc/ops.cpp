@@ -15,8 +15,7 @@ TORCH_LIBRARY(mmtad_decomp, m) {
   m.def(
       "local_attentive_fusion_backward(Tensor grad, Tensor value, Tensor query, Tensor key,"
       " Tensor? mask, int? window, bool residual, bool[3] needs) -> (Tensor, Tensor, Tensor)");
-  m.def(
-      "nms_1d(Tensor segments, Tensor scores, Tensor labels, float iou_thr, int max_out) -> Tensor");
+  m.def("nms_1d(Tensor segments, Tensor scores, Tensor labels, float iou_thr, int max_out) -> Tensor");
   m.def(
       "soft_nms_1d(Tensor segments, Tensor scores, Tensor labels, str method, float sigma,"
       " float iou_thr, float min_score, int max_out) -> (Tensor rows, Tensor scores)");

@@ -85,7 +85,8 @@ struct Case {
   bool read(std::FILE* file) {
     int64_t header[14];
     if (std::fread(header, 8, 14, file) != 14) return false;
-    int64_t* const fields[] = {&op, &dtype, &batch, &heads, &steps, &dims, &window, &residual, &has_mask, &limit, &orders, &needs};
+    int64_t* const fields[] = {&op,     &dtype,    &batch,    &heads, &steps,  &dims,
+                               &window, &residual, &has_mask, &limit, &orders, &needs};
     for (int i = 0; i < 12; ++i) *fields[i] = header[i];
     inputs.resize(header[12]);
     outputs.resize(header[13]);
@@ -143,12 +144,12 @@ void run_grid(unsigned order, int64_t blocks, int threads, int64_t shared_bytes,
 }
 
 template <typename scalar>
-Heads<const scalar> heads_of(Strided& x) {
+TypedHeads<const scalar> heads_of(Strided& x) {
   return {x.data<scalar>(), x.stride[0], x.stride[1], x.stride[2], x.stride[3]};
 }
 
 template <typename scalar>
-Heads<scalar> written_heads(Strided& x) {
+TypedHeads<scalar> written_heads(Strided& x) {
   return {x.data<scalar>(), x.stride[0], x.stride[1], x.stride[2], x.stride[3]};
 }
 
@@ -274,8 +275,7 @@ void racy_kernel(float* out) {
 int main(int count, char** names) {
   if (count == 2 && std::strcmp(names[1], "race") == 0) {
     float results[2][64];
-    for (unsigned order : {0, 1})
-      run_grid(order, 1, 64, 64 * sizeof(float), [&] { racy_kernel(results[order]); });
+    for (unsigned order : {0, 1}) run_grid(order, 1, 64, 64 * sizeof(float), [&] { racy_kernel(results[order]); });
     return std::memcmp(results[0], results[1], sizeof results[0]) == 0 ? 0 : 4;
   }
   if (count != 3) emulation::fail("usage: emulate CASES RESULTS | emulate race");

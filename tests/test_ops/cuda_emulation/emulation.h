@@ -2,8 +2,9 @@
 //
 // Each CUDA thread is a coroutine. It runs until it waits, at __syncthreads or at a warp's shuffle;
 // then another one goes on: in turn, at random, or of the warp that is to run as far ahead of the
-// others as barriers allow. A result that depends on the order is a race. Waiting for a thread that never comes, and lanes of a warp in different shuffles, are errors.
-// Not emulated: timing, memory models, a warp's lanes in step (real hardware may interleave more).
+// others as barriers allow. A result that depends on the order is a race. Waiting for a thread that never comes, and
+// lanes of a warp in different shuffles, are errors. Not emulated: timing, memory models, a warp's lanes in step (real
+// hardware may interleave more).
 #pragma once
 
 #include <ucontext.h>
@@ -149,9 +150,9 @@ class Block {
     if (seed_ == 0) return 0;
     if (seed_ % 2 == 0) return random_() % runnable_.size();
     const auto priority = [&](unsigned thread) { return warps_[thread / 32].priority; };
-    return std::max_element(runnable_.begin(), runnable_.end(), [&](unsigned a, unsigned b) {
-             return priority(a) < priority(b);
-           }) - runnable_.begin();
+    return std::max_element(
+               runnable_.begin(), runnable_.end(), [&](unsigned a, unsigned b) { return priority(a) < priority(b); }) -
+           runnable_.begin();
   }
 
   void resume(ucontext_t* from) {

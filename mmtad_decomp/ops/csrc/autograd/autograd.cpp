@@ -19,10 +19,9 @@ using AttentionSignature =
     std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, int64_t);
 using AttentionBackwardSignature = ThreeTensors(
     const Tensor&, const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, const Tensor&, int64_t, Needs);
-using FusionSignature =
-    Tensor(const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, MaybeInt, bool);
-using FusionBackwardSignature = ThreeTensors(
-    const Tensor&, const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, MaybeInt, bool, Needs);
+using FusionSignature = Tensor(const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, MaybeInt, bool);
+using FusionBackwardSignature =
+    ThreeTensors(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const MaybeTensor&, MaybeInt, bool, Needs);
 
 // Calls the operator below autograd: the kernel of the tensors' device, or a fake one.
 template <const char* name, typename Signature, typename... Args>
@@ -60,13 +59,13 @@ constexpr char kAttention[] = "mmtad_decomp::local_attention";
 constexpr char kAttentionBackward[] = "mmtad_decomp::local_attention_backward";
 
 ThreeTensors attention_gradients(
-    const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value,
-    const MaybeTensor& mask, const Tensor& lse, int64_t window, Needs needs);
+    const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value, const MaybeTensor& mask,
+    const Tensor& lse, int64_t window, Needs needs);
 
 struct LocalAttention : torch::autograd::Function<LocalAttention> {
   static variable_list forward(
-      AutogradContext* context, const Tensor& query, const Tensor& key, const Tensor& value,
-      const MaybeTensor& mask, int64_t window) {
+      AutogradContext* context, const Tensor& query, const Tensor& key, const Tensor& value, const MaybeTensor& mask,
+      int64_t window) {
     auto [out, lse] = call<kAttention, AttentionSignature>(query, key, value, mask, window);
     context->save_for_backward({query, key, value, or_undefined(mask), lse});
     context->saved_data["window"] = window;
@@ -88,29 +87,26 @@ struct LocalAttention : torch::autograd::Function<LocalAttention> {
 
 struct LocalAttentionBackward : torch::autograd::Function<LocalAttentionBackward> {
   static variable_list forward(
-      AutogradContext*, const Tensor& grad, const Tensor& query, const Tensor& key,
-      const Tensor& value, const MaybeTensor& mask, const Tensor& lse, int64_t window, const Needs& needs) {
-    auto [grad_query, grad_key, grad_value] = call<kAttentionBackward, AttentionBackwardSignature>(
-        grad, query, key, value, mask, lse, window, needs);
+      AutogradContext*, const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value,
+      const MaybeTensor& mask, const Tensor& lse, int64_t window, const Needs& needs) {
+    auto [grad_query, grad_key, grad_value] =
+        call<kAttentionBackward, AttentionBackwardSignature>(grad, query, key, value, mask, lse, window, needs);
     return {grad_query, grad_key, grad_value};
   }
 
-  static variable_list backward(AutogradContext*, const variable_list&) {
-    not_twice_differentiable("local_attention");
-  }
+  static variable_list backward(AutogradContext*, const variable_list&) { not_twice_differentiable("local_attention"); }
 };
 
 std::tuple<Tensor, Tensor> local_attention(
     const Tensor& query, const Tensor& key, const Tensor& value, const MaybeTensor& mask, int64_t window) {
-  if (!needs_gradient(query, key, value))
-    return call<kAttention, AttentionSignature>(query, key, value, mask, window);
+  if (!needs_gradient(query, key, value)) return call<kAttention, AttentionSignature>(query, key, value, mask, window);
   const auto out = LocalAttention::apply(query, key, value, mask, window);
   return {out[0], out[1]};
 }
 
 ThreeTensors attention_gradients(
-    const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value,
-    const MaybeTensor& mask, const Tensor& lse, int64_t window, Needs needs) {
+    const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value, const MaybeTensor& mask,
+    const Tensor& lse, int64_t window, Needs needs) {
   const auto out = LocalAttentionBackward::apply(grad, query, key, value, mask, lse, window, needs);
   return {out[0], out[1], out[2]};
 }
@@ -121,13 +117,13 @@ constexpr char kFusion[] = "mmtad_decomp::local_attentive_fusion";
 constexpr char kFusionBackward[] = "mmtad_decomp::local_attentive_fusion_backward";
 
 ThreeTensors fusion_gradients(
-    const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key,
-    const MaybeTensor& mask, MaybeInt window, bool residual, Needs needs);
+    const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key, const MaybeTensor& mask,
+    MaybeInt window, bool residual, Needs needs);
 
 struct LocalAttentiveFusion : torch::autograd::Function<LocalAttentiveFusion> {
   static Tensor forward(
-      AutogradContext* context, const Tensor& value, const Tensor& query, const Tensor& key,
-      const MaybeTensor& mask, const MaybeInt& window, bool residual) {
+      AutogradContext* context, const Tensor& value, const Tensor& query, const Tensor& key, const MaybeTensor& mask,
+      const MaybeInt& window, bool residual) {
     context->save_for_backward({value, query, key, or_undefined(mask)});
     context->saved_data["window"] = window;
     context->saved_data["residual"] = residual;
@@ -138,20 +134,24 @@ struct LocalAttentiveFusion : torch::autograd::Function<LocalAttentiveFusion> {
     const auto saved = context->get_saved_variables();
     const Needs needs = needed(context);
     const auto [grad_value, grad_query, grad_key] = fusion_gradients(
-        grads[0], saved[0], saved[1], saved[2], or_nothing(saved[3]),
-        context->saved_data["window"].to<MaybeInt>(), context->saved_data["residual"].toBool(), needs);
+        grads[0], saved[0], saved[1], saved[2], or_nothing(saved[3]), context->saved_data["window"].to<MaybeInt>(),
+        context->saved_data["residual"].toBool(), needs);
     return {
-        if_needed(grad_value, needs[0]), if_needed(grad_query, needs[1]), if_needed(grad_key, needs[2]), Tensor(),
-        Tensor(), Tensor()};
+        if_needed(grad_value, needs[0]),
+        if_needed(grad_query, needs[1]),
+        if_needed(grad_key, needs[2]),
+        Tensor(),
+        Tensor(),
+        Tensor()};
   }
 };
 
 struct LocalAttentiveFusionBackward : torch::autograd::Function<LocalAttentiveFusionBackward> {
   static variable_list forward(
-      AutogradContext*, const Tensor& grad, const Tensor& value, const Tensor& query,
-      const Tensor& key, const MaybeTensor& mask, const MaybeInt& window, bool residual, const Needs& needs) {
-    auto [grad_value, grad_query, grad_key] = call<kFusionBackward, FusionBackwardSignature>(
-        grad, value, query, key, mask, window, residual, needs);
+      AutogradContext*, const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key,
+      const MaybeTensor& mask, const MaybeInt& window, bool residual, const Needs& needs) {
+    auto [grad_value, grad_query, grad_key] =
+        call<kFusionBackward, FusionBackwardSignature>(grad, value, query, key, mask, window, residual, needs);
     return {grad_value, grad_query, grad_key};
   }
 
@@ -161,16 +161,16 @@ struct LocalAttentiveFusionBackward : torch::autograd::Function<LocalAttentiveFu
 };
 
 Tensor local_attentive_fusion(
-    const Tensor& value, const Tensor& query, const Tensor& key, const MaybeTensor& mask,
-    MaybeInt window, bool residual) {
+    const Tensor& value, const Tensor& query, const Tensor& key, const MaybeTensor& mask, MaybeInt window,
+    bool residual) {
   if (!needs_gradient(value, query, key))
     return call<kFusion, FusionSignature>(value, query, key, mask, window, residual);
   return LocalAttentiveFusion::apply(value, query, key, mask, window, residual);
 }
 
 ThreeTensors fusion_gradients(
-    const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key,
-    const MaybeTensor& mask, MaybeInt window, bool residual, Needs needs) {
+    const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key, const MaybeTensor& mask,
+    MaybeInt window, bool residual, Needs needs) {
   const auto out = LocalAttentiveFusionBackward::apply(grad, value, query, key, mask, window, residual, needs);
   return {out[0], out[1], out[2]};
 }

@@ -8,14 +8,31 @@
 #include <ATen/ops/zeros.h>
 
 #include <array>
+#include <initializer_list>
 
 namespace mmtad {
 
 inline void check_same(const at::Tensor& x, const at::Tensor& like, const char* op) {
   TORCH_CHECK(
-      x.sizes() == like.sizes() && x.scalar_type() == like.scalar_type() && x.device() == like.device(),
-      op, ": expected tensors of one shape, dtype and device, got ", like.sizes(), " ", like.scalar_type(),
-      " ", like.device(), " and ", x.sizes(), " ", x.scalar_type(), " ", x.device());
+      x.sizes() == like.sizes() && x.scalar_type() == like.scalar_type() && x.device() == like.device(), op,
+      ": expected tensors of one shape, dtype and device, got ", like.sizes(), " ", like.scalar_type(), " ",
+      like.device(), " and ", x.sizes(), " ", x.scalar_type(), " ", x.device());
+}
+
+// Tensors of one shape, dtype and device, with so many dimensions. `layout`: their names.
+inline void check_layout(
+    const at::Tensor& x, int64_t dims, const char* layout, std::initializer_list<const at::Tensor*> others,
+    const char* op) {
+  TORCH_CHECK(x.dim() == dims, op, ": expected ", layout, ", got ", x.sizes());
+  for (const at::Tensor* other : others) check_same(*other, x, op);
+}
+
+inline void check_heads(const at::Tensor& x, std::initializer_list<const at::Tensor*> others, const char* op) {
+  check_layout(x, 4, "(N, H, T, D)", others, op);
+}
+
+inline void check_sequences(const at::Tensor& x, std::initializer_list<const at::Tensor*> others, const char* op) {
+  check_layout(x, 3, "(N, C, T)", others, op);
 }
 
 // The mask as contiguous (N, T), or nothing.
@@ -24,8 +41,8 @@ inline std::optional<at::Tensor> check_mask(
   if (!mask.has_value()) return std::nullopt;
   TORCH_CHECK(mask->scalar_type() == at::kBool, op, ": the mask must be bool, got ", mask->scalar_type());
   TORCH_CHECK(
-      mask->dim() == 2 && mask->size(0) == like.size(0) && mask->size(1) == steps, op,
-      ": the mask must have shape [", like.size(0), ", ", steps, "], got ", mask->sizes());
+      mask->dim() == 2 && mask->size(0) == like.size(0) && mask->size(1) == steps, op, ": the mask must have shape [",
+      like.size(0), ", ", steps, "], got ", mask->sizes());
   TORCH_CHECK(mask->device() == like.device(), op, ": the mask is on ", mask->device(), ", not ", like.device());
   return mask->contiguous();
 }
@@ -45,8 +62,8 @@ inline void check_lse(const at::Tensor& lse, const at::Tensor& query, const char
   TORCH_CHECK(
       lse.dim() == 3 && lse.sizes() == query.sizes().slice(0, 3) && lse.scalar_type() == compute_type(query) &&
           lse.device() == query.device(),
-      op, ": lse must be what the forward returned, of shape ", query.sizes().slice(0, 3), " and ",
-      compute_type(query), ", got ", lse.sizes(), " ", lse.scalar_type(), " on ", lse.device());
+      op, ": lse must be what the forward returned, of shape ", query.sizes().slice(0, 3), " and ", compute_type(query),
+      ", got ", lse.sizes(), " ", lse.scalar_type(), " on ", lse.device());
 }
 
 // Which gradients a backward pass computes, in the order of the forward's tensors.

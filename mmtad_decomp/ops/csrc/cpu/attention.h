@@ -92,7 +92,7 @@ struct Sequence {
 };
 
 template <typename E>
-Sequence<E> select(const Heads& x, const AttentionArgs& args, const Tile& tile) {
+Sequence<E> select(const UntypedHeads& x, const AttentionArgs& args, const Tile& tile) {
   E* data = static_cast<E*>(x.data) + tile.n * x.batch + tile.h * x.head;
   return {data, x.step, x.dim, args.steps, args.dims};
 }
@@ -310,8 +310,7 @@ void attention_backward_of(const AttentionArgs& args, int64_t columns, Tile tile
   pack(select<const E>(args.grad, args, tile), first_query, w.queries, query_keep, T(1), w.grad);
   pack(select<const E>(args.key, args, tile), first_query - radius, w.span, w.keep, T(1), w.key);
   pack(select<const E>(args.value, args, tile), first_query - radius, w.span, w.keep, T(1), w.value);
-  for (int64_t i = 0; i < w.queries; ++i)
-    w.lse[i] = query_keep[i] ? lse[first_query + i] : T(__builtin_inff());
+  for (int64_t i = 0; i < w.queries; ++i) w.lse[i] = query_keep[i] ? lse[first_query + i] : T(__builtin_inff());
 
   for (int64_t i = 0; i < w.queries; i += lanes) {
     T *weights = w.weights + i, *grads = w.grads + i;
@@ -336,24 +335,29 @@ void attention_backward_of(const AttentionArgs& args, int64_t columns, Tile tile
       store(grads + c * w.queries, load(weights + c * w.queries) * (load(grads + c * w.queries) - mean));
   }
 
-  const auto write = [&](auto&& apply, const Heads& target, T factor) {
+  const auto write = [&](auto&& apply, const UntypedHeads& target, T factor) {
     if (target.data == nullptr) return;
-    for (int64_t i = 0; i < columns && first + i < args.steps; i += lanes)
-      apply(i, w.out.from(i));
+    for (int64_t i = 0; i < columns && first + i < args.steps; i += lanes) apply(i, w.out.from(i));
     unpack(w.out, first, columns, keep, factor, select<E>(target, args, tile));
   };
-  write([&](int64_t i, Rows<T> out) {
-    band_apply(w.width, w.grads + w.halo + i, w.queries, w.key.from(w.halo + i), out);
-  }, args.grad_query, scale);
+  write(
+      [&](int64_t i, Rows<T> out) {
+        band_apply(w.width, w.grads + w.halo + i, w.queries, w.key.from(w.halo + i), out);
+      },
+      args.grad_query, scale);
   // Key j is offset -r of query j + r: along the band's other diagonal.
   const int64_t diagonal = 1 - w.queries, start = w.halo - radius;
   const int64_t corner = (w.width - 1) * w.queries + start;
-  write([&](int64_t i, Rows<T> out) {
-    band_apply(w.width, w.grads + corner + i, diagonal, w.query.from(start + i), out);
-  }, args.grad_key, T(1));
-  write([&](int64_t i, Rows<T> out) {
-    band_apply(w.width, w.weights + corner + i, diagonal, w.grad.from(start + i), out);
-  }, args.grad_value, T(1));
+  write(
+      [&](int64_t i, Rows<T> out) {
+        band_apply(w.width, w.grads + corner + i, diagonal, w.query.from(start + i), out);
+      },
+      args.grad_key, T(1));
+  write(
+      [&](int64_t i, Rows<T> out) {
+        band_apply(w.width, w.weights + corner + i, diagonal, w.grad.from(start + i), out);
+      },
+      args.grad_value, T(1));
 }
 
 template <typename F>

@@ -62,8 +62,7 @@ void attention_grad_query_of(const AttentionArgs& args, int64_t columns, Tile ti
     for (int64_t c = 0; c < w.width; ++c)
       store(w.grads + c * lanes, load(w.weights + c * lanes) * (load(w.grads + c * lanes) - mean));
     store_first(delta + first + i, mean, args.steps - first - i);
-    if (args.grad_query.data != nullptr)
-      band_apply(w.width, w.grads, lanes, w.around[0].from(i), w.out[0].from(i));
+    if (args.grad_query.data != nullptr) band_apply(w.width, w.grads, lanes, w.around[0].from(i), w.out[0].from(i));
   }
   if (args.grad_query.data != nullptr)
     unpack(w.out[0], first, columns, own_keep, scale, select<E>(args.grad_query, args, tile));

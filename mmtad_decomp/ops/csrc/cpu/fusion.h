@@ -123,19 +123,15 @@ void fusion_backward_of(const FusionArgs& args, int64_t begin, int64_t end, void
 }
 
 inline int64_t fusion_scratch(const FusionArgs& args) {
-  return with_element_type(args.dtype, [&](auto element) {
-    return WindowSums<Compute<decltype(element)>>::bytes(args);
-  });
+  return with_element_type(
+      args.dtype, [&](auto element) { return WindowSums<Compute<decltype(element)>>::bytes(args); });
 }
 
 inline void fusion_forward(const FusionArgs& args, int64_t begin, int64_t end, void* scratch) {
-  with_element_type(args.dtype, [&](auto element) {
-    fusion_forward_of<decltype(element)>(args, begin, end, scratch);
-  });
+  with_element_type(args.dtype, [&](auto element) { fusion_forward_of<decltype(element)>(args, begin, end, scratch); });
 }
 
 inline void fusion_backward(const FusionArgs& args, int64_t begin, int64_t end, void* scratch) {
-  with_element_type(args.dtype, [&](auto element) {
-    fusion_backward_of<decltype(element)>(args, begin, end, scratch);
-  });
+  with_element_type(
+      args.dtype, [&](auto element) { fusion_backward_of<decltype(element)>(args, begin, end, scratch); });
 }

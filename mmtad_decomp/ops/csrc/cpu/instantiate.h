@@ -16,13 +16,7 @@ namespace {
 
 extern const Kernels kernels;
 const Kernels kernels = {
-    MMTAD_NAME,
-    attention_tile,
-    attention_scratch,
-    attention,
-    fusion_scratch,
-    fusion_forward,
-    fusion_backward,
+    MMTAD_NAME, attention_tile, attention_scratch, attention, fusion_scratch, fusion_forward, fusion_backward,
 };
 
 }  // namespace mmtad::MMTAD_ISA

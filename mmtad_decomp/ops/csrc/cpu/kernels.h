@@ -10,7 +10,7 @@ namespace mmtad {
 enum class Dtype { Float, Double, Half, BFloat16 };
 
 // A (N, H, T, D) tensor: strides in elements.
-struct Heads {
+struct UntypedHeads {
   void* data;
   int64_t batch, head, step, dim;
 };
@@ -19,8 +19,8 @@ struct AttentionArgs {
   Dtype dtype;
   int64_t heads, steps, dims, radius;
   const bool* mask;  // (N, T) contiguous, or null
-  Heads query, key, value, out;
-  Heads grad, grad_query, grad_key, grad_value;  // backward only; null: a gradient that nobody needs
+  UntypedHeads query, key, value, out;
+  UntypedHeads grad, grad_query, grad_key, grad_value;  // backward only; null: a gradient that nobody needs
   void *lse, *delta;                             // (N, H, T) contiguous, float or double
 };
 

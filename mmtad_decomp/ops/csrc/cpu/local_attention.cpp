@@ -6,14 +6,12 @@
 namespace mmtad {
 namespace {
 
-Heads heads_of(const at::Tensor& x) {
+UntypedHeads heads_of(const at::Tensor& x) {
   return {x.data_ptr(), x.stride(0), x.stride(1), x.stride(2), x.stride(3)};
 }
 
 // The kernels read consecutive channels or consecutive steps.
-at::Tensor readable(const at::Tensor& x) {
-  return x.stride(3) == 1 || x.stride(2) == 1 ? x : x.contiguous();
-}
+at::Tensor readable(const at::Tensor& x) { return x.stride(3) == 1 || x.stride(2) == 1 ? x : x.contiguous(); }
 
 AttentionArgs shape_args(const at::Tensor& query, int64_t window) {
   AttentionArgs args{};
@@ -43,18 +41,15 @@ void run(const AttentionArgs& args, int64_t batch, Pass pass) {
 }
 
 std::tuple<at::Tensor, at::Tensor> local_attention(
-    const at::Tensor& query_, const at::Tensor& key_, const at::Tensor& value_,
-    const std::optional<at::Tensor>& mask_, int64_t window) {
+    const at::Tensor& query_, const at::Tensor& key_, const at::Tensor& value_, const std::optional<at::Tensor>& mask_,
+    int64_t window) {
   const char* op = "local_attention";
-  TORCH_CHECK(query_.dim() == 4, op, ": expected (N, H, T, D), got ", query_.sizes());
-  check_same(key_, query_, op);
-  check_same(value_, query_, op);
+  check_heads(query_, {&key_, &value_}, op);
   const auto mask = check_mask(mask_, query_, query_.size(2), op);
   AttentionArgs args = shape_args(query_, window);
   const at::Tensor query = readable(query_), key = readable(key_), value = readable(value_);
   at::Tensor out = at::empty_like(query_);
-  at::Tensor lse = at::empty(
-      {query.size(0), query.size(1), query.size(2)}, query.options().dtype(compute_type(query)));
+  at::Tensor lse = at::empty({query.size(0), query.size(1), query.size(2)}, query.options().dtype(compute_type(query)));
   if (query.numel() == 0) return {out, lse.fill_(std::numeric_limits<double>::infinity())};
   const at::Tensor written = readable(out);
   args.mask = mask ? mask->const_data_ptr<bool>() : nullptr;
@@ -69,22 +64,20 @@ std::tuple<at::Tensor, at::Tensor> local_attention(
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> local_attention_backward(
-    const at::Tensor& grad_, const at::Tensor& query_, const at::Tensor& key_,
-    const at::Tensor& value_, const std::optional<at::Tensor>& mask_, const at::Tensor& lse,
-    int64_t window, Needs needs) {
+    const at::Tensor& grad_, const at::Tensor& query_, const at::Tensor& key_, const at::Tensor& value_,
+    const std::optional<at::Tensor>& mask_, const at::Tensor& lse, int64_t window, Needs needs) {
   const char* op = "local_attention_backward";
-  TORCH_CHECK(query_.dim() == 4, op, ": expected (N, H, T, D), got ", query_.sizes());
-  for (const at::Tensor* x : {&grad_, &key_, &value_}) check_same(*x, query_, op);
+  check_heads(query_, {&grad_, &key_, &value_}, op);
   check_lse(lse, query_, op);
   const auto mask = check_mask(mask_, query_, query_.size(2), op);
   AttentionArgs args = shape_args(query_, window);
-  const at::Tensor grad = readable(grad_), query = readable(query_), key = readable(key_),
-                   value = readable(value_), stats = lse.contiguous();
+  const at::Tensor grad = readable(grad_), query = readable(query_), key = readable(key_), value = readable(value_),
+                   stats = lse.contiguous();
   at::Tensor out[3] = {
       empty_gradient(query_, needs[0]), empty_gradient(key_, needs[1]), empty_gradient(value_, needs[2])};
   if (query.numel() == 0) return {out[0], out[1], out[2]};
   at::Tensor written[3];
-  Heads* const targets[3] = {&args.grad_query, &args.grad_key, &args.grad_value};
+  UntypedHeads* const targets[3] = {&args.grad_query, &args.grad_key, &args.grad_value};
   for (int i = 0; i < 3; ++i) {
     if (!needs[i]) continue;
     written[i] = readable(out[i]);

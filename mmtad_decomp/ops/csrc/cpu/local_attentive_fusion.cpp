@@ -10,8 +10,7 @@ constexpr char kOp[] = "local_attentive_fusion";
 
 // (N, T): 1 / the number of valid steps in the window around a valid step, 0 at masked steps.
 at::Tensor inverse_counts(
-    const std::optional<at::Tensor>& mask, int64_t batch, int64_t steps, int64_t radius,
-    at::ScalarType dtype) {
+    const std::optional<at::Tensor>& mask, int64_t batch, int64_t steps, int64_t radius, at::ScalarType dtype) {
   at::Tensor out = at::empty({batch, steps}, at::dtype(dtype));
   const bool* valid = mask ? mask->const_data_ptr<bool>() : nullptr;
   AT_DISPATCH_FLOATING_TYPES(dtype, kOp, [&] {
@@ -35,11 +34,10 @@ struct Call {
   at::Tensor value, query, key, inverse;
   int64_t rows;
 
-  Call(const at::Tensor& value_, const at::Tensor& query_, const at::Tensor& key_,
-       const std::optional<at::Tensor>& mask_, std::optional<int64_t> window, bool residual) {
-    TORCH_CHECK(value_.dim() == 3, kOp, ": expected (N, C, T), got ", value_.sizes());
-    check_same(query_, value_, kOp);
-    check_same(key_, value_, kOp);
+  Call(
+      const at::Tensor& value_, const at::Tensor& query_, const at::Tensor& key_,
+      const std::optional<at::Tensor>& mask_, std::optional<int64_t> window, bool residual) {
+    check_sequences(value_, {&query_, &key_}, kOp);
     const int64_t steps = value_.size(2);
     const auto mask = check_mask(mask_, value_, steps, kOp);
     value = value_.contiguous();
@@ -69,8 +67,8 @@ struct Call {
 };
 
 at::Tensor local_attentive_fusion(
-    const at::Tensor& value, const at::Tensor& query, const at::Tensor& key,
-    const std::optional<at::Tensor>& mask, std::optional<int64_t> window, bool residual) {
+    const at::Tensor& value, const at::Tensor& query, const at::Tensor& key, const std::optional<at::Tensor>& mask,
+    std::optional<int64_t> window, bool residual) {
   Call call(value, query, key, mask, window, residual);
   at::Tensor out = at::empty(value.sizes(), value.options());
   call.args.out = out.data_ptr();
@@ -79,15 +77,13 @@ at::Tensor local_attentive_fusion(
 }
 
 std::tuple<at::Tensor, at::Tensor, at::Tensor> local_attentive_fusion_backward(
-    const at::Tensor& grad_, const at::Tensor& value, const at::Tensor& query,
-    const at::Tensor& key, const std::optional<at::Tensor>& mask, std::optional<int64_t> window,
-    bool residual, Needs needs) {
+    const at::Tensor& grad_, const at::Tensor& value, const at::Tensor& query, const at::Tensor& key,
+    const std::optional<at::Tensor>& mask, std::optional<int64_t> window, bool residual, Needs needs) {
   Call call(value, query, key, mask, window, residual);
   check_same(grad_, value, kOp);
   const at::Tensor grad = grad_.contiguous();
   constexpr auto kDense = at::MemoryFormat::Contiguous;
-  at::Tensor grad_value = empty_gradient(value, needs[0], kDense),
-             grad_query = empty_gradient(value, needs[1], kDense),
+  at::Tensor grad_value = empty_gradient(value, needs[0], kDense), grad_query = empty_gradient(value, needs[1], kDense),
              grad_key = empty_gradient(value, needs[2], kDense);
   call.args.grad = grad.const_data_ptr();
   call.args.grad_value = needs[0] ? grad_value.data_ptr() : nullptr;

@@ -25,8 +25,8 @@ struct Candidates {
         " and ", labels_.sizes());
     TORCH_CHECK_VALUE(
         segments_.size(0) == scores_.size(0) && scores_.size(0) == labels_.size(0),
-        "segments, scores and labels must have one row per candidate, got ", segments_.size(0), ", ",
-        scores_.size(0), " and ", labels_.size(0));
+        "segments, scores and labels must have one row per candidate, got ", segments_.size(0), ", ", scores_.size(0),
+        " and ", labels_.size(0));
     TORCH_CHECK_VALUE(labels_.scalar_type() == at::kLong, "labels must be int64, got ", labels_.scalar_type());
     TORCH_CHECK_VALUE(size_fits(scores_.size(0)), "too many candidates: ", scores_.size(0));
     segments_tensor = segments_.to(at::kDouble).contiguous();

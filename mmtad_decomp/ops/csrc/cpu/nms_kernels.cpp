@@ -33,14 +33,15 @@ MMTAD_INLINE double sum(Block x) {
 }
 
 // A segment in every lane, against which the blocks are held.
-struct One {
+struct BroadcastSegment {
   Block start, end, length;
-  MMTAD_INLINE One(double first, double last) : start(fill(first)), end(fill(last)), length(fill(last - first)) {}
+  MMTAD_INLINE BroadcastSegment(double first, double last)
+      : start(fill(first)), end(fill(last)), length(fill(last - first)) {}
 };
 
 // The operations of mmtad_decomp.structures.pairwise_tiou, in their order. Where the union has no
 // length the intersection has none, so dividing by 1 gives 0.
-MMTAD_INLINE Block tiou(const One& one, Block start, Block end) {
+MMTAD_INLINE Block tiou(const BroadcastSegment& one, Block start, Block end) {
   const Block zero{}, ones = fill(1);
   const Block last_start = one.start > start ? one.start : start;
   const Block first_end = one.end < end ? one.end : end;
@@ -71,7 +72,7 @@ MMTAD_INLINE void update(TakenSegments taken, Slots slots, double* value, F f) {
     const Block start = load(slots.start + block), end = load(slots.end + block);
     Block current = load(value + block);
     for (int64_t k = 0; k < taken.count; ++k) {
-      current = f(current, tiou(One(taken.start[k], taken.end[k]), start, end));
+      current = f(current, tiou(BroadcastSegment(taken.start[k], taken.end[k]), start, end));
     }
     store(value + block, current);
   }
@@ -133,7 +134,7 @@ MMTAD_CLONES int64_t first_largest(const double* key, int64_t count) {
 
 MMTAD_CLONES Votes count_votes(double start, double end, double threshold, Slots slots, const double* score) {
   Block starts{}, ends{}, weights{};
-  const One one(start, end);
+  const BroadcastSegment one(start, end);
   for (int64_t block = 0; block < slots.count; block += kLanes) {
     const Block first = load(slots.start + block), last = load(slots.end + block);
     const Block t = tiou(one, first, last);

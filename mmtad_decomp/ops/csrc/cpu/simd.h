@@ -55,9 +55,12 @@ struct Shifts<float, count> {
   }
   template <int c>
   Vec<float> by() const {
-    if constexpr (c % lanes == 0) return (Vec<float>)part[c / lanes];
-    else if constexpr (c % 3 == 2) return load(p + c);
-    else return (Vec<float>)_mm512_alignr_epi32(part[c / lanes + 1], part[c / lanes], c % lanes);
+    if constexpr (c % lanes == 0)
+      return (Vec<float>)part[c / lanes];
+    else if constexpr (c % 3 == 2)
+      return load(p + c);
+    else
+      return (Vec<float>)_mm512_alignr_epi32(part[c / lanes + 1], part[c / lanes], c % lanes);
   }
 };
 #endif

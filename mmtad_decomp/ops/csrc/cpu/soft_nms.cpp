@@ -76,8 +76,8 @@ std::tuple<at::Tensor, at::Tensor> soft_nms_1d(
     const at::Tensor& segments, const at::Tensor& scores, const at::Tensor& labels, std::string_view method_name,
     double sigma, double iou_thr, double min_score, int64_t max_out) {
   TORCH_CHECK_VALUE(
-      method_name == "gaussian" || method_name == "linear", "method must be 'gaussian' or 'linear', got '",
-      method_name, "'");
+      method_name == "gaussian" || method_name == "linear", "method must be 'gaussian' or 'linear', got '", method_name,
+      "'");
   TORCH_CHECK_VALUE(sigma > 0, "sigma must be > 0, got ", sigma);
   TORCH_CHECK_VALUE(min_score >= 0, "min_score must be >= 0, got ", min_score);
   const Candidates candidates(segments, scores, labels);

@@ -41,9 +41,7 @@ void dispatch(const at::Tensor& x, const char* op, Call call) {
     case at::kDouble: return call(double());
     case at::kHalf: return call(__half());
     case at::kBFloat16: return call(__nv_bfloat16());
-    default:
-      TORCH_CHECK(
-          false, op, ": the dtype must be float32, float64, float16 or bfloat16, got ", x.scalar_type());
+    default: TORCH_CHECK(false, op, ": the dtype must be float32, float64, float16 or bfloat16, got ", x.scalar_type());
   }
 }
 

@@ -13,18 +13,17 @@ Tensor readable(const Tensor& x, bool used = true) {
 }
 
 template <typename scalar>
-cuda::Heads<const scalar> heads_of(const Tensor& x) {
+cuda::TypedHeads<const scalar> heads_of(const Tensor& x) {
   return {static_cast<const scalar*>(x.const_data_ptr()), x.stride(0), x.stride(1), x.stride(2), x.stride(3)};
 }
 
 template <typename scalar>
-cuda::Heads<scalar> written_heads(const Tensor& x) {
+cuda::TypedHeads<scalar> written_heads(const Tensor& x) {
   return {static_cast<scalar*>(x.mutable_data_ptr()), x.stride(0), x.stride(1), x.stride(2), x.stride(3)};
 }
 
 void check(const Tensor& query, std::initializer_list<const Tensor*> others, const char* op) {
-  TORCH_CHECK(query.dim() == 4, op, ": expected (N, H, T, D), got ", query.sizes());
-  for (const Tensor* x : others) check_same(*x, query, op);
+  check_heads(query, others, op);
   TORCH_CHECK(
       query.size(3) <= cuda::kMaxDims, op, ": on CUDA a head has at most ", cuda::kMaxDims, " channels, got ",
       query.size(3), ". Use more heads, or call it under mmtad_decomp.ops.plain_pytorch().");
@@ -71,8 +70,8 @@ std::tuple<Tensor, Tensor> local_attention(
   const auto mask = check_mask(mask_, query_, query_.size(2), op);
   const int64_t radius = window_radius(window, query_.size(2), op);
   Tensor out = at::empty_like(query_);
-  Tensor lse = at::empty(
-      {query_.size(0), query_.size(1), query_.size(2)}, query_.options().dtype(compute_type(query_)));
+  Tensor lse =
+      at::empty({query_.size(0), query_.size(1), query_.size(2)}, query_.options().dtype(compute_type(query_)));
   if (query_.numel() == 0) return {out, lse.fill_(std::numeric_limits<double>::infinity())};
   const Tensor query = readable(query_), key = readable(key_), value = readable(value_);
   const Tensor written = readable(out);

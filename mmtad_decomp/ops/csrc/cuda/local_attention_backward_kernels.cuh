@@ -19,8 +19,8 @@ struct QueryRows {
   acc lse[Layout::kRows];  // To base 2; +inf where the query sees nothing.
 
   template <typename Args>
-  __device__ __forceinline__ QueryRows(
-      const Args& args, const Place<Layout>& place, const Staging<Layout>& staging) {
+  __device__ __forceinline__
+  QueryRows(const Args& args, const ThreadPlace<Layout>& place, const Staging<Layout>& staging) {
     load_tile<Layout>(query, args.query, staging.first, args, place);
     load_tile<Layout>(grad, args.grad, staging.second, args, place);
 #pragma unroll
@@ -36,7 +36,7 @@ struct QueryRows {
   // The lane's offset is `offset`; it is staged row `row + lane` of both tensors.
   __device__ __forceinline__ void probabilities(
       acc (&p)[Layout::kRows], acc (&grad_p)[Layout::kRows], const Staging<Layout>& staging,
-      const Place<Layout>& place, int row, int offset, int radius) const {
+      const ThreadPlace<Layout>& place, int row, int offset, int radius) const {
     const bool valid = reinterpret_cast<const bool*>(staging.row_data)[row + place.lane];
     multiply<Layout>(p, query, staging.first + row * Layout::kPitch, place.lane);
     multiply<Layout>(grad_p, grad, staging.second + row * Layout::kPitch, place.lane);
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   extern __shared__ __align__(16) unsigned char shared_memory[];
   const Staging<Layout> staging(shared_memory, args.chunk);
   bool* const valid_rows = reinterpret_cast<bool*>(staging.row_data);
-  const Place<Layout> place(args);
+  const ThreadPlace<Layout> place(args);
   const QueryRows<Layout> rows(args, place, staging);
   const bool one_chunk = place.end - place.begin <= args.chunk;
 
@@ -89,8 +89,9 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
 #pragma unroll 1
       for (int s = 0; s < args.chunk && offset + s < place.end; s += Layout::kLanes) {
         const int row = place.group * Layout::kRows + s;
-        acc* const cached = staging.cache + (offset + s - place.begin) / Layout::kLanes *
-                                                (2 * Layout::kRows * kAttentionThreads) + threadIdx.x;
+        acc* const cached = staging.cache +
+                            (offset + s - place.begin) / Layout::kLanes * (2 * Layout::kRows * kAttentionThreads) +
+                            threadIdx.x;
         acc p[Layout::kRows], grad_p[Layout::kRows];
         if (pass == 0 || !args.cached)
           rows.probabilities(p, grad_p, staging, place, row, offset + s + place.lane, args.radius);
@@ -143,7 +144,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   const Staging<Layout> staging(shared_memory, args.chunk);
   acc* const row_lse = staging.row_data;
   acc* const row_delta = row_lse + Layout::staged_rows(args.chunk);
-  const Place<Layout> place(args);
+  const ThreadPlace<Layout> place(args);
   const bool needs_key = args.grad_key.data != nullptr, needs_value = args.grad_value.data != nullptr;
 
   acc key[Layout::kRows][Layout::kChannels], value[Layout::kRows][Layout::kChannels];
@@ -187,8 +188,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
       const acc lse = row_lse[row + place.lane], delta = row_delta[row + place.lane];
 #pragma unroll
       for (int r = 0; r < Layout::kRows; ++r) {
-        const bool seen = valid_keys[r] && lse != infinity<acc>() &&
-                          place.sees(r, offset + s + place.lane, args.radius);
+        const bool seen =
+            valid_keys[r] && lse != infinity<acc>() && place.sees(r, offset + s + place.lane, args.radius);
         p[r] = seen ? power_of_2(p[r] - lse) : acc(0);
         grad_logits[r] = seen ? p[r] * (grad_logits[r] - delta) : acc(0);
       }

@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kAttentionThreads, dims >= 128 && sizeof(scala
   extern __shared__ __align__(16) unsigned char shared_memory[];
   const Staging<Layout> staging(shared_memory, args.chunk);
   bool* const valid_rows = reinterpret_cast<bool*>(staging.row_data);
-  const Place<Layout> place(args);
+  const ThreadPlace<Layout> place(args);
 
   acc query[Layout::kRows][Layout::kChannels];
   load_tile<Layout>(query, args.query, staging.first, args, place);
@@ -77,8 +77,7 @@ __global__ void __launch_bounds__(kAttentionThreads, dims >= 128 && sizeof(scala
         if (!valid_rows[row + place.lane] || !place.sees(r, offset + s + place.lane, args.radius))
           logits[r] = -infinity<acc>();
       softmax.update(logits);
-      add_weighted<Layout>(
-          softmax.out, logits, staging.second + row * Layout::kPitch, place, offset + s, args.radius);
+      add_weighted<Layout>(softmax.out, logits, staging.second + row * Layout::kPitch, place, offset + s, args.radius);
     }
   }
 
@@ -95,8 +94,7 @@ __global__ void __launch_bounds__(kAttentionThreads, dims >= 128 && sizeof(scala
       for (int c = 0; c < Layout::kChannels; ++c) softmax.out[r][c] = 0;
     }
     if (place.lane == 0 && t < args.steps)
-      args.lse[flat(args, place, t)] =
-          empty ? infinity<acc>() : (softmax.maximum[r] + logarithm_2(sum)) * acc(kLn2);
+      args.lse[flat(args, place, t)] = empty ? infinity<acc>() : (softmax.maximum[r] + logarithm_2(sum)) * acc(kLn2);
   }
   __syncthreads();
   store_tile<Layout>(args.out, softmax.out, factors, staging.first, args, place);

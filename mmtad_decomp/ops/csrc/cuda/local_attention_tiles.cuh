@@ -24,7 +24,7 @@ constexpr int64_t kAttentionCache = 24 * 1024;
 
 // A (N, H, T, D) tensor with consecutive channels (rows) or consecutive steps (columns).
 template <typename scalar>
-struct Heads {
+struct TypedHeads {
   scalar* data;
   int64_t batch_stride, head_stride, step_stride, channel_stride;
 
@@ -38,8 +38,8 @@ struct Heads {
 template <typename scalar>
 struct AttentionArgs {
   using acc = acc_of<scalar>;
-  Heads<const scalar> query, key, value, grad;
-  Heads<scalar> out, grad_query, grad_key, grad_value;  // Null: a gradient that nobody needs.
+  TypedHeads<const scalar> query, key, value, grad;
+  TypedHeads<scalar> out, grad_query, grad_key, grad_value;  // Null: a gradient that nobody needs.
   const bool* mask;  // (N, T), or null.
   acc* lse;          // (N, H, T), natural logarithm.
   acc* delta;        // (N, H, T): sum over the window of probability times its gradient.
@@ -67,9 +67,7 @@ struct AttentionLayout {
 
   static constexpr int staged_rows(int chunk) { return kTile - kRows + chunk; }
   static constexpr int64_t offsets(int radius) { return 2 * int64_t(radius) + kRows; }
-  static constexpr int64_t staged_bytes(int chunk) {
-    return 2 * int64_t(staged_rows(chunk)) * kPitch * sizeof(scalar);
-  }
+  static constexpr int64_t staged_bytes(int chunk) { return 2 * int64_t(staged_rows(chunk)) * kPitch * sizeof(scalar); }
   // After the two staged tensors: per row a flag, or lse and delta.
   static constexpr int64_t row_bytes(int chunk) { return round_up(2 * staged_rows(chunk) * sizeof(acc), 16); }
   static constexpr int64_t cache_bytes(int radius) {
@@ -79,7 +77,7 @@ struct AttentionLayout {
 
 // Whether rows start at multiples of 16 bytes and hold a multiple of 16 bytes; true of a null tensor.
 template <typename scalar>
-bool has_aligned_rows(const Heads<scalar>& x, int dims) {
+bool has_aligned_rows(const TypedHeads<scalar>& x, int dims) {
   constexpr int kSize = 16 / sizeof(scalar);
   return x.data == nullptr ||
          (x.channel_stride == 1 && reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.batch_stride % kSize == 0 &&
@@ -108,13 +106,13 @@ int64_t plan_attention(AttentionArgs<typename Layout::scalar>& args, bool cache,
 
 // Where a thread works.
 template <typename Layout>
-struct Place {
+struct ThreadPlace {
   int n, h;
   int tile_start, group, lane, first;  // `first`: the group's first step.
   int begin, end;                      // The offsets at which any group of the block sees a step.
 
   template <typename Args>
-  __device__ __forceinline__ explicit Place(const Args& args) {
+  __device__ __forceinline__ explicit ThreadPlace(const Args& args) {
     const int head = int(blockIdx.x) / args.tiles;
     n = head / args.heads;
     h = head % args.heads;
@@ -142,19 +140,19 @@ __device__ __forceinline__ bool is_valid(const Args& args, int n, int t) {
 }
 
 // Where (N, H, T) holds a step of the thread's head.
-template <typename Args, typename Place>
-__device__ __forceinline__ int64_t flat(const Args& args, const Place& place, int t) {
+template <typename Args, typename Position>
+__device__ __forceinline__ int64_t flat(const Args& args, const Position& place, int t) {
   return (int64_t(place.n) * args.heads + place.h) * args.steps + t;
 }
 
 // The lane's channels of one row in global memory; zeros for an invalid one.
 template <typename Layout>
 __device__ __forceinline__ void load_row(
-    typename Layout::acc (&out)[Layout::kChannels], const typename Layout::scalar* row, int lane, int dims,
-    bool wide, bool valid) {
+    typename Layout::acc (&out)[Layout::kChannels], const typename Layout::scalar* row, int lane, int dims, bool wide,
+    bool valid) {
 #pragma unroll
   for (int u = 0; u < Layout::kChannels / Layout::kVector; ++u) {
-    const int channel = Place<Layout>::channel(lane, u);
+    const int channel = ThreadPlace<Layout>::channel(lane, u);
     Vector<typename Layout::scalar> x;
 #pragma unroll
     for (int k = 0; k < Layout::kVector; ++k) x.at[k] = zero<typename Layout::scalar>();
@@ -166,18 +164,17 @@ __device__ __forceinline__ void load_row(
         if (channel + k < dims) x.at[k] = row[channel + k];
     }
 #pragma unroll
-    for (int k = 0; k < Layout::kVector; ++k)
-      out[u * Layout::kVector + k] = static_cast<typename Layout::acc>(x.at[k]);
+    for (int k = 0; k < Layout::kVector; ++k) out[u * Layout::kVector + k] = static_cast<typename Layout::acc>(x.at[k]);
   }
 }
 
 template <typename Layout>
 __device__ __forceinline__ void store_row(
-    typename Layout::scalar* row, const typename Layout::acc (&x)[Layout::kChannels],
-    typename Layout::acc factor, int lane, int dims, bool wide) {
+    typename Layout::scalar* row, const typename Layout::acc (&x)[Layout::kChannels], typename Layout::acc factor,
+    int lane, int dims, bool wide) {
 #pragma unroll
   for (int u = 0; u < Layout::kChannels / Layout::kVector; ++u) {
-    const int channel = Place<Layout>::channel(lane, u);
+    const int channel = ThreadPlace<Layout>::channel(lane, u);
     Vector<typename Layout::scalar> y;
 #pragma unroll
     for (int k = 0; k < Layout::kVector; ++k)
@@ -198,10 +195,9 @@ __device__ __forceinline__ void read_staged(
     typename Layout::acc (&out)[Layout::kChannels], const typename Layout::scalar* row, int lane) {
 #pragma unroll
   for (int u = 0; u < Layout::kChannels / Layout::kVector; ++u) {
-    const auto x = load_vector(row + Place<Layout>::channel(lane, u));
+    const auto x = load_vector(row + ThreadPlace<Layout>::channel(lane, u));
 #pragma unroll
-    for (int k = 0; k < Layout::kVector; ++k)
-      out[u * Layout::kVector + k] = static_cast<typename Layout::acc>(x.at[k]);
+    for (int k = 0; k < Layout::kVector; ++k) out[u * Layout::kVector + k] = static_cast<typename Layout::acc>(x.at[k]);
   }
 }
 
@@ -209,8 +205,8 @@ __device__ __forceinline__ void read_staged(
 // `dims` on. wait_for_copies() and a barrier must follow.
 template <typename Layout, typename Args>
 __device__ __forceinline__ void stage(
-    typename Layout::scalar* shared, const Heads<const typename Layout::scalar>& source, const Args& args,
-    const Place<Layout>& place, int start, int rows) {
+    typename Layout::scalar* shared, const TypedHeads<const typename Layout::scalar>& source, const Args& args,
+    const ThreadPlace<Layout>& place, int start, int rows) {
   if (args.wide) {
     // A thread keeps its channels and steps down the rows: one addition per copy.
     constexpr int kVectors = Layout::kDims / Layout::kVector, kStride = kAttentionThreads / kVectors;
@@ -226,8 +222,8 @@ __device__ __forceinline__ void stage(
     for (int i = threadIdx.x; i < rows * Layout::kDims; i += kAttentionThreads) {
       const int row = i / Layout::kDims, channel = i % Layout::kDims;
       const bool valid = channel < args.dims && is_valid(args, place.n, start + row);
-      shared[row * Layout::kPitch + channel] = valid ? source.row(place.n, place.h, start + row)[channel]
-                                                     : zero<typename Layout::scalar>();
+      shared[row * Layout::kPitch + channel] =
+          valid ? source.row(place.n, place.h, start + row)[channel] : zero<typename Layout::scalar>();
     }
   } else {
     // A warp reads neighbouring steps of one channel.
@@ -247,8 +243,8 @@ __device__ __forceinline__ void stage(
 template <typename Layout, typename Args>
 __device__ __forceinline__ void load_tile(
     typename Layout::acc (&out)[Layout::kRows][Layout::kChannels],
-    const Heads<const typename Layout::scalar>& source, typename Layout::scalar* shared, const Args& args,
-    const Place<Layout>& place) {
+    const TypedHeads<const typename Layout::scalar>& source, typename Layout::scalar* shared, const Args& args,
+    const ThreadPlace<Layout>& place) {
   const bool direct = args.wide || source.has_rows();
   if (!direct) {
     stage<Layout>(shared, source, args, place, place.tile_start, Layout::kTile);
@@ -259,8 +255,7 @@ __device__ __forceinline__ void load_tile(
     const int t = place.first + r;
     if (direct) {
       const bool valid = is_valid(args, place.n, t);
-      load_row<Layout>(
-          out[r], source.row(place.n, place.h, valid ? t : 0), place.lane, args.dims, args.wide, valid);
+      load_row<Layout>(out[r], source.row(place.n, place.h, valid ? t : 0), place.lane, args.dims, args.wide, valid);
     } else {
       read_staged<Layout>(out[r], shared + (place.group * Layout::kRows + r) * Layout::kPitch, place.lane);
     }
@@ -271,9 +266,10 @@ __device__ __forceinline__ void load_tile(
 // may still read. All threads of the block take part.
 template <typename Layout, typename Args>
 __device__ __forceinline__ void store_tile(
-    const Heads<typename Layout::scalar>& target, const typename Layout::acc (&x)[Layout::kRows][Layout::kChannels],
+    const TypedHeads<typename Layout::scalar>& target,
+    const typename Layout::acc (&x)[Layout::kRows][Layout::kChannels],
     const typename Layout::acc (&factors)[Layout::kRows], typename Layout::scalar* shared, const Args& args,
-    const Place<Layout>& place) {
+    const ThreadPlace<Layout>& place) {
   if (args.wide || target.has_rows()) {
 #pragma unroll
     for (int r = 0; r < Layout::kRows; ++r)
@@ -312,8 +308,7 @@ __device__ __forceinline__ acc group_max(acc x) {
 // The lane's part of the products of the group's rows with one staged row.
 template <typename Layout>
 __device__ __forceinline__ void multiply_part(
-    typename Layout::acc (&out)[Layout::kRows],
-    const typename Layout::acc (&rows)[Layout::kRows][Layout::kChannels],
+    typename Layout::acc (&out)[Layout::kRows], const typename Layout::acc (&rows)[Layout::kRows][Layout::kChannels],
     const typename Layout::scalar* staged, int lane) {
   typename Layout::acc x[Layout::kChannels];
   read_staged<Layout>(x, staged, lane);
@@ -330,8 +325,7 @@ __device__ __forceinline__ void multiply_part(
 // Depth first, so that few parts are alive at a time; kLanes - 1 shuffles for kLanes products.
 template <typename Layout, int half>
 __device__ __forceinline__ void multiply_rows(
-    typename Layout::acc (&out)[Layout::kRows],
-    const typename Layout::acc (&rows)[Layout::kRows][Layout::kChannels],
+    typename Layout::acc (&out)[Layout::kRows], const typename Layout::acc (&rows)[Layout::kRows][Layout::kChannels],
     const typename Layout::scalar* staged, int lane) {
   if constexpr (half == Layout::kLanes) {
     multiply_part<Layout>(out, rows, staged, lane);
@@ -352,8 +346,7 @@ __device__ __forceinline__ void multiply_rows(
 // those of staged row g.
 template <typename Layout>
 __device__ __forceinline__ void multiply(
-    typename Layout::acc (&out)[Layout::kRows],
-    const typename Layout::acc (&rows)[Layout::kRows][Layout::kChannels],
+    typename Layout::acc (&out)[Layout::kRows], const typename Layout::acc (&rows)[Layout::kRows][Layout::kChannels],
     const typename Layout::scalar* staged, int lane) {
   multiply_rows<Layout, 1>(out, rows, staged, lane);
 }
@@ -365,7 +358,7 @@ template <typename Layout>
 __device__ __forceinline__ void add_weighted(
     typename Layout::acc (&sums)[Layout::kRows][Layout::kChannels],
     const typename Layout::acc (&weights)[Layout::kRows], const typename Layout::scalar* staged,
-    const Place<Layout>& place, int offset, int radius) {
+    const ThreadPlace<Layout>& place, int offset, int radius) {
   using acc = typename Layout::acc;
   const int count = min(Layout::kLanes, 2 * radius + Layout::kRows - offset);
 #pragma unroll 2
@@ -385,7 +378,7 @@ __device__ __forceinline__ void add_weighted(
 // Zeros for the group's masked steps, which may hold sums of 0 * NaN.
 template <typename Layout, typename Args>
 __device__ __forceinline__ void clear_invalid(
-    typename Layout::acc (&x)[Layout::kRows][Layout::kChannels], const Args& args, const Place<Layout>& place) {
+    typename Layout::acc (&x)[Layout::kRows][Layout::kChannels], const Args& args, const ThreadPlace<Layout>& place) {
 #pragma unroll
   for (int r = 0; r < Layout::kRows; ++r) {
     if (is_valid(args, place.n, place.first + r)) continue;

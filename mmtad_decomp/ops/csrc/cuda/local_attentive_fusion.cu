@@ -34,12 +34,11 @@ struct Call {
   int64_t radius;
   bool global, residual;  // `global`: every window holds the whole sequence.
 
-  Call(const Tensor& value_, const Tensor& query_, const Tensor& key_, const std::optional<Tensor>& mask_,
-       std::optional<int64_t> window, bool residual)
+  Call(
+      const Tensor& value_, const Tensor& query_, const Tensor& key_, const std::optional<Tensor>& mask_,
+      std::optional<int64_t> window, bool residual)
       : guard(value_.device()), residual(residual) {
-    TORCH_CHECK(value_.dim() == 3, kOp, ": expected (N, C, T), got ", value_.sizes());
-    check_same(query_, value_, kOp);
-    check_same(key_, value_, kOp);
+    check_sequences(value_, {&query_, &key_}, kOp);
     const int64_t steps = value_.size(2);
     TORCH_CHECK(steps < (1 << 30), kOp, ": too many steps: ", steps);
     mask = check_mask(mask_, value_, steps, kOp);
@@ -68,7 +67,11 @@ struct Call {
     args.key = rows_of<scalar>(key);
     if (grad.defined()) args.grad = rows_of<scalar>(grad);
     const auto plan = cuda::plan_fusion(
-        args, global ? 0 : backward ? 2 : 1, cuda::device_attribute(cudaDevAttrMultiProcessorCount),
+        args,
+        global     ? 0
+        : backward ? 2
+                   : 1,
+        cuda::device_attribute(cudaDevAttrMultiProcessorCount),
         cuda::device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
     if (mask && !global) {
       counts = window_counts(*mask, radius);
@@ -108,8 +111,8 @@ Tensor local_attentive_fusion(
 }
 
 std::tuple<Tensor, Tensor, Tensor> local_attentive_fusion_backward(
-    const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key,
-    const std::optional<Tensor>& mask, std::optional<int64_t> window, bool residual, Needs needs) {
+    const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key, const std::optional<Tensor>& mask,
+    std::optional<int64_t> window, bool residual, Needs needs) {
   Call call(value, query, key, mask, window, residual);
   check_same(grad, value, kOp);
   constexpr auto kDense = at::MemoryFormat::Contiguous;
@@ -126,8 +129,8 @@ std::tuple<Tensor, Tensor, Tensor> local_attentive_fusion_backward(
     };
     if (call.global)
       call.run<scalar>(
-          cuda::global_fusion_backward_kernel<scalar, true>, cuda::global_fusion_backward_kernel<scalar, false>,
-          true, outputs);
+          cuda::global_fusion_backward_kernel<scalar, true>, cuda::global_fusion_backward_kernel<scalar, false>, true,
+          outputs);
     else
       call.run<scalar>(
           cuda::local_fusion_backward_kernel<scalar, true>, cuda::local_fusion_backward_kernel<scalar, false>, true,

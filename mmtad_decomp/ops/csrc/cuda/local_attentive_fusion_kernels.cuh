@@ -116,7 +116,8 @@ __global__ void __launch_bounds__(kFusionThreads) local_fusion_backward_kernel(c
     return tile;
   };
   row.for_windows(
-      [=](int t) { return grads[index(t)]; }, only_valid, [&](acc(&sums)[kVector], const Tile& tile, int start) {
+      [=](int t) { return grads[index(t)]; }, only_valid,
+      [&](acc(&sums)[kVector], const Tile& tile, int start) {
 #pragma unroll
         for (int i = 0; i < kVector; ++i) sums[i] = tile.is_valid(i) ? sums[i] : acc(0);
         row.store(args.grad_query, sums, start);

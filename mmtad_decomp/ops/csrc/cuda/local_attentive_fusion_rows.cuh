@@ -163,9 +163,7 @@ struct FusionRow {
 
   __device__ __forceinline__ bool is_valid(int t) const { return mask == nullptr || mask[t]; }
 
-  __device__ __forceinline__ acc query_at(int t) const {
-    return is_valid(t) ? static_cast<acc>(query[t]) : acc(0);
-  }
+  __device__ __forceinline__ acc query_at(int t) const { return is_valid(t) ? static_cast<acc>(query[t]) : acc(0); }
 
   // Bits of the valid ones among kVector steps from t on, in a wide row.
   __device__ __forceinline__ unsigned valid_bits(int t) const {
@@ -320,7 +318,7 @@ struct FusionRow {
   template <typename Use>
   __device__ __forceinline__ void for_means(bool with_grad, Use use) {
     const auto fetch = [&](int start) { return this->fetch(start, with_grad); };
-    const auto average = [&](acc (&sums)[kVector], const Tile& tile, int start) {
+    const auto average = [&](acc(&sums)[kVector], const Tile& tile, int start) {
 #pragma unroll
       for (int i = 0; i < kVector; ++i) sums[i] = tile.is_valid(i) ? sums[i] / acc(tile.counts[i]) : acc(0);
       use(sums, tile, start);
