@@ -117,7 +117,7 @@ def _sibling_config(weights: Path) -> Config | None:
 def _named(name: str) -> tuple[Config, str | None]:
     """A model of model-index.yml, whose paths count from the folder of that file."""
     root = Path(BaseInferencer._get_repo_or_mim_dir(PACKAGE))
-    models = {}
+    models: dict[str, dict] = {}
     for entry in BaseInferencer._get_models_from_metafile(str(root)):
         aliases = entry.get('Alias') or []
         aliases = [aliases] if isinstance(aliases, str) else aliases

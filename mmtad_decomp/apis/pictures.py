@@ -83,6 +83,7 @@ def write_annotated_video(
 def _all_frames(result: VideoResult, frame_rate: float | None) -> FrameSource:
     def open_source(fps: float | None, short_side: int | None) -> FrameSource:
         if result.video.is_folder:
+            assert frame_rate is not None  # nothing could be detected in it without
             return FolderSource(result.video.path, frame_rate, fps, short_side)
         return VideoSource(result.video.path, fps, short_side)
 

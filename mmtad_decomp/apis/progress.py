@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 _INTERVAL = 10.0
 """Seconds between lines where stderr is no terminal."""
@@ -24,7 +24,8 @@ class InferenceProgress:
     def __init__(self, num_videos: int, shown: bool = True) -> None:
         self.num_videos = num_videos
         self.count = 0
-        self._name, self._total = '', None
+        self._name = ''
+        self._total: float | None = None
         self._begin = self._said = time.monotonic()
         console = Console(stderr=True)
         self._shown, self._live = shown, shown and console.is_terminal
@@ -36,7 +37,7 @@ class InferenceProgress:
             console=console,
             disable=not self._live,
         )
-        self._task = None
+        self._task: TaskID | None = None
 
     def __enter__(self) -> InferenceProgress:
         self._bar.start()

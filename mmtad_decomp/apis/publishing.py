@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmaction.registry import MODELS
@@ -48,7 +49,7 @@ def published_model(model: dict) -> dict:
     return _without_pretrained(model)
 
 
-def _without_pretrained(node: object) -> object:
+def _without_pretrained(node: Any) -> Any:
     if isinstance(node, dict):
         node = {key: _without_pretrained(value) for key, value in node.items()}
         if node.get('pretrained') is not None:

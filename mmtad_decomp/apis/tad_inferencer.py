@@ -164,10 +164,10 @@ class TADInferencer(BaseInferencer):
         self, inputs: str | Path | VideoInput | Sequence[str | Path | VideoInput]
     ) -> list[VideoInput]:
         """Videos under the names given."""
-        inputs = [inputs] if isinstance(inputs, (str, Path, VideoInput)) else list(inputs)
-        if inputs and all(isinstance(item, VideoInput) for item in inputs):
-            return inputs
-        return find_videos(inputs)
+        items = [inputs] if isinstance(inputs, (str, Path, VideoInput)) else list(inputs)
+        videos = [item for item in items if isinstance(item, VideoInput)]
+        names = [item for item in items if not isinstance(item, VideoInput)]
+        return videos + find_videos(names)
 
     def detect_all(
         self,
@@ -224,10 +224,9 @@ class TADInferencer(BaseInferencer):
             )
         if name == STDIN or '://' in name:
             (video,) = find_videos(name)
-            path = video.path
-        else:
-            video, path = VideoInput(name, Path(name).stem), GrowingFile(name, patience)
-        return video, self.pipeline.open_live(path)
+            return video, self.pipeline.open_live(video.path)
+        video = VideoInput(name, Path(name).stem)
+        return video, self.pipeline.open_live(GrowingFile(name, patience))
 
     def detect(
         self,
@@ -279,7 +278,8 @@ class TADInferencer(BaseInferencer):
                 start, seconds = window.window[0] / frames.fps, window.span[1]
                 following = seconds if hop is None else start + hop / frames.fps
                 yield merger.add(window, following), seconds
-        yield merger.finish(frames.duration), frames.duration
+        end = seconds if frames.duration is None else frames.duration
+        yield merger.finish(end), end
 
     def preprocess(
         self, inputs: tuple[VideoInput, FrameSource], batch_size: int = 1
@@ -324,8 +324,8 @@ class TADInferencer(BaseInferencer):
             ``(H, W, 3)`` uint8 RGB pictures, or None where none were asked for.
         """
         for result in preds if vid_out_dir else ():
-            out = Path(vid_out_dir, f'{result.video.video_id}.mp4')
-            write_annotated_video(result, out, frame_rate)
+            file = Path(vid_out_dir, f'{result.video.video_id}.mp4')
+            write_annotated_video(result, file, frame_rate)
         if not (show or return_vis or vis_out_dir):
             return None
         pictures = []

@@ -47,7 +47,7 @@ def _provide_missing_drn() -> None:
 
     package, module = types.ModuleType(name), types.ModuleType(f'{name}.drn')
     package.__path__ = []
-    package.drn, module.DRN = module, DRN
+    vars(package)['drn'], vars(module)['DRN'] = module, DRN
     sys.modules[name], sys.modules[f'{name}.drn'] = package, module
 
 
@@ -57,7 +57,7 @@ def _disable_multimodal_models() -> None:
     They also need ``timm``, and names that Transformers 5 no longer has. Neither is needed here.
     """
     transformers = importlib.util.find_spec('transformers')
-    if transformers is None:
+    if transformers is None or not transformers.submodule_search_locations:
         return
     modeling = Path(transformers.submodule_search_locations[0]) / 'modeling_utils.py'
     usable = 'apply_chunking_to_forward' in modeling.read_text(encoding='utf-8')
@@ -125,7 +125,7 @@ def _distribute_without_gpus() -> None:
         else:
             torch.distributed.init_process_group(backend=backend, **kwargs)
 
-    init_dist._patched = True
+    vars(init_dist)['_patched'] = True
     utils._init_dist_pytorch = init_dist
 
 
@@ -179,7 +179,8 @@ def _silence_known_notices() -> None:
     mmcv-lite tells at each import that it lacks an operator that nothing here needs.
     """
     file_client = importlib.import_module('mmengine.fileio.file_client')
-    file_client.print_log = lambda *args, **kwargs: None  # it logs these notices and nothing else
+    # It logs these notices and nothing else.
+    vars(file_client)['print_log'] = lambda *args, **kwargs: None
     warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 
 

@@ -70,14 +70,15 @@ class VideoSource(FrameSource):
                 f'{path} is live, so its length and its rate are not known beforehand; use a '
                 'model whose config sets `sample_fps` for its test data'
             )
+        rate = 0.0 if fps is None else float(fps)
         if not live:
             with VideoStream(path) as video:
                 self.duration = video.stated_duration
-                fps = video.rate if fps is None else fps
+                rate = video.rate if fps is None else rate
         if num_samples is not None:
             self.duration = self.duration or probe_video(path).duration
-            fps = num_samples / self.duration
-        self.fps = float(fps)
+            rate = num_samples / self.duration
+        self.fps = rate
         self.num_samples = num_samples
         self._frames = SampledFrames(path, self.fps, short_side, live=live, cover=True)
 

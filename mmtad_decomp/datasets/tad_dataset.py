@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -207,7 +207,7 @@ class TADDataset(BaseDataset):
         file = self._file_of(video)
         return file.is_dir() if self.source == 'frames' else file.is_file()
 
-    def _existing(self, videos: Sequence[VideoAnnotation]) -> list[VideoAnnotation]:
+    def _existing(self, videos: Iterable[VideoAnnotation]) -> list[VideoAnnotation]:
         videos = list(videos)
         missing = [video for video in videos if not self._is_there(video)]
         if missing:

@@ -78,13 +78,13 @@ def read_frames(
     Raises:
         VideoReadError: If the file is missing, unreadable or shorter than asked for.
     """
-    indices = np.asarray(indices, dtype=np.int64)
-    if not len(indices) or indices[0] < 0 or (np.diff(indices) < 0).any():
-        raise ValueError(f'indices must be ascending, >= 0 and at least one, got {indices}')
+    numbers = np.asarray(indices, dtype=np.int64)
+    if not len(numbers) or numbers[0] < 0 or (np.diff(numbers) < 0).any():
+        raise ValueError(f'indices must be ascending, >= 0 and at least one, got {numbers}')
     if fps is None:
         with VideoStream(path) as video:
             fps = video.rate
-    times = (indices + 0.5) / fps
+    times = (numbers + 0.5) / fps
     starts = [times[0] - back for back in _SEEK_BACK if times[0] > back]
     for start in [*starts, None]:
         with VideoStream(path) as video:
@@ -98,8 +98,9 @@ def _read(
     video: VideoStream, times: np.ndarray, start: float | None, fps: float, short_side: int | None
 ) -> np.ndarray | None:
     """Pictures shown at ``times``, decoded from ``start`` on; None where that is too late."""
-    out = convert = picture = None
-    filled = 0
+    picture: Picture | None = None
+    convert: PictureConverter | None = None
+    out, filled = np.empty(0, dtype=np.uint8), 0
     try:
         for picture in video.pictures(start):
             if convert is None:
@@ -120,20 +121,25 @@ def _read(
         raise
     if start is not None and not filled:
         return None
-    _check_end(video, picture, float(times[-1]), fps)
-    out[filled:] = convert(picture.frame)
+    last = _check_end(video, picture, float(times[-1]), fps)
+    assert convert is not None
+    out[filled:] = convert(last.frame)
     return out
 
 
-def _check_end(video: VideoStream, last: Picture | None, time: float, fps: float) -> None:
-    """Complain where a time lies behind the pictures, unless the sound goes on."""
+def _check_end(video: VideoStream, last: Picture | None, time: float, fps: float) -> Picture:
+    """The last picture; an error where a time lies behind it, unless the sound goes on.
+
+    Raises:
+        VideoReadError: If there is no picture, or none at that time.
+    """
     if last is None:
         raise VideoReadError(
             f'video {video.path} has no decodable frame; download or extract it again'
         )
     slack = max(_MISSING_FRAMES / fps, _MISSING_SHARE * time)
     if time - last.end <= slack:
-        return
+        return last
     video.check_whole(last.end)
     if time - video.file_end > slack:
         raise VideoReadError(
@@ -141,6 +147,7 @@ def _check_end(video: VideoStream, last: Picture | None, time: float, fps: float
             'correct "duration" (and "frame") in its annotation, or `data_root` if this is '
             'another video'
         )
+    return last
 
 
 class SampledFrames:
@@ -181,7 +188,8 @@ class SampledFrames:
         Raises:
             VideoReadError: If the file is missing, unreadable or truncated.
         """
-        count, convert, picture = 0, None, None
+        count, picture = 0, None
+        convert: PictureConverter | None = None
         with VideoStream(self.path) as video:
             for picture in video.pictures():
                 if convert is None:
@@ -192,13 +200,14 @@ class SampledFrames:
                     array = convert(picture.frame) if array is None else array
                     yield array
                     count += 1
-            _check_end(video, picture, 0.0, float(self.fps))
+            last = _check_end(video, picture, 0.0, float(self.fps))
             if not self.live:
-                video.check_whole(picture.end)
-        least = num_sampled_frames(picture.end, float(self.fps)) if self.cover else 1
+                video.check_whole(last.end)
+        assert convert is not None
+        least = num_sampled_frames(last.end, float(self.fps)) if self.cover else 1
         for _ in range(least - count):
-            yield convert(picture.frame)
-        self.duration = picture.end
+            yield convert(last.frame)
+        self.duration = last.end
 
 
 def iterate_frames(path: str | Path) -> Iterator[np.ndarray]:
@@ -207,35 +216,36 @@ def iterate_frames(path: str | Path) -> Iterator[np.ndarray]:
     Raises:
         VideoReadError: If the file is missing, unreadable or truncated.
     """
-    convert = picture = None
+    picture: Picture | None = None
+    convert: PictureConverter | None = None
     with VideoStream(path) as video:
         for picture in video.pictures():
             convert = convert or PictureConverter(video.size(picture.frame, None))
             yield convert(picture.frame)
-        _check_end(video, picture, 0.0, 1.0)
-        video.check_whole(picture.end)
+        video.check_whole(_check_end(video, picture, 0.0, 1.0).end)
 
 
-def probe_video(path: str | Path) -> VideoInfo:
+def probe_video(path: str | Path | BinaryIO) -> VideoInfo:
     """Decode a video from end to end and tell what it shows.
 
     Raises:
         VideoReadError: If the file is missing, unreadable or truncated.
     """
-    times, picture = [], None
+    times: list[float] = []
+    picture: Picture | None = None
     with VideoStream(path) as video:
         for picture in video.pictures():
             if not times:
                 size = video.size(picture.frame, None)
             times.append(picture.begin)
-        _check_end(video, picture, 0.0, 1.0)
-        video.check_whole(picture.end)
+        end = _check_end(video, picture, 0.0, 1.0).end
+        video.check_whole(end)
         stated = video.stream.average_rate or Fraction(0)
-    mean = Fraction(len(times) / picture.end).limit_denominator(1001)
-    gaps = np.diff([*times, picture.end])
-    regular = stated > 0 and abs(len(times) - picture.end * stated) <= _MISSING_FRAMES
+    mean = Fraction(len(times) / end).limit_denominator(1001)
+    gaps = np.diff([*times, end])
+    regular = stated > 0 and abs(len(times) - end * stated) <= _MISSING_FRAMES
     if regular and np.abs(gaps - 1 / float(stated)).max() < 0.5 / float(stated):
         mean = densest = Fraction(stated)
     else:
         densest = max(mean, Fraction(round(1 / max(float(np.quantile(gaps, 0.05)), 1e-3))))
-    return VideoInfo(picture.end, len(times), mean, densest, *size)
+    return VideoInfo(end, len(times), mean, densest, *size)

@@ -303,7 +303,9 @@ def _open(path: str | Path | BinaryIO) -> av.container.InputContainer:
         ) from error
 
 
-def _main_stream(container: av.container.InputContainer, path: str | Path) -> av.VideoStream:
+def _main_stream(
+    container: av.container.InputContainer, path: str | Path | BinaryIO
+) -> av.VideoStream:
     cover = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
     streams = [s for s in container.streams.video if not s.disposition & cover]
     if not streams:

@@ -27,7 +27,7 @@ def stream_windows(
     Yields:
         First frame of a window, and its ``(T, H, W, 3)`` frames.
     """
-    hop = None if length is None else window_hop(length, overlap)
+    hop = 0 if length is None else window_hop(length, overlap)
     held: deque[np.ndarray] = deque(maxlen=length)
     count, due = 0, 0
     for frame in frames:

@@ -124,8 +124,8 @@ def example_inputs(
     masks[-1, (steps + 1) // 2 :] = False
     backbone = model.detector.backbone
     if backbone is None:
-        shape = (batch, _feature_channels(model.detector), steps)
-        return torch.randn(shape, generator=generator), masks
+        width = _feature_channels(model.detector)
+        return torch.randn((batch, width, steps), generator=generator), masks
     shape = (batch, steps, backbone.in_channels or 3, *size)
     frames = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     return (frames if model.modality.key == 'frames' else frames / 128 - 1.0), masks

@@ -192,7 +192,7 @@ def _read_json(file: Path) -> _Content:
     results = content.get('results', content)
     if not isinstance(results, dict):
         raise ClassifierScoresError(f'{file}: field "results" must map video ids to scores')
-    first = next(iter(results.values()), [])
+    first: object = next(iter(results.values()), [])
     named = isinstance(first, dict) or (
         isinstance(first, list) and len(first) > 0 and isinstance(first[0], dict)
     )
@@ -226,10 +226,10 @@ def _named_scores(file: Path, results: dict) -> tuple[list[str], np.ndarray]:
     return names, _matrix(matrix, str(file))
 
 
-def _lines(value: Sequence[str] | str, what: str) -> list[str]:
+def _lines(value: Sequence[str] | str | None, what: str) -> list[str]:
     """The names given, or those in the text file given."""
     if not isinstance(value, str):
-        return [str(name) for name in value]
+        return [str(name) for name in value or ()]
     try:
         text = Path(value).read_text(encoding='utf-8')
     except OSError as error:

@@ -150,6 +150,7 @@ class ExternalClassifier:
             return segment * of_class
         if self.combine == 'sqrt':
             return np.sqrt(segment * of_class)
+        assert self.power is not None
         return segment ** (1 - self.power) * of_class**self.power
 
     def _order(self, table: ClassifierScores, classes: Sequence[str]) -> list[int]:

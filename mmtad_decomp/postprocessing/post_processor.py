@@ -10,6 +10,7 @@ from mmaction.registry import TASK_UTILS
 from mmtad_decomp.ops import nms_1d, segment_voting, soft_nms_1d
 
 from .detections import Detections, by_score, concatenate, take
+from .external_classifier import ExternalClassifier
 from .window_joining import join_cut_segments, suppress_in_overlaps
 
 _NMS_OPTIONS = {
@@ -90,7 +91,7 @@ class PostProcessor:
         nms: dict | None = dict(type='soft_nms'),  # noqa: B006
         voting_iou: float | None = None,
         max_per_video: int | None = 200,
-        classifier: dict | object | None = None,
+        classifier: dict | ExternalClassifier | None = None,
         classify: str = 'after_nms',
         max_proposals: int | None = None,
         join_tolerance: float | None = None,
@@ -123,7 +124,7 @@ class PostProcessor:
         self.nms = _check_nms(nms)
         self.voting_iou = voting_iou
         self.max_per_video = max_per_video
-        self.classifier = (
+        self.classifier: ExternalClassifier | None = (
             TASK_UTILS.build(classifier) if isinstance(classifier, dict) else classifier
         )
         self.classify = classify

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,7 +128,7 @@ class VideoMerger:
         return {video.video_id: self.merge(video) for video in self.gather(windows, durations)}
 
 
-def _to_numpy(value: object, dtype: type) -> np.ndarray:
+def _to_numpy(value: Any, dtype: type) -> np.ndarray:
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()

@@ -129,8 +129,11 @@ class _Panel:
     def _color(self, label: int, opacity: float = 1.0) -> tuple[int, int, int]:
         place = self.rows.index(label) if label in self.rows else label
         text = PALETTE[place % len(PALETTE)]
-        color = (int(text[i : i + 2], 16) for i in (1, 3, 5))
-        return tuple(round(opacity * c + (1 - opacity) * t) for c, t in zip(color, _TRACK))
+        red, green, blue = (
+            round(opacity * int(text[i : i + 2], 16) + (1 - opacity) * track)
+            for i, track in zip((1, 3, 5), _TRACK)
+        )
+        return red, green, blue
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _bare(axes: Axes, grid: str) -> None:
+def _bare(axes: Axes, grid: Literal['x', 'y']) -> None:
     axes.grid(axis=grid, color='#DDDDDD', linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=9)
@@ -102,7 +103,7 @@ def _draw_buckets(
         values: Percent by characteristic.
         base: Percent.
     """
-    start, ticks, names, centres = 0, [], [], []
+    start, ticks, names, centres = 0, list[float](), list[str](), list[float]()
     for name, buckets in diagnosis.options.buckets.items():
         places = start + np.arange(len(buckets))
         height = np.nan_to_num(values[name])
@@ -198,7 +199,8 @@ def plot_false_negatives(diagnosis: Diagnosis) -> Figure:
     """Missed instances per bucket, and per pair of buckets."""
     negatives = diagnosis.false_negatives
     figure = _figure(13, 7.6 if negatives.pairs else 4.2)
-    upper, lower = figure.subfigures(2, 1) if negatives.pairs else (figure, None)
+    parts: Any = figure.subfigures(2, 1) if negatives.pairs else (figure, None)
+    upper, lower = parts
     axes = upper.subplots()
     base = 100 * negatives.overall.mean()
     averages = {name: 100 * share.mean(axis=0) for name, share in negatives.single.items()}

@@ -161,9 +161,9 @@ class LoadFrameFolder(FrameLoader):
         stored = results['num_frames']
         if stored is None:
             stored = num_sampled_frames(results['duration'], results['source_fps'])
-        return source_frame_indices(
-            *results['window'], results['time_grid'].fps, results['source_fps'], stored
-        )
+        start, stop = results['window']
+        fps = results['time_grid'].fps
+        return source_frame_indices(start, stop, fps, results['source_fps'], stored)
 
 
 FEATURE_KEYS = ('features', 'motion_features')

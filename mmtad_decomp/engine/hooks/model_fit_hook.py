@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from mmaction.registry import HOOKS
@@ -178,7 +179,7 @@ def can_be_learned(detector: TADDetector, window: dict) -> list[bool]:
     return [bool(served) for served in detector.head.can_serve(segments, steps)]
 
 
-def _warn_of_lost_instances(model: nn.Module, dataset: object) -> None:
+def _warn_of_lost_instances(model: nn.Module, dataset: Any) -> None:
     """Count the instances without a target in any window."""
     model = unwrap_model(model)
     detector = getattr(model, 'student', model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path as osp
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
@@ -72,6 +73,10 @@ class SafeCheckpointHook(CheckpointHook):
     5. A training resumed from the end of an epoch repeats the validation of that epoch, which
        its checkpoint does not know of: no result and no best checkpoint is lost.
     """
+
+    backend_args: dict | None
+    file_backend: Any
+    keep_ckpt_ids: deque[int]
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)

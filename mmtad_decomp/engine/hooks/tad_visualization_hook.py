@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 
 from mmtad_decomp.evaluation.metrics.video_metric import VideoMetric
 from mmtad_decomp.postprocessing import Detections, WindowResult
-from mmtad_decomp.structures import TADDataSample
+from mmtad_decomp.structures import TADDataSample, VideoAnnotation
 
 
 @HOOKS.register_module()
@@ -68,13 +68,13 @@ class TADVisualizationHook(Hook):
     ) -> None:
         """Keep the candidates of the chosen videos."""
         for sample in outputs or ():
-            if sample.get('video_id') in self._windows:
+            if self._metric is not None and sample.get('video_id') in self._windows:
                 window = self._metric.read_window(sample.to_dict())
                 self._windows[window.video_id].append(window)
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Merge the windows of all processes and draw."""
-        if not self._windows:
+        if self._metric is None or not self._windows:
             return
         gathered = all_gather_object(list(chain.from_iterable(self._windows.values())))
         windows = list(chain.from_iterable(gathered))
@@ -83,18 +83,19 @@ class TADVisualizationHook(Hook):
         for name, detections in self._metric.merger(windows, durations).items():
             runner.visualizer.add_datasample(
                 f'val_{name.replace("/", "_")}',
-                self._sample(name, detections),
+                _sample(videos[name], detections),
                 score_thr=self.score_thr,
                 step=runner.iter,
             )
         self._windows = {}
 
-    def _sample(self, name: str, detections: Detections) -> TADDataSample:
-        video = self._metric.annotations.videos[name]
-        sample = TADDataSample(metainfo=dict(video_id=name, duration=video.duration))
-        segments, scores, labels = (torch.from_numpy(column) for column in detections)
-        sample.pred_instances = InstanceData(segments=segments, scores=scores, labels=labels)
-        sample.gt_instances = InstanceData(
-            segments=torch.from_numpy(video.segments), labels=torch.from_numpy(video.labels)
-        )
-        return sample
+
+def _sample(video: VideoAnnotation, detections: Detections) -> TADDataSample:
+    """A video's detections and ground truth, as visualizers want them."""
+    sample = TADDataSample(metainfo=dict(video_id=video.video_id, duration=video.duration))
+    segments, scores, labels = (torch.from_numpy(column) for column in detections)
+    sample.pred_instances = InstanceData(segments=segments, scores=scores, labels=labels)
+    sample.gt_instances = InstanceData(
+        segments=torch.from_numpy(video.segments), labels=torch.from_numpy(video.labels)
+    )
+    return sample

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -23,7 +25,7 @@ class TeacherClassesHook(Hook):
         Raises:
             ValueError: If the classes or their order differ.
         """
-        teacher = getattr(unwrap_model(runner.model), 'teacher', None)
+        teacher: Any = getattr(unwrap_model(runner.model), 'teacher', None)
         theirs = getattr(teacher, 'classes', None)
         ours = getattr(runner.train_dataloader.dataset, 'metainfo', {}).get('classes')
         if theirs is None or ours is None or list(theirs) == list(ours):

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from mmaction.registry import LOOPS
 from mmengine.evaluator import Evaluator
-from mmengine.runner import Runner, TestLoop, ValLoop
+from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import DataLoader
 
 from mmtad_decomp.utils import choose_precision
 
 
-class _Autocast:
+class _Autocast(BaseLoop):
     """Mixed into a loop: ``dtype`` takes the place of its ``fp16``."""
 
     purpose: str

@@ -100,7 +100,7 @@ def loading_stems(backbone: nn.Module, channels: int | None, method: str) -> Ite
     Args:
         backbone: The backbone.
         channels: Input channels of the weights that will be loaded; None changes nothing.
-        method: One of :data:`STEM_INITS`.
+        method: One of :data:`STEM_INITS`; not read where nothing changes.
     """
     convs = [c for c in stem_convs(backbone) if channels not in (None, c.in_channels)]
     wanted = [conv.in_channels for conv in convs]

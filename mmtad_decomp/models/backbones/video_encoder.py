@@ -132,7 +132,7 @@ class VideoEncoder(BaseModule):
         loaded_channels = None
         if not self.is_init:
             loaded_channels = self._pretrained_channels()
-        with loading_stems(self.backbone, loaded_channels, self.stem_init):
+        with loading_stems(self.backbone, loaded_channels, self.stem_init or ''):
             for path, prefix in [] if self.is_init else self._checkpoints():
                 check_fit(path, read_state(path, prefix), self)
             super().init_weights()

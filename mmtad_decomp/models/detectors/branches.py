@@ -44,6 +44,10 @@ class BranchMixin:
         appearance_weight: Factor of the losses on the appearance branch.
     """
 
+    neck: nn.Module
+    head: nn.Module
+    shared_head: nn.Module | None
+
     def _add_branches(
         self, head: dict, fusion: dict, width: int, appearance_weight: float, shared_head: bool
     ) -> None:

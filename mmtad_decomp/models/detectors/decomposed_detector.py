@@ -84,6 +84,7 @@ class DecomposedDetector(BranchMixin, TADDetector):
         """
         joint = self.extra_losses(inputs, masks, data_samples)
         branches = self.branches(inputs, masks)
+        assert self.shared_head is not None
         targets = self.targets(data_samples)
         appearance = self.shared_head.loss_by_feat(branches.appearance, targets)
         joint.update(self.head.loss_by_feat(branches.joint, targets))

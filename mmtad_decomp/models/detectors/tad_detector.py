@@ -54,7 +54,7 @@ class TADDetector(BaseModel):
 
     def _check_input(self) -> None:
         """Let the backbone refuse an input of the wrong kind before training starts."""
-        if hasattr(self.backbone, 'check_input'):
+        if self.backbone is not None and hasattr(self.backbone, 'check_input'):
             modality = getattr(self.data_preprocessor, 'modality', None)
             self.backbone.check_input(
                 channels=getattr(modality, 'channels', None),
@@ -77,13 +77,15 @@ class TADDetector(BaseModel):
             mode: ``'loss'`` returns a dict of losses, ``'predict'`` the data samples with
                 ``pred_instances``, ``'tensor'`` the head's raw outputs.
         """
-        if mode == 'loss':
-            return self.loss(inputs, masks, data_samples)
-        if mode == 'predict':
-            return self.predict(inputs, masks, data_samples)
         if mode == 'tensor':
             return self.detect(inputs, masks)
-        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+        if mode not in ('loss', 'predict'):
+            raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+        if data_samples is None:
+            raise ValueError(f'mode {mode!r} needs data_samples, one for each window')
+        if mode == 'loss':
+            return self.loss(inputs, masks, data_samples)
+        return self.predict(inputs, masks, data_samples)
 
     def encode(self, inputs: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Backbone features ``(N, C, T')`` and their masks ``(N, T')``."""

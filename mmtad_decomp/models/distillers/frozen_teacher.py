@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from mmaction.registry import MODELS
@@ -90,9 +91,10 @@ class FrozenTeacher(nn.Module):
 
 def _classes_of(content: Mapping) -> tuple[str, ...] | None:
     """Classes that MMEngine wrote into a checkpoint, in label order."""
+    found: Any = content
     for key in ('meta', 'dataset_meta', 'classes'):
-        content = content.get(key) if isinstance(content, Mapping) else None
-    return None if content is None else tuple(content)
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return None if found is None else tuple(found)
 
 
 def _strip_wrappers(key: str) -> str:

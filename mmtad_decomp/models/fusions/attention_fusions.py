@@ -7,7 +7,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmtad_decomp.ops import local_attention
+from mmtad_decomp.ops.local_attention import local_attention
 
 from .branch_fusion import BranchFusion
 

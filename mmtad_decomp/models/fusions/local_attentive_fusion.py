@@ -5,7 +5,7 @@ from __future__ import annotations
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from mmtad_decomp.ops import local_attentive_fusion
+from mmtad_decomp.ops.local_attentive_fusion import local_attentive_fusion
 
 from .branch_fusion import BranchFusion
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...ops import local_attention
+from mmtad_decomp.ops.local_attention import local_attention
+
 from .masked_conv import MaskedConv1d, downsample_mask
 from .masked_layer_norm import MaskedLayerNorm
 

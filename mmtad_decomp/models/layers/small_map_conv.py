@@ -42,9 +42,11 @@ def _connections(
     """Number, input positions and output positions of every tap that sees a pixel."""
     for number in range(kernel[0] * kernel[1]):
         taps = divmod(number, kernel[1])
-        axes = [_overlap(*axis) for axis in zip(size, kernel, taps, stride, padding)]
-        if None not in axes:
-            (rows, to_rows), (columns, to_columns) = axes
+        vertical, horizontal = (
+            _overlap(*axis) for axis in zip(size, kernel, taps, stride, padding)
+        )
+        if vertical is not None and horizontal is not None:
+            (rows, to_rows), (columns, to_columns) = vertical, horizontal
             yield number, (rows, columns), (to_rows, to_columns)
 
 

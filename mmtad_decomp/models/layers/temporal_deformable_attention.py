@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +31,7 @@ def deformable_sampling(
     """
     batch, queries, heads, _, points = positions.shape
     channels = values.shape[-1]
-    total = None
+    parts = []
     for level, rows in enumerate(values.to(positions.dtype).split(list(level_steps), dim=1)):
         # One row of "pixels" per head: (N*H, C, 1, T).
         rows = rows.permute(0, 2, 3, 1).reshape(batch * heads, channels, 1, -1)
@@ -39,8 +40,8 @@ def deformable_sampling(
         grid = torch.stack((grid, torch.zeros_like(grid)), dim=-1)
         samples = F.grid_sample(rows, grid, align_corners=False)
         share = weights[:, :, :, level].transpose(1, 2).reshape(-1, 1, queries, points)
-        part = (samples * share.to(samples.dtype)).sum(-1)
-        total = part if total is None else total + part
+        parts.append((samples * share.to(samples.dtype)).sum(-1))
+    total = reduce(torch.add, parts)
     return total.view(batch, heads, channels, queries).permute(0, 3, 1, 2)
 
 

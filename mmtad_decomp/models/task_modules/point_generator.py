@@ -63,7 +63,7 @@ class PointGenerator:
         self.strides = tuple(strides)
         ranges = default_regress_ranges(len(self.strides))
         if regress_ranges is not None:
-            ranges = [tuple(map(float, bounds)) for bounds in regress_ranges]
+            ranges = [(float(low), float(high)) for low, high in regress_ranges]
         if len(ranges) != len(self.strides):
             raise ValueError(
                 f'regress_ranges needs one (low, high) per level: {len(self.strides)} levels, '

@@ -321,6 +321,7 @@ class AFSDHead(PointHead):
             gt: Per window ``segments`` (3, 2) in feature steps: the two parts of the instance
                 and the background between them.
         """
+        assert self.loss_contrast is not None  # else there is no extra batch
         if outputs is None:
             return dict(loss_contrast=next(self.parameters()).new_zeros(()))
         segments = torch.stack([window.segments for window in gt]).to(outputs.quality[0].device)
@@ -340,8 +341,11 @@ class AFSDHead(PointHead):
         fine_masks = outputs.boundaries[0].masks
         counts = torch.arange(1, 1 + fine_masks.shape[1], device=fine_masks.device) * fine_masks
         ends = counts.amax(dim=1) / self.fine_scale - 0.5
-        levels = zip(outputs.refined.offsets, self.points(outputs))
-        return scores, [_within_window(offset, level, ends) for offset, level in levels]
+        points = self.points(outputs)
+        return scores, [
+            _within_window(offset, level, ends)
+            for offset, level in zip(outputs.refined.offsets, points)
+        ]
 
     def exported_lengths(self) -> ExportedLengths:
         """Those of its levels, up to what the table of the boundary pooling is for."""

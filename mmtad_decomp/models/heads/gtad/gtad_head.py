@@ -200,9 +200,11 @@ class GTADHead(TemporalHead):
         """``scores`` ``(N, K, D, T)`` and ``segments`` ``(D, T, 2)`` of all pairs."""
         pairs = valid_pairs(outputs.masks, self.max_duration)
         if self.peak_ratio is not None:
-            nodes = (outputs.start_logits, outputs.end_logits)
-            nodes = (logits.float().sigmoid() for logits in nodes)
-            pairs &= pairs_between_peaks(*nodes, outputs.masks, self.max_duration, self.peak_ratio)
+            starts = outputs.start_logits.float().sigmoid()
+            ends = outputs.end_logits.float().sigmoid()
+            pairs &= pairs_between_peaks(
+                starts, ends, outputs.masks, self.max_duration, self.peak_ratio
+            )
         scores = outputs.cls_logits.float().sigmoid()
         scores = scores * outputs.reg_logits.float().sigmoid()[:, None] * pairs[:, None]
         start = torch.arange(outputs.masks.shape[1], device=scores.device) - 0.5

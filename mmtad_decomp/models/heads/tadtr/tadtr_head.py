@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmaction.registry import MODELS, TASK_UTILS
@@ -102,7 +103,7 @@ class TadTRHead(TemporalHead):
         self.l1_weight = l1_weight
         self.actionness_weight = actionness_weight
         self.max_candidates = max_candidates
-        attention = dict(
+        attention: dict[str, Any] = dict(
             hidden_dims=hidden_dims,
             num_heads=num_heads,
             num_levels=num_levels,
@@ -186,7 +187,8 @@ class TadTRHead(TemporalHead):
         # (L, N, Q, K): 1 at the class of each matched query, in each of the L layers.
         goal = torch.zeros_like(outputs.cls_logits, dtype=torch.float32)
         place = (matches.layers, matches.samples, matches.queries)
-        goal[(*place, all_labels[matches.targets])] = 1
+        at = (*place, all_labels[matches.targets])
+        goal[at] = 1
         # (M, 2): the predicted and the true segment of each match.
         matched, wanted = outputs.segments[place], all_segments[matches.targets]
 

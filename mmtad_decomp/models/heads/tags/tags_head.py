@@ -195,9 +195,10 @@ class TAGSHead(TemporalHead):
             Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
         """
         results = []
-        for sample in zip(*self.dense_predictions(outputs).values()):
+        dense = self.dense_predictions(outputs)
+        for of_class, of_mask in zip(dense['scores'], dense['mask_scores']):
             segments, scores, labels = mask_candidates(
-                *sample, self.mask_thrs, self.num_snippets, self.score_thr
+                of_class, of_mask, self.mask_thrs, self.num_snippets, self.score_thr
             )
             scores, best = scores.topk(min(self.nms_pre, len(scores)))
             results.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +76,9 @@ class TridentBranch(nn.Module):
         if num_bins < 1:
             raise ValueError(f'num_bins must be at least 1, got {num_bins}')
         # A prior of 0.5 is a bias of 0: a response like those outside of the sequence.
-        layers = dict(num_layers=num_layers, kernel_size=kernel_size, prior_prob=0.5)
+        layers: dict[str, Any] = dict(
+            num_layers=num_layers, kernel_size=kernel_size, prior_prob=0.5
+        )
         self.start = ClassificationBranch(in_channels, channels, num_classes, **layers)
         self.end = ClassificationBranch(in_channels, channels, num_classes, **layers)
         self.center = ClassificationBranch(in_channels, channels, 2 * (num_bins + 1), **layers)
