@@ -301,6 +301,33 @@ def test_pre_commit_and_tests_use_one_ruff_and_one_mypy():
     assert hook['additional_dependencies'] == [pin] and pin.startswith('mypy==')
 
 
+def test_pre_commit_checks_white_space_markdown_and_cpp():
+    config = mmengine.load(ROOT / '.pre-commit-config.yaml')
+    hooks = {hook['id']: hook for repo in config['repos'] for hook in repo['hooks']}
+    assert {'trailing-whitespace', 'end-of-file', 'markdown', 'clang-format'} <= set(hooks)
+    assert all('==' in pin for hook in hooks.values() for pin in hook['additional_dependencies'])
+    assert hooks['clang-format']['types_or'] == ['c++', 'cuda']
+
+
+def test_text_has_no_white_space_at_the_end_of_lines_and_one_width_in_cpp():
+    listing = run('git', 'ls-files', '-z', cwd=ROOT)
+    if listing.returncode != 0:
+        pytest.skip('not a git checkout')
+    kinds = ('.py', '.md', '.sh', '.toml', '.yaml', '.yml', '.cpp', '.h', '.cu', '.cuh')
+    wrong = []
+    for name in filter(None, listing.stdout.split('\0')):
+        path = ROOT / name
+        if path.suffix not in kinds or not path.is_file():
+            continue
+        text = path.read_text(encoding='utf-8')
+        lines = text.split('\n')
+        wrong += [f'{name}:{i}' for i, line in enumerate(lines, 1) if line != line.rstrip()]
+        wrong += [name] if text and not text.endswith('\n') else []
+        if path.suffix in ('.cpp', '.h', '.cu', '.cuh'):
+            wrong += [f'{name}:{i}: wide' for i, line in enumerate(lines, 1) if len(line) > 120]
+    assert not wrong
+
+
 def ops_warning(file: str | None, tmp_path: Path) -> str:
     """What importing the operators prints where their library is ``file``, or missing."""
     package = tmp_path / 'mmtad_decomp'
