@@ -206,8 +206,8 @@ def _format_each_config_once() -> None:
     def remember(source: str, style_config: dict, **options) -> tuple[str, bool]:
         return formatted(source, tuple(style_config.items()), tuple(options.items()))
 
-    remember.cache_clear = formatted.cache_clear
-    module.FormatCode = remember
+    vars(remember)['cache_clear'] = formatted.cache_clear
+    vars(module)['FormatCode'] = remember
 
 
 def apply() -> None:

@@ -54,6 +54,8 @@ def test_a_detector_of_features_needs_no_backbone():
 def test_unknown_mode():
     with pytest.raises(ValueError, match="'loss', 'predict' or 'tensor', got 'train'"):
         build(detector_config())(torch.zeros(1, 2, 3, 8, 8), torch.ones(1, 2).bool(), mode='train')
+    with pytest.raises(ValueError, match="mode 'loss' needs data_samples, one for each window"):
+        build(detector_config())(torch.zeros(1, 2, 3, 8, 8), torch.ones(1, 2).bool(), mode='loss')
 
 
 @pytest.mark.parametrize('make', [lambda: build(detector_config()), decomposed])
