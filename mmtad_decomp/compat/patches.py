@@ -188,7 +188,7 @@ def _read_yaml_as_data() -> None:
     """MMEngine reads YAML with the loader that runs the code that a file names."""
     handler = importlib.import_module('mmengine.fileio.handlers.yaml_handler')
     yaml = handler.yaml
-    handler.Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+    vars(handler)['Loader'] = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
 
 def _format_each_config_once() -> None:

@@ -255,6 +255,6 @@ def _piece(
         raise _damaged(path, error) from error
     steps = min(header.chunk, header.steps - number * header.chunk)
     if piece.dtype != np.int16 or piece.shape != (steps, 2, header.height, header.width):
-        error = f'{_piece_name(number)} is {piece.dtype} of shape {piece.shape}'
-        raise _damaged(path, ValueError(error))
+        found = f'{_piece_name(number)} is {piece.dtype} of shape {piece.shape}'
+        raise _damaged(path, ValueError(found))
     return piece
