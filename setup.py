@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent
 PACKAGE = 'mmtad_decomp'
 
 # What OpenMMLab's tools look for in `<package>/.mim` of an installed package.
-MIM_FOLDERS = ('configs', 'tools')
+MIM_FOLDERS = ('configs', 'demo', 'tools')
 MIM_FILES = ('model-index.yml',)
 
 # The CUDA kernels need sm_80. Wheels hold code for these, and PTX of the last for newer GPUs.
@@ -227,6 +227,7 @@ def main() -> None:
         include_package_data=True,
         python_requires='>=3.10',
         install_requires=read_requirements('runtime'),
+        entry_points={'console_scripts': [f'mmtad = {PACKAGE}.command:main']},
         extras_require={
             name: read_requirements(group)
             for name, group in (

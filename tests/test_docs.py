@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     path
-    for folder in ('docs', 'configs', 'projects', 'data/grid_mini', '.github', '')
+    for folder in ('docs', 'configs', 'projects', 'data/grid_mini', 'demo', '.github', '')
     for path in ((ROOT / folder).rglob('*.md') if folder else ROOT.glob('*.md'))
 )
 

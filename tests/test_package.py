@@ -20,7 +20,8 @@ import mmtad_decomp
 from mmtad_decomp import compat
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGE_FOLDERS = ('configs', 'mmtad_decomp', 'requirements', 'tests', 'tools')
+DEMO_FILES = {f'demo/{name}' for name in ('clip.mp4', 'metafile.yml', 'student.pth', 'student.py')}
+PACKAGE_FOLDERS = ('configs', 'demo', 'mmtad_decomp', 'requirements', 'tests', 'tools')
 
 
 def pretend_installed(monkeypatch: pytest.MonkeyPatch, **versions: str | None) -> None:
@@ -222,6 +223,7 @@ def test_wheel_contains_configs_tools_and_requirements(wheel):
         names = set(archive.namelist())
         metadata = archive.read(next(name for name in names if name.endswith('/METADATA')))
     wanted = config_names(ROOT) | {'model-index.yml', 'tools/env.sh', 'tools/run_tests.sh'}
+    wanted |= DEMO_FILES
     assert {f'mmtad_decomp/.mim/{name}' for name in wanted} <= names
     assert not [name for name in names if name.endswith('.pyc') or name.startswith('tests')]
     assert f'Version: {mmtad_decomp.__version__}\n' in metadata.decode()
@@ -246,6 +248,37 @@ def test_installed_wheel_serves_its_configs_as_bases(wheel, tmp_path):
     assert "{'type': 'BMN', 'temporal_dim': 100, '_scope_': 'mmaction'}" in result.stdout
 
 
+@pytest.mark.slow
+def test_installed_wheel_trains_and_infers_outside_the_source_tree(wheel, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / 'tests' / 'test_tools')
+    from tiny_training import options, write_videos
+
+    site, place = tmp_path / 'site', tmp_path / 'place'
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    place.mkdir()
+    write_videos(place / 'data')
+    environment = dict(PYTHONPATH=str(site), OMP_NUM_THREADS='1')
+    mmtad = (sys.executable, '-W', 'ignore', '-m', 'mmtad_decomp.command')
+    config = 'configs/baseline/actionformer_tsm18_synthetic.py'
+    overrides = [part for part in options(Path('data')) if 'experiment_name' not in part]
+    result = run(*mmtad, 'train', config, *overrides, cwd=place, **environment)
+    assert result.returncode == 0, result.stdout
+    work_dir = 'work_dirs/baseline/actionformer_tsm18_synthetic'
+    assert (place / work_dir / 'last_checkpoint').is_file()
+    video = 'data/videos/v2.avi'
+    arguments = ('infer', video, '--model', work_dir, '--format', 'json', '--quiet')
+    result = run(*mmtad, *arguments, cwd=place, **environment)
+    assert result.returncode == 0 and 'v2.avi (2.4 s)' in result.stdout, result.stdout
+    assert (place / 'detections' / 'detections.json').is_file()
+
+
+def test_the_wheel_installs_the_command(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith('entry_points.txt'))
+        assert 'mmtad = mmtad_decomp.command:main' in archive.read(name).decode()
+
+
 def test_sdist_contains_what_a_build_needs(source):
     result = run(sys.executable, 'setup.py', '-q', 'sdist', '-d', '../sdist', cwd=source)
     assert result.returncode == 0, result.stdout
@@ -253,6 +286,7 @@ def test_sdist_contains_what_a_build_needs(source):
     with tarfile.open(built) as archive:
         names = {name.partition('/')[2] for name in archive.getnames()}
     wanted = config_names(ROOT) | {'model-index.yml', 'LICENSE', 'README.md', 'tools/env.sh'}
+    wanted |= DEMO_FILES
     wanted |= {f'requirements/{file.name}' for file in (ROOT / 'requirements').glob('*.txt')}
     csrc = ROOT / 'mmtad_decomp' / 'ops' / 'csrc'
     wanted |= {file.relative_to(ROOT).as_posix() for file in csrc.rglob('*.*')}

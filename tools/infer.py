@@ -1,6 +1,7 @@
 """Detect actions in videos: ``python tools/infer.py VIDEO... --model MODEL``.
 
 Examples:
+    python tools/infer.py --demo
     python tools/infer.py video.mp4 --model work_dirs/quickstart/published
     python tools/infer.py videos/ 'more/**/*.mkv' --model CONFIG --weights CHECKPOINT \
         --format json csv vtt --picture --out-dir detections
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mmtad_decomp.apis import TADInferencer, VideoInput, VideoResult
 
 FORMATS = ('json', 'csv', 'vtt', 'srt', 'elan', 'label-studio')
+DEMO_MODEL, DEMO_VIDEO = 'demo_student', 'demo/clip.mp4'
 SHOWN = 10
 """Detections of a video in the table that is printed."""
 
@@ -48,6 +50,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--model',
         help='a published model (with or without its ending), a name in model-index.yml, a '
         'config, a checkpoint, or the work directory of a training',
+    )
+    parser.add_argument(
+        '--demo',
+        action='store_true',
+        help='show what the shipped model finds in the shipped video (see demo/README.md); '
+        'writes JSON and a picture',
     )
     parser.add_argument('--weights', help='checkpoint or work directory, for a config without one')
     parser.add_argument('--device', help='such as cpu or cuda:0 (default: the fastest there is)')
@@ -100,6 +108,11 @@ def check_args(args: argparse.Namespace) -> argparse.Namespace:
     Raises:
         ValueError: If options do not go together or are out of range.
     """
+    if args.demo:
+        if args.videos or args.model or args.weights or args.stream:
+            raise ValueError('--demo brings its video and its model; leave out those you name')
+        args.videos, args.model, args.picture = [DEMO_VIDEO], DEMO_MODEL, True
+        args.format, args.top_k = args.format or ['json'], args.top_k or SHOWN
     if not args.videos:
         raise ValueError('name at least one video')
     if args.model is None:
@@ -192,9 +205,11 @@ def stream(inferencer: TADInferencer, name: str, args: argparse.Namespace) -> in
 def main(argv: list[str] | None = None) -> int:
     """Detect; returns the exit code."""
     args = parse_args(argv)
-    from mmtad_decomp.apis import TADInferencer, find_videos  # late: takes seconds
+    from mmtad_decomp.apis import TADInferencer, find_videos, project_folder  # late: slow
     from mmtad_decomp.utils.atomic import demand_writable
 
+    if args.demo:
+        args.videos = [str(project_folder() / DEMO_VIDEO)]
     if args.out_dir is not None:
         demand_writable(Path(args.out_dir, 'detections'), '--out-dir')
     videos = [] if args.stream else find_videos(args.videos)

@@ -1,7 +1,7 @@
 """What users call: a model by name, a video in, its actions out."""
 
 from .exports import FORMATS, ExportError, export, write_results
-from .model_source import ModelError, ModelSource, load_model_source
+from .model_source import ModelError, ModelSource, load_model_source, project_folder
 from .results import VideoResult
 from .tad_inferencer import TADInferencer
 from .video_inputs import InputError, VideoInput, find_videos
@@ -18,5 +18,6 @@ __all__ = [
     'export',
     'find_videos',
     'load_model_source',
+    'project_folder',
     'write_results',
 ]

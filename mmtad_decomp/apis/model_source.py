@@ -22,6 +22,11 @@ class ModelError(ValueError):
     """A model cannot be used for inference; the message says why and how to fix it."""
 
 
+def project_folder() -> Path:
+    """The folder of model-index.yml: the project's own, or its copy in an installed wheel."""
+    return Path(BaseInferencer._get_repo_or_mim_dir(PACKAGE))
+
+
 @dataclass(frozen=True)
 class ModelSource:
     """A model without its teacher and its training aids.
@@ -116,7 +121,7 @@ def _sibling_config(weights: Path) -> Config | None:
 
 def _named(name: str) -> tuple[Config, str | None]:
     """A model of model-index.yml, whose paths count from the folder of that file."""
-    root = Path(BaseInferencer._get_repo_or_mim_dir(PACKAGE))
+    root = project_folder()
     models: dict[str, dict] = {}
     for entry in BaseInferencer._get_models_from_metafile(str(root)):
         aliases = entry.get('Alias') or []

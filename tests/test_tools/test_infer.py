@@ -3,16 +3,29 @@
 import errno
 import json
 import os
+import socket
+from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from clock_videos import record
 from inference_helpers import publish_tiny
 
 from tools import infer
 from tools.command_line import run_main
+
+ROOT = Path(__file__).resolve().parents[2]
+# GRID's annotation of bbaf2n; the letter F is no class.
+DEMO_WORDS = {
+    'bin': (0.95, 1.18),
+    'blue': (1.18, 1.36),
+    'at': (1.36, 1.42),
+    'two': (1.64, 1.89),
+    'now': (1.89, 2.12),
+}
 
 
 @pytest.fixture(scope='module')
@@ -123,3 +136,46 @@ def test_a_stream_prints_detections_while_the_file_grows(tmp_path, model, capsys
         assert row['seen'] - middle <= 1.6 + 1e-6 or row['seen'] >= 5.9
     seen = [row['seen'] for row in rows]
     assert seen == sorted(seen) and len(set(seen)) > 3
+
+
+def test_the_demo_finds_the_words_of_its_clip_without_a_network(tmp_path, capsys, monkeypatch):
+    def refuse(*arguments):
+        raise OSError('the demo needs no network')
+
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+    monkeypatch.chdir(ROOT)
+    code, out, _ = run(capsys, '--demo', '--out-dir', tmp_path / 'detections')
+    assert code == 0 and 'clip.mp4 (3.0 s)' in out
+    found = json.loads((tmp_path / 'detections' / 'detections.json').read_text())['results']
+    assert len(found['clip']) == infer.SHOWN
+    hits = {
+        word
+        for word, (start, end) in DEMO_WORDS.items()
+        for row in found['clip']
+        if row['label'] == word and overlap(row['segment'], (start, end)) >= 0.5
+    }
+    assert len(hits) >= 4
+    image = cv2.imread(str(tmp_path / 'detections' / 'clip.png'))
+    assert image.shape[1] >= 1000 and len(np.unique(image.reshape(-1, 3), axis=0)) > 50
+
+
+def overlap(one, other):
+    """tIoU of two segments."""
+    inter = max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
+    return inter / (one[1] - one[0] + other[1] - other[0] - inter)
+
+
+def test_the_shipped_model_is_small_and_half():
+    weights = ROOT / 'demo' / 'student.pth'
+    assert weights.stat().st_size < 3_000_000
+    state = torch.load(weights, weights_only=True)['state_dict']
+    assert all(v.dtype == torch.float16 for v in state.values() if v.ndim > 1)
+    assert not any(name.startswith(('shared_head', 'teacher')) for name in state)
+
+
+@pytest.mark.parametrize(
+    'arguments', [['--demo', 'v.mp4'], ['--demo', '--model', 'x'], ['--demo', '--stream']]
+)
+def test_the_demo_stands_alone(capsys, arguments):
+    code, _, err = run(capsys, *arguments)
+    assert code == 2 and '--demo brings its video and its model' in err
