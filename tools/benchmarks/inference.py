@@ -1,0 +1,232 @@
+"""Cost of inference, split into decoding, flow, network and post-processing.
+
+Four systems look at the same minute of video in one process, interleaved round by round: the RGB
+baseline, the decomposed student, and two streams (RGB and optical flow, a network each) with flow
+by TV-L1 and by DIS. Times are of the processor, of one thread, so that other work on the machine
+counts for little. Networks have random weights, which cost as much as trained ones.
+
+Example:
+    python tools/benchmarks/inference.py VIDEO --json docs/en/benchmarks/inference.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmtad_decomp.apis import TADInferencer, VideoInput
+from mmtad_decomp.apis.publishing import published_config
+from mmtad_decomp.datasets.windows import window_starts
+from mmtad_decomp.postprocessing import WindowResult
+from mmtad_decomp.postprocessing.block_merger import BlockMerger
+from mmtad_decomp.utils import write_json
+from mmtad_decomp.utils.hardware import processor_name
+from tools.command_line import run_main
+from tools.data.flow.estimators import METHODS, flow_of_frames
+
+SYSTEM = 'actionformer_tsm18_thumos'
+PARTS = ('decoding', 'flow', 'network', 'post-processing')
+SYSTEMS = {
+    'RGB baseline': ('baseline', None),
+    'decomposed student': ('decomp', None),
+    'two streams, TV-L1': ('baseline', 'tvl1'),
+    'two streams, DIS': ('baseline', 'dis'),
+}
+"""Folder of the config of the RGB network, and the estimator of the second stream's flow."""
+
+
+class Clock:
+    """Seconds of the processor spent in each part."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(PARTS, 0.0)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count what happens inside as a part."""
+        begin = time.process_time()
+        yield
+        self.seconds[name] += time.process_time() - begin
+
+
+def random_weights(config: Config, folder: Path, name: str) -> Path:
+    """A checkpoint with random weights that holds its config."""
+    published = published_config(config)
+    torch.manual_seed(0)
+    state = MODELS.build(published.model).state_dict()
+    path = folder / f'{name}.pth'
+    torch.save(dict(meta=dict(cfg=published.pretty_text), state_dict=state), path)
+    return path
+
+
+def without_pretrained(config: Config) -> Config:
+    """The config without weights to download."""
+    model = config.model.get('student', config.model)
+    detector = model.get('detector', model)
+    detector.backbone.init_cfg = None
+    return config
+
+
+def look(
+    inferencer: TADInferencer,
+    second: torch.nn.Module | None,
+    estimator: str | None,
+    video: VideoInput,
+    seconds: float,
+) -> dict[str, float]:
+    """Look at the first seconds of a video; returns seconds of each part.
+
+    Args:
+        inferencer: The RGB network with its windows, transforms and post-processing.
+        second: Network of the flow; its candidates are pooled with those of the first.
+        estimator: Name of the flow's estimator.
+        video: The video.
+        seconds: Length to look at.
+    """
+    clock, pipeline = Clock(), inferencer.pipeline
+    with clock.part('decoding'):
+        source = pipeline.open(video)
+        count = round(seconds * source.fps)
+        frames = np.stack([frame for _, frame in zip(range(count), source)])
+    flow = None
+    if estimator is not None:
+        with clock.part('flow'):
+            flow = np.stack(list(flow_of_frames(frames, METHODS[estimator]())))
+    merger = BlockMerger(inferencer.merger, video.video_id)
+    starts = window_starts(len(frames), min(pipeline.window, len(frames)), pipeline.overlap)
+    for start, following in zip(starts, [*starts[1:], len(frames)]):
+        chosen = slice(start, start + pipeline.window)
+        with clock.part('decoding'):
+            window = pipeline._describe(video, source, start, frames[chosen])
+            if flow is not None:
+                window['flow'] = flow[chosen]
+            batch = inferencer.collate_fn([pipeline.transform(window)])
+        with clock.part('network'), torch.no_grad():
+            found = list(inferencer.forward(batch))
+            if second is not None:
+                found += second.test_step(batch)
+        with clock.part('post-processing'):
+            for sample in found:
+                merger.add(WindowResult.from_sample(sample.to_dict()), following / source.fps)
+    with clock.part('post-processing'):
+        merger.finish(seconds)
+    return clock.seconds
+
+
+def measure(video: Path, seconds: float, rounds: int) -> dict[str, dict[str, float]]:
+    """Median seconds of the processor per minute of video, by system and part."""
+    init_default_scope('mmaction')
+    configs = Path(__file__).resolve().parents[2] / 'configs'
+    with tempfile.TemporaryDirectory() as name:
+        networks = {}
+        for kind in ('baseline', 'decomp'):
+            config = without_pretrained(Config.fromfile(configs / kind / f'{SYSTEM}.py'))
+            path = random_weights(config, Path(name), kind)
+            networks[kind] = TADInferencer(path, device='cpu', show_progress=False)
+    teacher = without_pretrained(Config.fromfile(configs / 'teacher' / f'{SYSTEM}_of.py'))
+    flow_network = MODELS.build(published_config(teacher).model).eval()
+    source = VideoInput(str(video), 'video')
+    runs: dict[str, list[dict[str, float]]] = {system: [] for system in SYSTEMS}
+    look(networks['decomp'], flow_network, 'dis', source, 1.0)  # warms up
+    for number in range(1, rounds + 1):
+        for system, (kind, estimator) in SYSTEMS.items():
+            second = flow_network if estimator else None
+            times = look(networks[kind], second, estimator, source, seconds)
+            runs[system].append(times)
+            total = sum(times.values())
+            print(f'round {number}, {system}: {total:.1f} s of the processor', flush=True)
+    return {
+        system: {
+            part: float(np.median([times[part] for times in rows])) * 60 / seconds
+            for part in PARTS
+        }
+        for system, rows in runs.items()
+    }
+
+
+def table(results: dict[str, dict[str, float]]) -> str:
+    """The results as Markdown."""
+    base = sum(results['RGB baseline'].values())
+    lines = [
+        f'| seconds per minute of video | {" | ".join(PARTS)} | all | of the baseline |',
+        '| --- |' + ' ---: |' * (len(PARTS) + 2),
+    ]
+    for system, parts in results.items():
+        total = sum(parts.values())
+        cells = ' | '.join(f'{parts[part]:.2f}' for part in PARTS)
+        lines.append(f'| {system} | {cells} | {total:.2f} | {total / base:.2f} |')
+    return '\n'.join(lines)
+
+
+def bars(results: dict[str, dict[str, float]]) -> dict[str, float]:
+    """The two ratios that the method promises."""
+    total = {system: sum(parts.values()) for system, parts in results.items()}
+    student = total['decomposed student']
+    return {
+        'student / baseline': student / total['RGB baseline'],
+        'two streams with TV-L1 / student': total['two streams, TV-L1'] / student,
+        'two streams with DIS / student': total['two streams, DIS'] / student,
+    }
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('video', type=Path, help='a video with motion in it')
+    parser.add_argument('--seconds', type=float, default=60.0, help='of the video to look at')
+    parser.add_argument('--rounds', type=int, default=3, help='of which the median counts')
+    parser.add_argument('--json', type=Path, help='where the numbers go')
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print and write.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+    args = parse_args(argv)
+    if args.seconds <= 0 or args.rounds < 1:
+        raise ValueError('--seconds must be above 0 and --rounds at least 1')
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    before = os.getloadavg()[0]
+    results = measure(args.video, args.seconds, args.rounds)
+    ratios = bars(results)
+    print(table(results))
+    for name, ratio in ratios.items():
+        print(f'{name}: {ratio:.2f}')
+    if args.json is not None:
+        content = dict(
+            processor=processor_name(),
+            load_before_and_after=[before, os.getloadavg()[0]],
+            seconds=args.seconds,
+            rounds=args.rounds,
+            torch=torch.__version__,
+            opencv=cv2.__version__,
+            seconds_per_minute=results,
+            ratios=ratios,
+        )
+        write_json(args.json, content, indent=1)
+
+
+if __name__ == '__main__':
+    sys.exit(run_main(main))
