@@ -28,7 +28,7 @@ def read_video_list(source: str | Path | Sequence[str]) -> tuple[str, ...]:
     if is_json:
         try:
             ids = list(json.loads(text))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f'list of videos {source} is not valid JSON: {error}') from error
     else:
         lines = map(str.strip, text.splitlines())

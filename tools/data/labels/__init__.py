@@ -44,7 +44,7 @@ def read_labels(path: str | Path, options: ReadOptions) -> list[Label]:
 def _json_reader(path: Path) -> Callable[[Path, ReadOptions], list[Label]]:
     try:
         content = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise LabelError(f'{path} is not valid JSON ({error}); export it again') from error
     if isinstance(content, list):
         return label_studio.read

@@ -20,7 +20,7 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
     """
     try:
         content = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise LabelError(f'{path} is not valid JSON ({error}); save it again in BORIS') from error
     behaviours = (content.get('behaviors_conf') or {}).values()
     states = {b.get('code') for b in behaviours if 'state' in str(b.get('type')).lower()}

@@ -1,0 +1,1 @@
+"""Scripts that try to break the tools: kills, full disks, bad input, many processes."""

@@ -1,0 +1,326 @@
+"""Compare trainings of one process and of several on the same batches, head by head.
+
+Every head trains five steps as a detector, and as a decomposed student with a teacher, once in one
+process and once in several (torchrun, gloo) that share each batch. Losses and weights must agree.
+What is drawn at random is switched off, and the backbone has no BatchNorm, whose statistics are
+those of a process's own windows.
+
+Example:
+    python tools/reliability/distributed.py --processes 2 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.dist import all_reduce, get_rank, get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import BaseModule
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+
+import mmtad_decomp  # noqa: F401
+from mmtad_decomp.structures import TADDataSample, TimeGrid
+from mmtad_decomp.utils import format_table, unwrap_model, write_json
+from tools.command_line import run_main
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH, NUM_CLASSES, WINDOWS, STEPS, BATCH = 32, 3, 20, 16, 4
+TOLERANCE = 1e-5
+_NARROW = dict(
+    ActionFormerHead=dict(num_levels=3, encoder=dict(embed_dims=WIDTH, window_size=5)),
+    AFSDHead=dict(channels=WIDTH, num_levels=3, num_groups=4, loss_contrast=None),
+    GTADHead=dict(channels=WIDTH, map_branch=dict(align_channels=WIDTH, map_channels=16)),
+    TadTRHead=dict(embed_dims=WIDTH, hidden_dims=64, num_queries=6),
+    TAGSHead=dict(channels=WIDTH, num_snippets=STEPS, mask_branch=dict(channels=(WIDTH, WIDTH))),
+    TriDetHead=dict(num_levels=3, encoder=dict(embed_dims=WIDTH, mlp_dims=64)),
+)
+
+
+@MODELS.register_module()
+class PlainFrameNet(BaseModule):
+    """A convolution without BatchNorm: the smallest backbone of frames."""
+
+    def __init__(self, feat_dim: int = 8) -> None:
+        super().__init__()
+        self.feat_dim = feat_dim
+        self.conv = torch.nn.Conv2d(3, feat_dim, 3, stride=2)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """``(N, 3, H, W)`` frames to ``(N, feat_dim, H', W')``."""
+        return torch.relu(self.conv(frames))
+
+
+def head_configs() -> dict[str, dict]:
+    """The small config of every head, narrowed."""
+    configs = {}
+    for path in sorted((ROOT / 'configs/_base_/models').glob('*_tsm18_small.py')):
+        kind = Config.fromfile(path).model.head.type
+        if kind in _NARROW:
+            head = Config(Config.fromfile(path).model.head.to_dict())
+            head.merge_from_dict({**_NARROW[kind], 'in_channels': WIDTH})
+            configs[kind] = {**head.to_dict(), 'num_classes': NUM_CLASSES}
+    return configs
+
+
+def detector(head: dict, modality: str = 'RGBInput') -> dict:
+    """Config of a detector on a convolution."""
+    return dict(
+        type='TADDetector',
+        data_preprocessor=dict(
+            type='TADDataPreprocessor', modality=dict(type=modality), pad_to=STEPS
+        ),
+        backbone=dict(type='VideoEncoder', backbone=dict(type='PlainFrameNet')),
+        neck=dict(type='TemporalProjection', in_channels=8, out_channels=WIDTH),
+        head=head,
+    )
+
+
+def student(head: dict, teacher: Path) -> dict:
+    """Config of a decomposed student whose teacher sees the temporal gradient."""
+    mimics = dict(
+        feature=dict(
+            loss=dict(type='FeatureMimicLoss'),
+            student=dict(source='neck', item='motion'),
+            teacher=dict(source='neck'),
+        ),
+        prediction=dict(
+            loss=dict(type='PredictionMimicLoss'),
+            student=dict(source='motion_outputs'),
+            teacher=dict(source='head'),
+        ),
+    )
+    return dict(
+        type='CrossModalDistiller',
+        student=dict(
+            type='DecomposedDetector',
+            detector=detector(head),
+            fusion=dict(type='LocalAttentiveFusion'),
+        ),
+        distill=dict(teacher=dict(modality=dict(type='TemporalGradientInput')), mimics=mimics),
+        teacher_checkpoint=str(teacher),
+    )
+
+
+def build(config: dict, seed: int) -> torch.nn.Module:
+    """Build a model of a seed in which nothing is drawn at random later."""
+    init_default_scope('mmaction')
+    torch.manual_seed(seed)
+    model = MODELS.build(copy.deepcopy(config))
+    for module in model.modules():
+        if hasattr(module, 'draw'):  # of pairs, in G-TAD's loss
+            module.draw = False
+        for name in ('p', 'drop_prob', 'dropout', 'attn_drop', 'drop_path'):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    return model
+
+
+def windows() -> list[dict]:
+    """Windows of different lengths with one to three actions, or none."""
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for index in range(WINDOWS):
+        steps = STEPS - index % 4
+        frames = torch.randint(0, 256, (steps, 3, 8, 8), generator=generator, dtype=torch.uint8)
+        sample = TADDataSample(
+            metainfo=dict(
+                video_id=f'v{index}',
+                window=(0, steps),
+                num_steps=steps,
+                time_grid=TimeGrid(fps=10),
+                duration=steps / 10,
+            )
+        )
+        starts = 0.1 + 0.3 * torch.arange(index % 4)
+        lengths = 0.3 + 0.4 * torch.rand(index % 4, generator=generator)
+        segments = torch.stack([starts, (starts + lengths).clamp(max=steps / 10)], dim=1)
+        labels = torch.arange(index % 4) % NUM_CLASSES
+        sample.gt_instances = InstanceData(segments=segments, labels=labels)
+        found.append(dict(inputs=dict(frames=frames), data_samples=sample))
+    return found
+
+
+class _Losses(Hook):
+    """Notes the loss of every step, averaged over processes."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object, outputs: dict
+    ) -> None:
+        loss = outputs['loss'].detach().clone()
+        all_reduce(loss, 'mean')
+        self.values.append(float(loss))
+
+
+def train(name: str, config: dict, folder: Path, launcher: str, **options: object) -> dict:
+    """Train five steps.
+
+    Args:
+        name: Of the system, for files.
+        config: Of the model.
+        folder: Work directories go here.
+        launcher: ``'none'`` or ``'pytorch'``.
+        options: Further arguments of the Runner.
+
+    Returns:
+        ``losses`` of the steps and the ``state_dict``.
+    """
+    losses = _Losses()
+    world = int(os.environ.get('WORLD_SIZE', 1)) if launcher == 'pytorch' else 1
+    settings = dict(
+        model=build(config, seed=0),
+        work_dir=str(folder / name),
+        train_dataloader=dict(
+            dataset=windows(),
+            batch_size=BATCH // world,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            collate_fn=dict(type='pseudo_collate'),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
+        default_hooks=dict(checkpoint=dict(type='SafeCheckpointHook'), logger=None),
+        custom_hooks=[losses],
+        randomness=dict(seed=0),
+        env_cfg=dict(dist_cfg=dict(backend='gloo')),
+        launcher=launcher,
+        default_scope='mmaction',
+        experiment_name=f'{name}-{world}',
+        log_level='ERROR',
+    )
+    if launcher != 'none':
+        settings['cfg'] = dict(
+            model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)
+        )
+    runner = Runner(**{**settings, **options})
+    runner.train()
+    state = unwrap_model(runner.model).state_dict()
+    return dict(losses=losses.values, state_dict={k: v.cpu() for k, v in state.items()})
+
+
+def systems(folder: Path) -> Iterator[tuple[str, dict]]:
+    """Names and model configs of all systems; writes the teachers' checkpoints."""
+    for kind, head in head_configs().items():
+        name = kind.removesuffix('Head')
+        yield name, detector(head)
+        teacher = folder / f'{name}-teacher-{get_world_size()}-{get_rank()}.pth'
+        weights = build(detector(head, 'TemporalGradientInput'), seed=7).state_dict()
+        torch.save(dict(state_dict=weights), teacher)
+        yield f'{name} student', student(head, teacher)
+
+
+def work(args: argparse.Namespace) -> None:
+    """What each process does: train all systems; the first process writes what came out."""
+    torch.set_num_threads(1)
+    launcher = 'pytorch' if 'RANK' in os.environ else 'none'
+    writes = note_writes(args.worker)
+    results = {}
+    for name, config in systems(args.folder):
+        if not args.only or name in args.only:
+            results[name] = train(name.replace(' ', '-'), config, args.worker, launcher)
+    if get_rank() == 0:
+        torch.save(results, args.worker.with_suffix('.pt'))
+    elif any('.pth' in path or 'last_checkpoint' in path for path in writes):
+        raise RuntimeError(f'process {get_rank()} wrote {writes[:3]}')
+
+
+def note_writes(folder: Path) -> list[str]:
+    """A list that grows by each file below a folder that this process opens to write."""
+    writes: list[str] = []
+
+    def hook(event: str, arguments: tuple) -> None:
+        if event == 'open' and isinstance(arguments[1], str) and set(arguments[1]) & set('wax+'):
+            path = os.fspath(arguments[0]) if not isinstance(arguments[0], int) else ''
+            if str(path).startswith(str(folder)):
+                writes.append(str(path))
+
+    sys.addaudithook(hook)
+    return writes
+
+
+def launch(args: argparse.Namespace, folder: Path, processes: int) -> dict:
+    """Train all systems with so many processes.
+
+    Raises:
+        RuntimeError: If a process fails.
+    """
+    target = folder / f'processes{processes}'
+    script = [str(Path(__file__).resolve()), '--worker', str(target), '--folder', str(folder)]
+    script += ['--only', *args.only] if args.only else []
+    start = [sys.executable, '-W', 'ignore']
+    if processes > 1:
+        start += ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
+    environment = dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
+    done = subprocess.run([*start, *script], env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f'{processes} processes fail:\n{done.stdout}\n{done.stderr[-3000:]}')
+    return torch.load(target.with_suffix('.pt'), weights_only=True)
+
+
+def difference(found: dict, wanted: dict) -> tuple[float, float]:
+    """Largest differences of losses and of weights, as a share of the larger of value and 1."""
+    losses = max(
+        abs(a - b) / max(1, abs(b)) for a, b in zip(found['losses'], wanted['losses'], strict=True)
+    )
+    weights = 0.0
+    for name, value in wanted['state_dict'].items():
+        gap = (found['state_dict'][name].double() - value.double()).abs()
+        weights = max(weights, float((gap / value.double().abs().clamp(min=1)).max()))
+    return losses, weights
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--processes', type=int, nargs='+', default=[2, 4], choices=[2, 4])
+    parser.add_argument('--only', nargs='+', metavar='SYSTEM', help='default: all')
+    parser.add_argument('--folder', type=Path, help='where to work; default: a temporary one')
+    parser.add_argument('--json', type=Path, help='write the differences to this file')
+    parser.add_argument('--worker', type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare; returns the exit code: 1 if a system differs."""
+    if args.worker is not None:
+        work(args)
+        return 0
+    folder = (args.folder or Path(tempfile.mkdtemp(prefix='distributed_'))).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    alone = launch(args, folder, 1)
+    rows, records = [], []
+    for processes in args.processes:
+        together = launch(args, folder, processes)
+        for name, wanted in alone.items():
+            losses, weights = difference(together[name], wanted)
+            rows.append([name, str(processes), f'{losses:.1e}', f'{weights:.1e}'])
+            records.append(dict(system=name, processes=processes, losses=losses, weights=weights))
+    print(format_table(['system', 'processes', 'losses', 'weights'], rows))
+    if args.json is not None:
+        write_json(args.json, records, indent=1)
+    return int(any(max(r['losses'], r['weights']) > TOLERANCE for r in records))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    return run_main(run, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
