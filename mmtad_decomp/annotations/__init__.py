@@ -1,12 +1,6 @@
 """Annotation files: reading and cleaning."""
 
-from .reading import AnnotationError, label_of, load_annotations, parse_annotations
+from .reading import AnnotationError, label_of, load_annotations
 from .video_list import read_video_list
 
-__all__ = [
-    'AnnotationError',
-    'label_of',
-    'load_annotations',
-    'parse_annotations',
-    'read_video_list',
-]
+__all__ = ['AnnotationError', 'label_of', 'load_annotations', 'read_video_list']

@@ -315,6 +315,7 @@ def load_annotations(
     ignore_labels: Sequence[str] = (),
     exclude_videos: Sequence[str] | str = (),
     label_fields: Sequence[str] = ('label',),
+    content: dict | None = None,
 ) -> AnnotationSet:
     """Read an ActivityNet-style JSON file and clean its instances.
 
@@ -338,45 +339,15 @@ def load_annotations(
         label_fields: Fields of an instance that name its class, joined by commas:
             ``('verb',)``, ``('noun',)`` and ``('verb', 'noun')`` of an EPIC-KITCHENS file. The
             file's ``classes`` are those of ``label``.
+        content: JSON object that the file is going to hold, to check it before it is written; None
+            reads the file.
 
     Raises:
         AnnotationError: If the file is missing or malformed, has an unknown label, or times that
             are not in seconds.
     """
-    return parse_annotations(
-        _read_json(ann_file),
-        ann_file,
-        subset,
-        classes,
-        ignore_labels,
-        exclude_videos,
-        label_fields,
-    )
-
-
-def parse_annotations(
-    content: dict,
-    ann_file: str | Path,
-    subset: str | Sequence[str] | None = None,
-    classes: Sequence[str] | None = None,
-    ignore_labels: Sequence[str] = (),
-    exclude_videos: Sequence[str] | str = (),
-    label_fields: Sequence[str] = ('label',),
-) -> AnnotationSet:
-    """Clean the content of an annotation file, see :func:`load_annotations`.
-
-    Args:
-        content: JSON object with a ``database``.
-        ann_file: Its file, for messages.
-        subset: See :func:`load_annotations`, like all that follow.
-        classes: Class names in label order.
-        ignore_labels: Labels whose instances are left out.
-        exclude_videos: Ids of videos to leave out, or a file that names them.
-        label_fields: Fields of an instance that name its class.
-
-    Raises:
-        AnnotationError: If the content is malformed.
-    """
+    if content is None:
+        content = _read_json(ann_file)
     ignored = set(ignore_labels)
     names = _resolve_classes(content, ann_file, classes, ignored, label_fields)
     index = {name: i for i, name in enumerate(names)}

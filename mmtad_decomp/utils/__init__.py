@@ -21,7 +21,7 @@ from .hardware import Precision, choose_precision, fast_dtype, half_dtype, proce
 from .json_keys import refuse_duplicates
 from .memory import keep_freed_memory
 from .paths import UnsafeNameError, path_below
-from .randomness import seeded
+from .randomness import seed_of, seeded
 from .text_table import format_table
 from .unwrap import unwrap_model
 from .work_dir import WorkDirInUseError, WorkDirLock, resolve_checkpoint
@@ -55,6 +55,7 @@ __all__ = [
     'refuse_duplicates',
     'remove_temporary_files',
     'resolve_checkpoint',
+    'seed_of',
     'seeded',
     'unwrap_model',
     'write_json',

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmtad_decomp.evaluation.functional.grouping import near_pairs
 from mmtad_decomp.postprocessing import Detections
 
-from .timeline import GROUND_TRUTH, PALETTE, draw_strip, lanes_of, strip_inches
+from .timeline import GROUND_TRUTH, PALETTE, label_rows, lanes_of, stack_panels
 
 _ROW_INCHES, _FRAME_INCHES = 0.62, 0.85
 
@@ -77,16 +76,8 @@ def draw_overview(
         )
     gt_segments = np.asarray(gt_segments, dtype=np.float64).reshape(-1, 2)
     gt_labels = np.asarray(gt_labels, dtype=np.int64).reshape(-1)
-    heights = [(1 + len(detections)) * _ROW_INCHES]
-    if frames:
-        heights.insert(0, strip_inches(frames))
-    figure = Figure(figsize=(12, sum(heights) + _FRAME_INCHES), layout='constrained')
-    FigureCanvasAgg(figure)
-    ratios = dict(height_ratios=heights)
-    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, gridspec_kw=ratios)[:, 0]
-    if frames:
-        draw_strip(panels[0], frames, duration)
-    axes = panels[-1]
+    rows = ['ground truth', *detections]
+    figure, (axes,) = stack_panels([len(rows) * _ROW_INCHES], frames, duration, _FRAME_INCHES)
     names = [classes[label] for label in gt_labels]
     _draw_row(axes, 0, gt_segments, names, GROUND_TRUTH, True)
     for row, found in enumerate(detections.values(), start=1):
@@ -96,17 +87,8 @@ def draw_overview(
         for chosen, filled in ((best[hit], True), (best[~hit], False)):
             texts = [f'{classes[found.labels[i]]} {found.scores[i]:.2f}' for i in chosen]
             _draw_row(axes, row, found.segments[chosen], texts, color, filled)
-    axes.set_xlim(0, duration)
-    axes.set_ylim(1 + len(detections), 0)
-    axes.set_yticks(
-        np.arange(1 + len(detections)) + 0.5, ['ground truth', *detections], fontsize=10
-    )
-    axes.tick_params(axis='y', length=0)
+    label_rows(axes, rows, len(rows), duration, fontsize=10)
     axes.set_xlabel('time (s); filled: right class at a tIoU of 0.5 or more', fontsize=9)
-    axes.grid(axis='x', color='#CFCFCF', linewidth=0.5)
-    axes.set_axisbelow(True)
-    for side in ('top', 'right', 'left'):
-        axes.spines[side].set_visible(False)
     if title:
         figure.suptitle(title, fontsize=11, x=0.01, ha='left')
     return figure

@@ -124,6 +124,57 @@ def draw_strip(axes: Axes, frames: Sequence[tuple[float, np.ndarray]], duration:
     axes.set_axis_off()
 
 
+def stack_panels(
+    heights: Sequence[float],
+    frames: Sequence[tuple[float, np.ndarray]],
+    duration: float,
+    margin: float,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels with one time axis, below a strip of the key frames if there are any.
+
+    Args:
+        heights: Inches of each panel, from the top.
+        frames: Key frames, see :func:`draw_timeline`.
+        duration: Seconds.
+        margin: Inches for titles and labels.
+
+    Returns:
+        The figure, unknown to pyplot, and the axes of the panels.
+    """
+    inches = [*([strip_inches(frames)] if frames else []), *heights]
+    figure = Figure(figsize=(12, sum(inches) + margin), layout='constrained')
+    FigureCanvasAgg(figure)
+    ratios = dict(height_ratios=inches)
+    axes = list(
+        figure.subplots(len(inches), 1, sharex=True, squeeze=False, gridspec_kw=ratios)[:, 0]
+    )
+    if frames:
+        draw_strip(axes.pop(0), frames, duration)
+    return figure, axes
+
+
+def label_rows(
+    axes: Axes, names: Sequence[str], num_rows: int, duration: float, fontsize: float
+) -> None:
+    """Name the rows of a panel from the top, each one unit high, and leave out its frame.
+
+    Args:
+        axes: The panel.
+        names: Names of its first rows.
+        num_rows: Number of rows.
+        duration: Seconds.
+        fontsize: Of the names, in points.
+    """
+    axes.set_xlim(0, duration)
+    axes.set_ylim(num_rows, 0)
+    axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=fontsize)
+    axes.tick_params(axis='y', length=0)
+    axes.grid(axis='x', color='#CFCFCF', linewidth=0.5)
+    axes.set_axisbelow(True)
+    for side in ('top', 'right', 'left'):
+        axes.spines[side].set_visible(False)
+
+
 def score_curve(found: Detections, times: np.ndarray) -> np.ndarray:
     """Highest score of a detection of any class that covers each time; 0 where none does.
 
@@ -231,19 +282,9 @@ def draw_timeline(
     rows = np.unique(np.concatenate([gt_labels, *(found.labels for found in shown.values())]))
     panel = max(len(rows), 1) * _ROW_INCHES + _PANEL_INCHES
     heights = [panel] * len(shown)
-    if frames:
-        heights.insert(0, strip_inches(frames))
     if curves:
         heights.append(_CURVES_INCHES)
-    figure = Figure(figsize=(12, sum(heights) + _FRAME_INCHES), layout='constrained')
-    FigureCanvasAgg(figure)
-    axes = list(
-        figure.subplots(
-            len(heights), 1, sharex=True, squeeze=False, gridspec_kw=dict(height_ratios=heights)
-        )[:, 0]
-    )
-    if frames:
-        draw_strip(axes.pop(0), frames, duration)
+    figure, axes = stack_panels(heights, frames, duration, _FRAME_INCHES)
     for i, (name, found) in enumerate(shown.items()):
         color = PALETTE[i % len(PALETTE)]
         truth = (gt_segments, gt_labels)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .timeline import GROUND_TRUTH, PALETTE, draw_strip, strip_inches
+from .timeline import GROUND_TRUTH, PALETTE, label_rows, stack_panels
 
 _ROW_INCHES, _FRAME_INCHES = 0.34, 1.15
 
@@ -39,16 +38,8 @@ def draw_window(
     """
     segments = np.asarray(segments, dtype=np.float64).reshape(-1, 2)
     rows = np.unique(labels).tolist()
-    heights = [max(len(rows), 1) * _ROW_INCHES]
-    if frames:
-        heights.insert(0, strip_inches(frames))
-    figure = Figure(figsize=(12, sum(heights) + _FRAME_INCHES), layout='constrained')
-    FigureCanvasAgg(figure)
-    ratios = dict(height_ratios=heights)
-    panels = figure.subplots(len(heights), 1, sharex=True, squeeze=False, gridspec_kw=ratios)[:, 0]
-    if frames:
-        draw_strip(panels[0], frames, length)
-    axes = panels[-1]
+    num_rows = max(len(rows), 1)
+    figure, (axes,) = stack_panels([num_rows * _ROW_INCHES], frames, length, _FRAME_INCHES)
     learned = [True] * len(segments) if learned is None else learned
     for (start, end), label, has_target in zip(segments, labels, learned):
         axes.broken_barh(
@@ -58,15 +49,8 @@ def draw_window(
             edgecolor='white' if has_target else PALETTE[1],
             hatch=None if has_target else '////',
         )
-    axes.set_xlim(0, length)
-    axes.set_ylim(max(len(rows), 1), 0)
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [classes[label] for label in rows], fontsize=9)
-    axes.tick_params(axis='y', length=0)
+    label_rows(axes, [classes[label] for label in rows], num_rows, length, fontsize=9)
     axes.set_xlabel('seconds of the window', fontsize=9)
-    axes.grid(axis='x', color='#CFCFCF', linewidth=0.5)
-    axes.set_axisbelow(True)
-    for side in ('top', 'right', 'left'):
-        axes.spines[side].set_visible(False)
     if not all(learned):
         patch = Patch(facecolor='white', edgecolor=PALETTE[1], hatch='////', label='no target')
         figure.legend(handles=[patch], loc='outside lower right', frameon=False, fontsize=9)

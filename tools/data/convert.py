@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from mmtad_decomp.annotations import AnnotationError, parse_annotations
+from mmtad_decomp.annotations import AnnotationError, load_annotations
 from mmtad_decomp.datasets import VideoInfo, probe_video
 from tools.data.common import (
     census_table,
@@ -262,7 +262,7 @@ def check_units(database: dict, classes: Sequence[str], target: Path) -> None:
         LabelError: If most of the actions lie behind their videos.
     """
     try:
-        parse_annotations(dict(database=database, classes=list(classes)), target)
+        load_annotations(target, content=dict(database=database, classes=list(classes)))
     except AnnotationError as error:
         raise LabelError(f'{error}; for tables say so by --unit; nothing is written') from error
 

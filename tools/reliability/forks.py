@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tools.command_line import run_main
 
-from .cases import Case
+from .cases import Case, demand_names, make_cases, write_inputs
 
 PATIENCE = 600.0
 """Seconds after which a tool counts as hung."""
@@ -143,3 +144,26 @@ def run_once(case: Case, folder: Path, home: Path | None = None) -> tuple[dict[s
             f'{process.last_line()}; its output is {process.log}'
         )
     return case.outcome(folder), process.seconds
+
+
+def ready_cases(folder: Path, only: Sequence[str] | None) -> list[Case]:
+    """Tools that can start: inputs written, modules imported, a model trained for inference.
+
+    Args:
+        folder: Where to work; what is there is used again.
+        only: Names of tools; None: all.
+
+    Raises:
+        ValueError: If there is no tool of a name.
+    """
+    inputs = folder / 'inputs'
+    write_inputs(inputs)
+    cases = make_cases(inputs)
+    demand_names(only, cases)
+    preload(cases)
+    chosen = [case for case in cases if only is None or case.name in only]
+    infers = any(case.name == 'infer' for case in chosen)
+    if infers and not (inputs / 'trained').exists():
+        run_once(cases[0], folder / 'for_inference')
+        shutil.move(folder / 'for_inference/work', inputs / 'trained')
+    return chosen

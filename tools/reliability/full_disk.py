@@ -25,15 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmtad_decomp.utils import format_table, write_json
 from tools.command_line import run_main
-from tools.reliability.cases import (
-    Case,
-    demand_names,
-    make_cases,
-    not_whole,
-    same,
-    write_inputs,
-)
-from tools.reliability.forks import PATIENCE, ToolProcess, preload, run_once
+from tools.reliability.cases import Case, not_whole, same
+from tools.reliability.forks import PATIENCE, ToolProcess, ready_cases, run_once
 
 PAGE = 4096
 
@@ -154,20 +147,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> int:
     """Fill disks; returns the exit code: 1 if there was a fault."""
     folder = (args.folder or Path(tempfile.mkdtemp(prefix='full_disk_'))).absolute()
-    inputs = folder / 'inputs'
-    write_inputs(inputs)
-    cases = make_cases(inputs)
-    demand_names(args.only, cases)
-    preload(cases)
-    wanted = args.only is None or 'infer' in args.only
-    if wanted and not (inputs / 'trained').exists():
-        run_once(cases[0], folder / 'for_inference')
-        shutil.move(folder / 'for_inference/work', inputs / 'trained')
+    cases = ready_cases(folder, args.only)
     say = lambda line: print(line, flush=True)  # noqa: E731
     records: list[dict] = []
     for case in cases:
-        if args.only is None or case.name in args.only:
-            records += try_case(case, folder / case.name, args.limits, say)
+        records += try_case(case, folder / case.name, args.limits, say)
     print(f'\n{table_of(records)}')
     if args.json is not None:
         write_json(args.json, records, indent=1)

@@ -29,15 +29,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmtad_decomp.utils import format_table, write_json
 from tools.command_line import run_main
-from tools.reliability.cases import (
-    Case,
-    demand_names,
-    make_cases,
-    not_whole,
-    same,
-    write_inputs,
-)
-from tools.reliability.forks import PATIENCE, ToolProcess, descendants, preload, run_once
+from tools.reliability.cases import Case, not_whole, same
+from tools.reliability.forks import PATIENCE, ToolProcess, descendants, ready_cases, run_once
 
 
 @dataclass
@@ -171,24 +164,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Soak; returns the exit code: 1 if there was a fault."""
-    folder = args.folder or Path(tempfile.mkdtemp(prefix='kill_anything_'))
-    inputs = (folder / 'inputs').absolute()
-    write_inputs(inputs)
-    cases = make_cases(inputs)
-    demand_names(args.only, cases)
-    preload(cases)
-    wanted = args.only is None or 'infer' in args.only
-    if wanted and not (inputs / 'trained').exists():
-        run_once(cases[0], folder.absolute() / 'for_inference')
-        shutil.move(folder / 'for_inference/work', inputs / 'trained')
-    chosen = [case for case in cases if args.only is None or case.name in args.only]
+    folder = (args.folder or Path(tempfile.mkdtemp(prefix='kill_anything_'))).absolute()
+    cases = ready_cases(folder, args.only)
     begin = time.monotonic()
 
     def save(tallies: dict[str, Tally]) -> None:
         if args.json is not None:
             write_json(args.json, {name: vars(tally) for name, tally in tallies.items()}, indent=1)
 
-    tallies = soak(chosen, folder.absolute(), args.kills, args.seed, save)
+    tallies = soak(cases, folder, args.kills, args.seed, save)
     print(f'\n{table_of(tallies)}\n{(time.monotonic() - begin) / 60:.1f} minutes; {folder}')
     save(tallies)
     return 1 if any(tally.faults for tally in tallies.values()) else 0

@@ -11,6 +11,8 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mmtad_decomp.utils import seed_of
+
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
@@ -32,7 +34,7 @@ class EpochSeedHook(Hook):
         seed, epoch = runner.seed, runner.epoch
         for dataset in _datasets(runner.train_dataloader.dataset):
             dataset.seed_epoch(seed, epoch)
-        state = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+        state = seed_of(seed, epoch)
         random.seed(state)
         np.random.seed(state)
         torch.manual_seed(state)

@@ -12,9 +12,9 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """MMEngine's default constructor, with one group for all parameters that share their options.
 
     With ``paramwise_cfg`` the default makes a group of each parameter. An optimizer updates group
-    by group, so that its ``fused`` and ``foreach`` ways have nothing to join: AdamW took 12 % of a
-    step of the quickstart's baseline. Options, learning rates and weight decays are those of
-    MMEngine's. The state of an optimizer with other groups does not load.
+    by group, so that its ``fused`` and ``foreach`` ways have nothing to join. Options, learning
+    rates and weight decays are those of MMEngine's. The state of an optimizer with other groups
+    does not load.
     """
 
     def add_params(

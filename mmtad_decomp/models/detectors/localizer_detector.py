@@ -71,14 +71,13 @@ class LocalizerDetector(BaseModel):
             ValueError: If lengths or channels are not what the localizer was built for.
         """
         self._check(inputs, masks)
-        if mode in ('loss', 'predict') and data_samples is None:
+        if mode not in ('loss', 'predict'):
+            return self.run_raw(self.head, self.head_input(inputs, masks), data_samples)
+        if data_samples is None:
             raise ValueError(f'mode {mode!r} needs data_samples, one for each video')
         if mode == 'loss':
-            return self.loss(inputs, masks, data_samples or [])
-        feats = self.head_input(inputs, masks)
-        if mode == 'predict':
-            return self.predict(feats, data_samples or [])
-        return self.run_raw(self.head, feats, data_samples)
+            return self.loss(inputs, masks, data_samples)
+        return self.predict(self.head_input(inputs, masks), data_samples)
 
     def _check(self, inputs: Tensor, masks: Tensor) -> None:
         kind, (channels, steps) = type(self.head).__name__, inputs.shape[1:]

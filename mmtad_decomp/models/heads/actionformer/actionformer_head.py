@@ -180,9 +180,8 @@ class ActionFormerHead(PointHead):
         groups: dict[int | None, list[int]] = {}
         for row, steps in enumerate(masks.sum(dim=1).tolist()):
             end = self._padded_length(max(steps, 1))
-            if (
-                stretches and self.max_seq_len is not None
-            ):  # positions are stretched to the padded length, from max_seq_len on
+            # Positions are stretched to the padded length, from max_seq_len on.
+            if stretches and self.max_seq_len is not None:
                 end = max(end, self.max_seq_len)
             free = not stretches and end >= self._visible_length(steps)
             fits = free or end == self._padded_length(longest)
