@@ -21,6 +21,11 @@ rows = [
         config='configs/baseline/actionformer_features_salads.py',
     ),
     dict(
+        name='no_distill',
+        title='features, two branches, no teacher',
+        config='configs/decomp/ablation/actionformer_features_salads_no_distill.py',
+    ),
+    dict(
         name='conventional',
         title='features, conventional distillation',
         config='configs/conventional/actionformer_features_salads.py',
@@ -42,6 +47,8 @@ rows = [
 ]
 compare = [
     ('local', 'features'),
+    ('local', 'no_distill'),
+    ('local', 'conventional'),
     ('local', 'concat'),
     ('concat', 'conventional'),
     ('conventional', 'features'),

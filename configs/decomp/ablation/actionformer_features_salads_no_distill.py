@@ -1,0 +1,8 @@
+# Two branches, shared head and fusion as in the method, but no teacher: does the size alone help?
+_base_ = [
+    '../../baseline/actionformer_features_salads.py',
+    '../../_base_/distill/decomp_accelerometers.py',
+]
+
+model = dict(_delete_=True, type='DecomposedDetector', detector=_base_.model, fusion=_base_.fusion)
+custom_hooks = []
