@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,9 +13,11 @@ from mmtad_decomp.utils import (
     OutputPathError,
     WorkDirInUseError,
     WorkDirLock,
+    atomic,
     atomic_write,
     demand_writable,
     work_dir,
+    write_json,
 )
 from tools.command_line import sentence_of
 
@@ -75,6 +78,33 @@ def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path):
     text = sentence_of(caught.value)
     assert text.startswith(f'No space left on device; {path} is as before; free some space')
     assert path.read_bytes() == b'before' and len(list(tmp_path.iterdir())) == 1
+
+
+def _killed_writer(path):
+    """Leave what a process leaves that is killed while it writes a file."""
+    child = os.fork()
+    if child == 0:
+        with atomic_write(path) as file:
+            file.write(b'half')
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs POSIX')
+def test_files_of_killed_writers_go_and_a_folder_is_listed_once(tmp_path, monkeypatch):
+    (tmp_path / '.of_a_user.tmp').touch()
+    (tmp_path / f'.b.{os.getpid()}-{atomic._machine()}-01234567.tmp').touch()  # is being written
+    _killed_writer(tmp_path / 'a.json')
+    assert len(list(tmp_path.iterdir())) == 3
+    listed = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, 'scandir', lambda path: listed.append(path) or scandir(path))
+    for name in ('b', 'c', 'd'):
+        write_json(tmp_path / name, name)
+    assert listed == [tmp_path]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert len(names) == 5 and names[1:] == ['.of_a_user.tmp', 'b', 'c', 'd']
 
 
 def test_a_work_directory_has_one_user(tmp_path):
