@@ -164,6 +164,21 @@ def test_imports_beside_transformers_5(tmp_path):
     assert result.returncode == 0, result.stdout
 
 
+def test_import_leaves_slow_modules_out(tmp_path):
+    """The compiler and most of SciPy take seconds to import, and few runs use them."""
+    code = (
+        'import sys, mmtad_decomp\n'
+        "slow = {'torch._dynamo', 'scipy.stats', 'scipy.optimize'} & set(sys.modules)\n"
+        'assert not slow, slow\n'
+        'from mmaction.datasets.transforms.pose_transforms import get_mode\n'
+        'assert get_mode([3, 1, 3])[-1][0] == 2\n'
+        'from scipy.stats import mode, norm\n'
+        'assert mode.__module__ == "scipy.stats._stats_py" and norm.cdf(0) == 0.5\n'
+    )
+    result = run(sys.executable, '-c', code, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert result.returncode == 0, result.stdout
+
+
 def test_base_config_of_mmaction_loads(tmp_path):
     base = 'mmaction::localization/bmn/bmn_2xb8-400x100-9e_activitynet-feature.py'
     config = tmp_path / 'child.py'

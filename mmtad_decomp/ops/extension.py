@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,7 +56,13 @@ def is_compiled_for(*tensors: Tensor) -> bool:
     return not tensors[0].is_cuda or gpu_has_kernels(tensors[0].device.index)
 
 
-@torch.compiler.assume_constant_result
+def _constant_in_graphs(function: Callable) -> Callable:
+    """``torch.compiler.assume_constant_result``, without its import of the compiler, a second."""
+    vars(function)['_dynamo_marked_constant'] = True
+    return function
+
+
+@_constant_in_graphs
 def gpu_has_kernels(index: int) -> bool:
     """Whether the CUDA kernels run on a GPU; warns once where they do not."""
     return _gpu_has_kernels(index)
@@ -72,7 +78,7 @@ def _gpu_has_kernels(index: int) -> bool:
     return False
 
 
-@torch.compiler.assume_constant_result
+@_constant_in_graphs
 def warn_of_plain_pytorch(reason: str) -> None:
     """Warn, once for each reason, that the compiled operators are not used."""
     _warn_once(reason)

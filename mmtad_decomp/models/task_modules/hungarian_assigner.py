@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from mmaction.registry import TASK_UTILS
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from mmtad_decomp.structures import center_width_to_start_end, pairwise_tiou
@@ -41,6 +40,8 @@ def solve_assignments(costs: Sequence[Tensor]) -> Matches:
     Returns:
         ``min(Q, G)`` pairs per matrix, targets counted through all samples.
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     device = costs[0].device
     flat = torch.cat([cost.detach().float().flatten() for cost in costs])
     flat = flat.nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6).cpu()
