@@ -19,6 +19,7 @@ PACKAGE = 'mmtad_decomp'
 # What OpenMMLab's tools look for in `<package>/.mim` of an installed package.
 MIM_FOLDERS = ('configs', 'demo', 'tools')
 MIM_FILES = ('model-index.yml',)
+MIM_NAMES = 'by_name'
 
 # The CUDA kernels need sm_80. Wheels hold code for these, and PTX of the last for newer GPUs.
 MIN_CAPABILITY = (8, 0)
@@ -48,6 +49,22 @@ def read_requirements(name: str) -> list[str]:
     return [requirement for requirement in requirements if requirement]
 
 
+def write_names(configs: Path) -> None:
+    """Give every config a file of its name in ``model-index.yml``: its folders, then its own.
+
+    ``mim train PACKAGE CONFIG`` looks for a file by its name alone, whatever its folder.
+    """
+    paths = [file.relative_to(configs) for file in sorted(configs.rglob('*.py'))]
+    names = configs / MIM_NAMES
+    names.mkdir()
+    for path in paths:
+        if path.parts[0] not in ('_base_', 'studies'):
+            name = '_'.join([*reversed(path.parent.parts), path.name])
+            work_dir = f'work_dirs/{path.parent.name}/{path.stem}'
+            lines = f'_base_ = {f"../{path.as_posix()}"!r}\nwork_dir = {work_dir!r}\n'
+            (names / name).write_text(lines, encoding='utf-8')
+
+
 class BuildWithMim(build_py):
     """Adds configs and tools to a wheel as ``mmtad_decomp/.mim``.
 
@@ -68,6 +85,7 @@ class BuildWithMim(build_py):
             shutil.copytree(ROOT / folder, target / folder, ignore=skip)
         for file in MIM_FILES:
             shutil.copy2(ROOT / file, target / file)
+        write_names(target / 'configs')
 
 
 def cuda_architectures(capabilities: list[tuple[int, int]]) -> str:

@@ -288,6 +288,58 @@ def test_installed_wheel_trains_and_infers_outside_the_source_tree(wheel, tmp_pa
     assert (place / 'detections' / 'detections.json').is_file()
 
 
+def test_mim_finds_every_model_of_the_index_by_a_name_of_its_own(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path, [n for n in archive.namelist() if '/.mim/' in n])
+    root = tmp_path / 'mmtad_decomp' / '.mim'
+    models = [
+        model
+        for metafile in mmengine.load(root / 'model-index.yml')['Import']
+        for model in mmengine.load(ROOT / metafile)['Models']
+        if model['Config'].startswith('configs/')
+    ]
+    assert len(models) > 50
+    for model in models:
+        (found,) = root.rglob(f'{model["Name"]}.py')
+        lines = dict(line.split(' = ') for line in found.read_text().splitlines())
+        base = (found.parent / lines['_base_'].strip("'")).resolve()
+        assert base == (root / model['Config']).resolve()
+        folder, stem = base.parent.name, base.stem
+        assert lines['work_dir'] == f"'work_dirs/{folder}/{stem}'"
+    name = 'decomp_actionformer_tsm18_fir'
+    (found,) = root.rglob(f'{name}.py')
+    loaded, source = (
+        Config.fromfile(file)
+        for file in (found, ROOT / 'configs/decomp/actionformer_tsm18_fir.py')
+    )
+    assert loaded.model == source.model and loaded.train_dataloader == source.train_dataloader
+
+
+@pytest.mark.slow
+def test_mim_trains_tests_and_runs_tools(wheel, tmp_path, monkeypatch):
+    pytest.importorskip('mim', reason='pip install openmim')
+    monkeypatch.syspath_prepend(ROOT / 'tests' / 'test_tools')
+    from tiny_training import options, write_videos
+
+    site, place = tmp_path / 'site', tmp_path / 'place'
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    place.mkdir()
+    write_videos(place / 'data')
+    environment = dict(PYTHONPATH=str(site), OMP_NUM_THREADS='1')
+    mim = (sys.executable, '-W', 'ignore', '-m', 'mim')
+    overrides = [part for part in options(Path('data')) if 'experiment_name' not in part]
+    config = ('mmtad_decomp', 'baseline_actionformer_tsm18_synthetic.py', '--gpus', '0')
+    result = run(*mim, 'train', *config, *overrides, cwd=place, **environment)
+    assert result.returncode == 0, result.stdout
+    weights = 'work_dirs/baseline/actionformer_tsm18_synthetic/epoch_1.pth'
+    arguments = ('--checkpoint', weights, *overrides)
+    result = run(*mim, 'test', *config, *arguments, cwd=place, **environment)
+    assert result.returncode == 0 and 'mAP' in result.stdout, result.stdout
+    result = run(*mim, 'run', 'mmtad_decomp', 'infer', '--demo', cwd=place, **environment)
+    assert result.returncode == 0 and 'clip.mp4 (3.0 s)' in result.stdout, result.stdout
+
+
 def test_the_wheel_installs_the_command(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith('entry_points.txt'))
