@@ -13,7 +13,7 @@ _TIME, _SUBJECT, _CODE, _MODIFIER = range(4)
 def read(path: Path, options: ReadOptions) -> list[Label]:
     """Read the state events of a project: the first of two is the start, the second the end.
 
-    Points in time are left out, and so are live observations.
+    Points in time are left out, and so are observations without media: live ones and images.
 
     Raises:
         LabelError: If an observation plays several files one after another, or a state has no end.
@@ -26,7 +26,7 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
     states = {b.get('code') for b in behaviours if 'state' in str(b.get('type')).lower()}
     labels = []
     for name, observation in (content.get('observations') or {}).items():
-        if str(observation.get('type', 'MEDIA')).upper() == 'LIVE':
+        if str(observation.get('type', 'MEDIA')).upper() != 'MEDIA':
             continue
         labels += _states(observation, states, f'{path}, observation {name}')
     return labels

@@ -13,7 +13,8 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
     """Read the aligned annotations of a document's tiers.
 
     Annotations that refer to others (symbolic ones) have no time of their own and are left out. A
-    document that links no media is of the video of its own name.
+    document that links no media is of the video of its own name. Of several linked files, such as
+    a recording of the sound and a video, the first video counts.
 
     Raises:
         LabelError: If the file is no ELAN document, a tier is missing, or an annotation has no
@@ -29,7 +30,7 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
     unit = 'milliseconds' if header is None else header.get('TIME_UNITS', 'milliseconds')
     if unit != 'milliseconds':
         raise LabelError(f'{path}: times are in {unit}; save it in ELAN with milliseconds')
-    media = None if header is None else header.find('MEDIA_DESCRIPTOR')
+    media = _media(header)
     url = path.stem if media is None else media.get('RELATIVE_MEDIA_URL') or media.get('MEDIA_URL')
     origin = 0.0 if media is None else number(media.get('TIME_ORIGIN', 0), f'{path}: TIME_ORIGIN')
     tiers = {tier.get('TIER_ID', ''): tier for tier in root.iter('TIER')}
@@ -48,3 +49,10 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
             text = name if options.name_from == 'tier' else item.findtext('ANNOTATION_VALUE')
             labels.append(Label(unquote(url or ''), start, end, class_name(text, where), where))
     return labels
+
+
+def _media(header: ElementTree.Element | None) -> ElementTree.Element | None:
+    """The linked file that is annotated."""
+    linked = [] if header is None else header.findall('MEDIA_DESCRIPTOR')
+    videos = [media for media in linked if media.get('MIME_TYPE', '').startswith('video/')]
+    return next(iter(videos or linked), None)

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 from .records import Label, LabelError, ReadOptions, class_name, number
 
 _SEGMENT_ANCHOR = 'FILE1_Z2_XY0'
+_CHECKBOX = 2
+"""Type of an attribute of which several options may be ticked: their keys, with commas."""
 
 
 def read(path: Path, options: ReadOptions) -> list[Label]:
@@ -41,10 +43,17 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
         video = _video(content, item, where)
         for attribute, value in (item.get('av') or {}).items():
             if attribute in attributes:
-                options_ = attributes[attribute].get('options') or {}
-                name = class_name(options_.get(value, value), where)
-                labels.append(Label(video, start, end, name, where))
+                for name in _chosen(attributes[attribute], value):
+                    labels.append(Label(video, start, end, class_name(name, where), where))
     return labels
+
+
+def _chosen(attribute: dict, value: object) -> list[object]:
+    """Names of the options that a value stands for; free text stands for itself."""
+    options = attribute.get('options') or {}
+    several = attribute.get('type') == _CHECKBOX and isinstance(value, str)
+    keys = [key for key in str(value).split(',') if key] if several else [value]
+    return [options.get(key, key) for key in keys]
 
 
 def _video(content: dict, item: dict, where: str) -> str:
