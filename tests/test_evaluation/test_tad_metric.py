@@ -280,7 +280,8 @@ def many_windows():
 
 def in_processes(worker, kind, ann_file, folder):
     arguments = (WORLD, kind, ann_file, str(folder))
-    torch.multiprocessing.spawn(worker, arguments, nprocs=WORLD)
+    # Forked processes need not import everything again.
+    torch.multiprocessing.start_processes(worker, arguments, nprocs=WORLD, start_method='fork')
     return [json.loads((folder / f'{rank}.json').read_text()) for rank in range(WORLD)]
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from crash_helpers import crash
 from data_helpers import make_frames
 
 from mmtad_decomp.datasets import VideoReadError, iterate_frames, probe_video
@@ -16,17 +17,6 @@ from tools.data.common import (
     print_failures,
     write_video,
 )
-
-
-def crash(item: int) -> int:
-    """For the pool: item 1 kills its process, item 2 raises, the others return."""
-    if item == 1:
-        import os
-
-        os._exit(1)
-    if item == 2:
-        raise ValueError('item 2 is bad')
-    return 10 * item
 
 
 def test_video_round_trip(tmp_path: Path):
