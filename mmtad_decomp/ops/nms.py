@@ -259,16 +259,19 @@ def _soft_nms(
     taken: list[int] = []
     taken_scores: list[float] = []
     while len(taken) < len(scores) and len(taken) != cap:
+        # The best that is left: scores change with each one taken, so they are searched again.
         top = int(np.argmax(left))
         if left[top] < min_score:
             break
         taken.append(top)
         taken_scores.append(float(left[top]))
         left[top] = -np.inf
+        # It lowers those of its class that can still be taken, (G,) rows.
         label = int(labels[top])
         members[label] = group = members[label][left[members[label]] >= min_score]
         tiou = _tiou_with_one(segments[top], segments[group])
         if method == 'gaussian':
+            # exp(-a) exp(-b) = exp(-(a + b)): sums lose less than products of many factors.
             squares[group] += tiou * tiou
             left[group] = scores[group] * np.exp(-squares[group] / sigma)
         else:

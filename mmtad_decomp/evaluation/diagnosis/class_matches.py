@@ -137,9 +137,11 @@ def class_average_precision(
         total = int(positives[label])
         if not total:
             continue
+        # (T, n) over the predictions of this class, by falling score.
         hits = found[:, columns]
         n = float(total if normalizer is None else normalizer)
         precision = normalized_precision(hits, false[:, columns], total, n)
+        # The envelope is the best precision at this recall or a higher one.
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         result[:, label] = (envelope * hits).sum(axis=1) / total
     return result

@@ -78,6 +78,7 @@ def envelope_sums(
         weights: ``(M,)`` how often each of them counts; None counts all once.
     """
     largest = np.bincount(groups, minlength=num_groups).max(initial=0)
+    # After the round of `step`, a place holds the maximum of itself and 2 step - 1 later ones.
     envelope = precision.copy()
     step = 1
     while step < largest:
@@ -141,6 +142,7 @@ def recall_at_kx(
     order = order_by_score(predictions.scores)
     groups = group_rows(ground_truth, predictions, num_classes)
     pairs = find_overlaps(ground_truth, predictions, order, groups, thresholds.min())
+    # Rank of each pair's prediction within its video and class, and the n of that group: (P,).
     group = groups.of_prediction[order]
     ranks = _rank_in_group(group + 1, len(groups.counts) + 1)[pairs.predictions]
     instances = groups.counts[group[pairs.predictions]]

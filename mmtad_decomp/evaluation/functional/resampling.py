@@ -103,13 +103,16 @@ def resampled_average_precision(matches: Matches, counts: np.ndarray) -> np.ndar
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.shape[1] != num_videos:
         raise ValueError(f'counts must have shape (B, {num_videos}), got {counts.shape}')
+    # Predictions by class, and by falling score within it.
     order = order_by_score(matches.scores)
     order = order[stable_argsort(matches.labels[order], num_classes)]
     videos, hits = matches.videos[order], matches.hits[:, order]
     labels = matches.labels[order]
+    # Only true positives have a place in the sums: (M,), each with its threshold and class.
     rows, places = np.nonzero(hits)
     groups = rows * num_classes + labels[places]
     size = len(hits) * num_classes
+    # Draws in portions, which bound the memory: (step, P) counts of predictions at a time.
     step = max(1, _CELLS_AT_ONCE // max(1, len(order) + len(places)))
     totals = [
         _hit_sums(drawn[:, videos], places, groups, labels, (size, num_classes))

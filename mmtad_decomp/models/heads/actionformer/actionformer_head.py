@@ -218,12 +218,15 @@ class ActionFormerHead(PointHead):
         Returns:
             ``loss_cls`` and ``loss_reg``, float32 scalars.
         """
+        # Points of all levels in one row: (N, P, K) and (N, P, 2), P the sum of their lengths.
         labels, offsets = self.targets(outputs, gt)
         valid = torch.cat(outputs.masks, dim=1)
         logits = torch.cat(outputs.cls_logits, dim=2).transpose(1, 2)
         predicted = torch.cat(outputs.offsets, dim=2).transpose(1, 2)
         positive = valid & (labels.sum(-1) > 0)
+        # Both losses are divided by a running mean of the positive points of a batch.
         normalizer = self.average_positives(positive.sum())
+        # Smoothing shares its part evenly among the K classes and the background.
         smoothing = self.label_smoothing
         labels = labels * (1 - smoothing) + smoothing / (self.num_classes + 1)
         return dict(

@@ -165,6 +165,7 @@ class AFSDHead(PointHead):
         pyramid = self.pyramid(feats.masked_fill(~masks[:, None], 0), masks)
         level_masks = pyramid.level_masks
         points = self.point_generator([mask.shape[1] for mask in level_masks], feats.device)
+        # Per level (N, D, T_l): one tower for offsets, one for classes.
         boxes = [self.box_tower(x, mask) for x, mask in zip(pyramid.levels, level_masks)]
         classes = [self.cls_tower(x, mask) for x, mask in zip(pyramid.levels, level_masks)]
         coarse = PointOutputs(
@@ -172,6 +173,7 @@ class AFSDHead(PointHead):
             tuple(self.offsets(x, m, i) for i, (x, m) in enumerate(zip(boxes, level_masks))),
             level_masks,
         )
+        # Refinement reads features around the coarse boundaries; the levels' lengths stay.
         boxes, classes = self._look_at_boundaries(pyramid, points, coarse, boxes, classes)
         refined = PointOutputs(
             tuple(self.refined_classifier(x.feats, m) for x, m in zip(classes, level_masks)),
@@ -182,6 +184,7 @@ class AFSDHead(PointHead):
             level_masks,
         )
         quality = tuple(self.quality(x.feats, m).squeeze(1) for x, m in zip(boxes, level_masks))
+        # Features that the boundary loss and the contrast read: the finest, and those of level 1.
         first = (level_masks[0], self.pyramid.strides[0], 0.0)
         boundaries = (
             self._fine_features(pyramid),

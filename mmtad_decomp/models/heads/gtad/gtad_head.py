@@ -157,9 +157,11 @@ class GTADHead(TemporalHead):
         Returns:
             ``loss_cls``, ``loss_reg`` and ``loss_node``, scalars.
         """
+        # tIoU of pairs with each class (N, K, D, T), and starts and ends (N, T).
         targets = self.targets(outputs, gt)
         pairs = valid_pairs(outputs.masks, self.max_duration)
         matches = targets.ious > self.positive_iou
+        # Starts and ends are classified step by step: (N, T).
         nodes = [
             self.loss_node(logits, target > self.positive_node, outputs.masks)
             for logits, target in (

@@ -159,13 +159,16 @@ class TAGSHead(TemporalHead):
             and steps, ``loss_dice`` and ``loss_boundary`` of the masks of snippets within
             instances, and ``loss_consistency``; float32 scalars.
         """
+        # Classes (N, K, T) and masks (N, T, T) of snippets; row t is the mask of snippet t.
         labels, masks = self.targets(outputs, gt)
         valid = outputs.masks
         if self.background:
             labels = torch.cat((labels, ~labels.any(dim=1, keepdim=True)), dim=1)
         labels = labels & valid[:, None]
+        # Only snippets within an instance have a mask to overlap with: (R, T) of (N, T, T).
         scores = outputs.mask_logits.float().sigmoid()
         rows = masks.any(dim=2)
+        # The best class score of each snippet and its best score in any mask agree: (N, T).
         classes = outputs.cls_logits[:, : self.num_classes].float().sigmoid()
         return dict(
             loss_cls=self.loss_cls(
