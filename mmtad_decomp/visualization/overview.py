@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mmtad_decomp.evaluation.functional.grouping import near_pairs
 from mmtad_decomp.postprocessing import Detections
 
-from .timeline import GROUND_TRUTH, PALETTE, label_rows, lanes_of, stack_panels
+from .timeline import GROUND_TRUTH, MAX_LANES, PALETTE, label_rows, lanes_of, stack_panels
 
 _ROW_INCHES, _FRAME_INCHES = 0.62, 0.85
 
@@ -21,6 +21,7 @@ def _draw_row(
 ) -> None:
     """Bars with their class inside; overlapping ones share the height of the row."""
     lanes = lanes_of(segments)
+    lanes[lanes < 0] = MAX_LANES - 1  # nothing is left out here
     height = 0.84 / (lanes.max() + 1 if len(lanes) else 1)
     for (start, end), text, lane in zip(segments, texts, lanes):
         low = row + 0.08 + height * lane

@@ -18,7 +18,7 @@ from mmtad_decomp.utils.atomic import atomic_write
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 GROUND_TRUTH = '#3A3A3A'
-_MAX_LANES = 3
+MAX_LANES = 3
 _ROW_INCHES, _PANEL_INCHES, _FRAME_INCHES = 0.42, 0.42, 0.95
 _CURVES_INCHES, _CURVE_POINTS = 1.7, 1200
 _CURVE_STYLES = ('-', '--', ':', '-.')
@@ -36,17 +36,20 @@ def _visible(detections: Detections, score_thr: float, max_detections: int) -> D
 
 
 def lanes_of(segments: np.ndarray) -> np.ndarray:
-    """Lane of each segment, so that those of one lane do not overlap while lanes last.
+    """Lane of each segment, so that those of one lane do not overlap.
 
     Args:
         segments: ``(N, 2)``, the most important first.
+
+    Returns:
+        ``(N,)`` int from 0 to ``MAX_LANES - 1``; -1 where more important ones fill all lanes.
     """
     lanes = np.zeros(len(segments), dtype=np.int64)
     for i, (start, end) in enumerate(segments):
         before = segments[:i]
         busy = lanes[:i][(before[:, 0] < end) & (start < before[:, 1])]
-        free = np.setdiff1d(np.arange(_MAX_LANES), busy)
-        lanes[i] = free[0] if len(free) else _MAX_LANES - 1
+        free = np.setdiff1d(np.arange(MAX_LANES), busy)
+        lanes[i] = free[0] if len(free) else -1
     return lanes
 
 
@@ -67,15 +70,19 @@ def _bars(
 
 def _draw_row(
     axes: Axes, row: int, truth: np.ndarray, found: Detections, width: float, color: str
-) -> None:
-    """One class: ground truth in the upper half of ``[row, row + 1]``, detections below."""
+) -> int:
+    """One class: ground truth in the upper half of ``[row, row + 1]``, detections below.
+
+    Returns the number of detections without a lane, which are not drawn.
+    """
     _bars(axes, truth, row + 0.10, 0.34, width, GROUND_TRUTH, 1.0)
     lanes = lanes_of(found.segments)
     height = 0.38 / (lanes.max() + 1 if len(lanes) else 1)
-    for i in reversed(range(len(lanes))):
+    for i in reversed(np.flatnonzero(lanes >= 0).tolist()):
         bottom = row + 0.52 + height * lanes[i]
         segment = found.segments[i : i + 1]
         _bars(axes, segment, bottom, 0.86 * height, width, color, _opacity(found.scores[i]))
+    return int((lanes < 0).sum())
 
 
 def _draw_panel(
@@ -88,13 +95,16 @@ def _draw_panel(
     duration: float,
     color: str,
 ) -> None:
+    hidden = 0
     for row, label in enumerate(rows):
         if row % 2 == 0:
             axes.axhspan(row, row + 1, color='#F1F1F1', linewidth=0, zorder=0)
         mine = found.labels == label
         of_class = Detections(*(column[mine] for column in found))
         segments = truth[0][truth[1] == label]
-        _draw_row(axes, row, segments, of_class, duration / 600, color)
+        hidden += _draw_row(axes, row, segments, of_class, duration / 600, color)
+    if hidden:
+        name = f'{name} ({hidden} behind better ones of their class are not drawn)'
     axes.set_title(name, loc='left', fontsize=10, fontweight='bold', color=color, pad=4)
     axes.set_xlim(0, duration)
     axes.set_ylim(max(len(rows), 1), 0)
@@ -248,7 +258,8 @@ def draw_timeline(
     """Draw one video: a panel for each model, in it a row for each class that occurs.
 
     In a row the ground truth is the dark bar above, detections are the coloured bars below, the
-    more opaque the higher their score; overlapping detections of a class go to up to three lanes.
+    more opaque the higher their score. Overlapping detections of a class go to up to three lanes;
+    those that score lower than three others at their time are left out and counted in the title.
 
     Args:
         gt_segments: ``(K, 2)`` seconds.

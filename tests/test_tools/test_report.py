@@ -194,6 +194,28 @@ def test_a_click_plays_that_moment(page):
     page.wait_for_function("document.getElementById('video-name').textContent.startsWith('v1')")
 
 
+def test_classes_have_bars_and_a_difference(page):
+    def cells():
+        return page.eval_on_selector_all(
+            '#class-ap tbody tr', 'rows => rows.map(r => [...r.cells].map(c => c.textContent))'
+        )
+
+    heads = page.eval_on_selector_all('#class-ap th', 'cells => cells.map(c => c.textContent)')
+    assert heads == ['class', 'instances', 'first', 'second', 'difference']
+    page.select_option('#tiou', label='0.7')
+    # by falling difference; run: the first finds v0's, the second v1's
+    assert cells() == [
+        ['run', '2', '50.0', '50.0', '0.0'],
+        ['jump', '1', '50.0', '100.0', '-50.0'],
+    ]
+    sizes = page.eval_on_selector_all(
+        '#class-ap .ap', 'cells => cells.map(c => c.style.backgroundSize)'
+    )
+    assert sizes == ['35% 80%', '35% 80%', '35% 80%', '70% 80%']
+    page.locator('#class-ap tbody tr', has_text='jump').click()
+    assert {row[1] for row in rows(page)} == {'jump'}
+
+
 def test_filters_and_order(page):
     everything = rows(page)
     # errors come first: the best false detection, then others, then instances that a run lacks

@@ -120,9 +120,25 @@ def test_texts_do_not_overlap():
         assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
 
 
-def test_overlapping_detections_takelanes_of():
-    segments = np.array([[0, 10], [5, 15], [10, 20], [0, 20], [1, 19]], dtype=float)
-    np.testing.assert_array_equal(lanes_of(segments), [0, 1, 0, 2, 2])
+def test_overlapping_detections_take_lanes_while_there_are_any():
+    segments = np.array([[0, 10], [5, 15], [10, 20], [0, 20], [1, 19], [20, 30]], dtype=float)
+    np.testing.assert_array_equal(lanes_of(segments), [0, 1, 0, 2, -1, 0])
+
+
+def test_low_scores_do_not_crowd_a_row():
+    rng = np.random.default_rng(0)
+    starts, scores = rng.uniform(0, 90, 200), rng.uniform(0.0, 0.2, 200)
+    found = detections(*((s, s + 10, score, 0) for s, score in zip(starts, scores)))
+    figure = draw_timeline([], [], {'m': found}, CLASSES, 100.0, score_thr=0.0)
+    lanes = lanes_of(found.segments[np.argsort(-scores)])
+    hidden = int((lanes < 0).sum())
+    assert hidden > 100
+    title = figure.axes[0].get_title(loc='left')
+    assert title == f'm ({hidden} behind better ones of their class are not drawn)'
+    bars = figure.axes[0].collections
+    assert len(bars) == 2 + 2 * (200 - hidden)  # a face and an edge each, after the ground truth's
+    lows = {round(float(bar.get_paths()[0].get_extents().y0), 3) for bar in bars[2:]}
+    assert len(lows) == 3  # no bar lies on another one of its lane
 
 
 def test_nothing_to_draw_is_still_a_picture():

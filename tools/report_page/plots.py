@@ -65,7 +65,7 @@ def plot_training(runs: Sequence[Run]) -> Figure | None:
             left.plot(
                 *np.array(points).reshape(-1, 2).T,
                 color=PALETTE[(place + number) % len(PALETTE)],
-                linestyle=_STYLES[number % len(_STYLES)],
+                linestyle=_STYLES[(number + place // len(PALETTE)) % len(_STYLES)],
                 linewidth=2 if key == 'loss' else 1.2,
                 label=key if len(logs) == 1 else name,
             )

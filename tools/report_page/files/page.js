@@ -1,5 +1,6 @@
 const COLORS = ['#009e73', '#e69f00', '#cc79a7', '#56b4e9', '#d55e00', '#b8b8b8'];
 const TRUTH_COLORS = { found: '#3a3a3a', missed: '#ffffff', gained: '#009e73', lost: '#d55e00' };
+const RUN_COLORS = ['#a6cce6', '#f4c3a0'];
 const PAGE = 300;
 const two = CONTENT.runs.length === 2;
 const $ = (id) => document.getElementById(id);
@@ -30,6 +31,37 @@ function drawTables() {
     const row = element('tr', null, results);
     for (const text of [run.name, ...run.map.map(percent), percent(mean(run.map))])
       element('td', text, row);
+  }
+}
+
+function drawClasses() {
+  const at = Number($('tiou').value), table = $('class-ap');
+  $('class-tiou').textContent = CONTENT.tious[at];
+  const head = table.tHead.rows[0], body = table.tBodies[0];
+  head.replaceChildren();
+  for (const text of ['class', 'instances', ...CONTENT.runs.map((run) => run.name),
+    ...(two ? ['difference'] : [])]) element('th', text, head);
+  const truths = CONTENT.videos.flatMap((video) => video.truth);
+  const lines = CONTENT.classes.map((name, label) => {
+    const ap = CONTENT.runs.map((run) => run.ap[label][at]);
+    const count = truths.filter((truth) => truth.label === label).length;
+    return { name, label, ap, count, gain: two && ap[0] !== null ? ap[0] - ap[1] : 0 };
+  }).filter((line) => line.ap[0] !== null);
+  lines.sort((a, b) => b.gain - a.gain || b.ap[0] - a.ap[0]);
+  body.replaceChildren();
+  for (const line of lines) {
+    const row = element('tr', null, body, { tabIndex: 0 });
+    element('td', line.name, row);
+    element('td', String(line.count), row);
+    line.ap.forEach((value, run) => {
+      const cell = element('td', percent(value), row, { className: 'ap' });
+      cell.style.backgroundImage = `linear-gradient(${RUN_COLORS[run]}, ${RUN_COLORS[run]})`;
+      cell.style.backgroundSize = `${70 * value}% 80%`; // the rest is the number's
+    });
+    if (two) element('td', `${line.gain > 0 ? '+' : ''}${(100 * line.gain).toFixed(1)}`, row);
+    const choose = () => { $('class').value = line.label; drawList(); };
+    row.addEventListener('click', choose);
+    row.addEventListener('keydown', (event) => { if (event.key === 'Enter') choose(); });
   }
 }
 
@@ -224,6 +256,7 @@ function start() {
   const again = () => {
     shown = PAGE;
     $('score-text').textContent = Number($('score').value).toFixed(2);
+    drawClasses();
     drawList();
   };
   $('filters').addEventListener('input', again);
@@ -242,6 +275,7 @@ function start() {
       'The browser cannot play this file; H.264 in MP4 plays everywhere.';
   });
   window.addEventListener('resize', () => { if (current) moveCursor(); });
+  drawClasses();
   drawList();
 }
 
