@@ -87,6 +87,13 @@ rows = [
         cfg_options={'model.student.appearance_weight': 0.0},
         **by_tg,
     ),
+    dict(
+        name='separate_heads_tg',
+        title='local attention without shared head, TG',
+        config=f'{decomp}.py',
+        cfg_options={'model.student.separate_heads': True},
+        **by_tg,
+    ),
 ]
 del system, conventional, decomp, ablation, by_tg, by_of, concat
 compare = [

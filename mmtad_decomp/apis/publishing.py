@@ -30,6 +30,9 @@ KEPT_KEYS = (
 )
 """Top-level keys of the source config that testing needs."""
 
+TRAINING_HEADS = ('shared_head.', 'separate_head.')
+"""Parts of a decomposed detector that training alone needs."""
+
 
 def published_model(model: dict) -> dict:
     """Config of the detector that is left of a distiller's, for testing only.
@@ -73,7 +76,7 @@ def published_state(state: dict[str, torch.Tensor], distilled: bool) -> dict[str
     return {
         key.removeprefix(prefix): value.clone()
         for key, value in state.items()
-        if key.startswith(prefix) and not key.removeprefix(prefix).startswith('shared_head.')
+        if key.startswith(prefix) and not key.removeprefix(prefix).startswith(TRAINING_HEADS)
     }
 
 

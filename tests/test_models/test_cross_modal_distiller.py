@@ -18,6 +18,8 @@ from tiny_detectors import (
     write_teacher,
 )
 
+from mmtad_decomp.apis.publishing import published_model, published_state
+
 
 @pytest.fixture
 def checkpoint(tmp_path):
@@ -103,6 +105,24 @@ def test_gradients_go_where_they_should(checkpoint):
     assert reaches(losses['loss_prediction'], student.shared_head)
     assert not reaches(joint, student.shared_head)
     assert reaches(app, student.backbone) and reaches(joint, student.backbone)
+
+
+def test_separate_heads_share_no_gradient(checkpoint):
+    """The ablation of the shared head: its place on the motion branch has another head."""
+    config = distiller_config(checkpoint, True)
+    config['student']['separate_heads'] = True
+    model = build(config)
+    model.init_weights()
+    losses = losses_of(model, raw_batch())
+    student = model.student
+    app, mimic = losses['app_loss_cls'] + losses['app_loss_reg'], losses['loss_prediction']
+    assert reaches(app, student.shared_head) and not reaches(app, student.separate_head)
+    assert reaches(mimic, student.separate_head) and not reaches(mimic, student.shared_head)
+    assert reaches(mimic, student.neck.motion)
+    published = build(published_model(config))
+    state = published_state(model.state_dict(), distilled=True)
+    assert not any('separate_head' in name or 'shared_head' in name for name in state)
+    assert set(state) == set(published.state_dict())
 
 
 def test_factors_scale_their_losses(checkpoint):

@@ -68,7 +68,7 @@ class BranchDetector(DecomposedDetector):
             data_samples: One for each window.
         """
         branches = self.branches(inputs, masks)
-        heads = dict(appearance=self.shared_head, motion=self.shared_head, joint=self.head)
+        heads = dict(appearance=self.shared_head, motion=self.motion_head, joint=self.head)
         for branch, head in heads.items():
             candidates = head.predict_by_feat(getattr(branches, branch))
             for sample, found in zip(data_samples, self.in_seconds(candidates, data_samples)):

@@ -38,7 +38,9 @@ class BranchMixin:
 
     Attributes:
         shared_head: Reads both branches; None in a published model, which can only be tested.
-        motion_outputs: Passes on what the shared head gives on the motion branch. It computes
+        separate_head: Reads the motion branch in place of the shared head, for the ablation of the
+            shared one; None in the method.
+        motion_outputs: Passes on what the head gives on the motion branch. It computes
             nothing: it is the name (``source='motion_outputs'``) by which a distiller's recorder
             reads these outputs.
         appearance_weight: Factor of the losses on the appearance branch.
@@ -47,9 +49,16 @@ class BranchMixin:
     neck: nn.Module
     head: nn.Module
     shared_head: nn.Module | None
+    separate_head: nn.Module | None
 
     def _add_branches(
-        self, head: dict, fusion: dict, width: int, appearance_weight: float, shared_head: bool
+        self,
+        head: dict,
+        fusion: dict,
+        width: int,
+        appearance_weight: float,
+        shared_head: bool,
+        separate_heads: bool = False,
     ) -> None:
         """Build what a plain detector does not have.
 
@@ -59,11 +68,19 @@ class BranchMixin:
             width: D, the width of a branch.
             appearance_weight: See above.
             shared_head: Whether there is one.
+            separate_heads: Whether the motion branch has a head of its own beside it.
         """
         self.fusion = MODELS.build(dict(channels=width, **fusion))
         self.shared_head = MODELS.build(copy.deepcopy(head)) if shared_head else None
+        separate = shared_head and separate_heads
+        self.separate_head = MODELS.build(copy.deepcopy(head)) if separate else None
         self.motion_outputs = nn.Identity()
         self.appearance_weight = appearance_weight
+
+    @property
+    def motion_head(self) -> nn.Module | None:
+        """Who reads the motion branch: the shared head, or the separate one."""
+        return self.shared_head if self.separate_head is None else self.separate_head
 
     def head_input(self, feats: Tensor, masks: Tensor) -> Tensor:
         """The fused feature ``(N, D, T')``, which the joint head reads."""
@@ -97,7 +114,7 @@ class BranchMixin:
             )
         features = self.neck(feats, masks)
         appearance = read(self.shared_head, features.appearance)
-        motion = self.motion_outputs((read_motion or read)(self.shared_head, features.motion))
+        motion = self.motion_outputs((read_motion or read)(self.motion_head, features.motion))
         joint = read(self.head, self.fusion(*features, masks))
         return Branches(features, masks, appearance, motion, joint)
 

@@ -31,6 +31,8 @@ class DecomposedDetector(BranchMixin, TADDetector):
         appearance_weight: ``w_app``.
         shared_head: False leaves the shared head out, as in a published model, which can only be
             tested.
+        separate_heads: True gives the motion branch a head of its own in place of the shared one:
+            the ablation "without shared head".
 
     Raises:
         ValueError: If the head's config does not name its ``in_channels``.
@@ -42,6 +44,7 @@ class DecomposedDetector(BranchMixin, TADDetector):
         fusion: dict,
         appearance_weight: float = 1.0,
         shared_head: bool = True,
+        separate_heads: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         base = copy.deepcopy(dict(detector))
@@ -59,7 +62,7 @@ class DecomposedDetector(BranchMixin, TADDetector):
         super().__init__(
             neck=dict(type='DualBranchNeck', branch=branch), init_cfg=init_cfg, **base
         )
-        self._add_branches(head, fusion, width, appearance_weight, shared_head)
+        self._add_branches(head, fusion, width, appearance_weight, shared_head, separate_heads)
 
     def branches(self, inputs: Tensor, masks: Tensor) -> Branches:
         """Run backbone, neck, shared head on both branches, fusion and joint head.
