@@ -32,6 +32,12 @@ rows = [
     dict(name='teacher_of', title='OF teacher (DIS)', config=f'configs/teacher/{system}_of.py'),
     dict(name='rgb', title='RGB baseline', config=f'configs/baseline/{system}.py'),
     dict(
+        name='two_stream',
+        title='RGB baseline and OF teacher, late fusion',
+        config=f'configs/baseline/{system}.py',
+        fuse=('rgb', 'teacher_of'),
+    ),
+    dict(
         name='no_distill',
         title='two branches, no teacher',
         config=f'{ablation}_no_distill.py',

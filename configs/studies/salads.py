@@ -21,6 +21,12 @@ rows = [
         config='configs/baseline/actionformer_features_salads.py',
     ),
     dict(
+        name='both',
+        title='features and accelerometers, late fusion',
+        config='configs/baseline/actionformer_features_salads.py',
+        fuse=('features', 'teacher'),
+    ),
+    dict(
         name='no_distill',
         title='features, two branches, no teacher',
         config='configs/decomp/ablation/actionformer_features_salads_no_distill.py',

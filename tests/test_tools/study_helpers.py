@@ -12,7 +12,13 @@ import json, random, sys, time
 from pathlib import Path
 kind, config = sys.argv[1:3]
 option = lambda name: sys.argv[sys.argv.index(name) + 1]
-cfg, work = {}, Path(option('--work-dir'))
+if kind == 'fuse':  # what it combines, then its options
+    parts = sys.argv[2:sys.argv.index('--config')]
+    config, work = option('--config'), Path(option('--out')).with_suffix('')
+    assert len({Path(part).read_text() for part in parts}) == len(parts) == 2
+else:
+    work = Path(option('--work-dir'))
+cfg = {}
 exec(Path(config).read_text(), cfg)
 work.mkdir(parents=True, exist_ok=True)
 with open(cfg['journal'], 'a') as file:
@@ -34,7 +40,7 @@ if kind == 'train':
         with open(logs / 'scalars.json', 'a') as file:
             file.write(json.dumps(record) + '\\n')
         (work / 'last_checkpoint').write_text(str(work / f'epoch_{epoch + 1}.pth'))
-metric = cfg['test_evaluator'] if kind == 'test' else cfg.get('val_evaluator')
+metric = cfg.get('val_evaluator') if kind == 'train' else cfg['test_evaluator']
 if metric is not None:
     content = json.loads(Path(metric['ann_file']).read_text())
     rng = random.Random(f'{cfg["randomness"]["seed"]} {sorted(content["database"])}')
@@ -45,8 +51,11 @@ if metric is not None:
                 dict(segment=[a + cfg['blur'] * rng.random() for a in item['segment']],
                      score=rng.random(), label=item['label'])
                 for item in video['annotations']]
-    target = option('--dump-json') if kind == 'test' else metric['dump_path']
+    options = dict(test='--dump-json', fuse='--out')
+    target = option(options[kind]) if kind in options else metric['dump_path']
     Path(target).write_text(json.dumps(dict(results=results)))
+    if metric.get('raw_path'):
+        Path(metric['raw_path']).write_text(f'candidates of {config}')
 """
 
 CONFIG = """
@@ -77,7 +86,7 @@ class Project:
         self.folder, self.journal = folder, folder / 'journal'
         script = folder / 'fake.py'
         script.write_text(FAKE)
-        for kind in ('train', 'test'):
+        for kind in ('train', 'test', 'fuse'):
             command = (sys.executable, '-W', 'ignore', str(script), kind)
             monkeypatch.setattr(execution, kind.upper(), command)
         for fold in ('_', '0', '1'):

@@ -184,6 +184,54 @@ def test_a_stopped_study_leaves_no_process_and_resumes(project, number, monkeypa
     assert log.count('[1][3/3]') == 1  # the first epoch was not repeated
 
 
+def test_a_row_fuses_the_raw_predictions_of_others(project):
+    rows = [dict(project.rows()[1], name='both', fuse=['rgb', 'tg']), *project.rows()]
+    catalog = project.catalog(rows=rows)
+    keys = [key for key, _ in plan_keys(catalog, seeds=[0])]
+    assert keys == [f'{row}/seed0' for row in ('rgb', 'tg', 'both', 'student')]
+    failures, journal = project.run(catalog, rows=['rgb', 'tg'], seeds=[0], slots=2)
+    assert not failures and not any(line.startswith('fuse') for line in journal)
+    failures, journal = project.run(catalog, rows=['both'], seeds=[0], slots=2)
+    assert not failures and [line.split()[:2] for line in journal] == [
+        ['fuse', 'validation'],
+        ['fuse', 'training'],
+    ]
+    entry = Results(catalog).runs['both/seed0']
+    assert entry['validation']['mAP'] > 0 and 'minutes' not in entry
+    assert '| RGB baseline | 1 |' in Report(Results(catalog)).markdown()
+    # raw predictions that are gone are made by tests, for a fusion that is missing
+    catalog.raw_files(Run('tg', 0))['validation'].unlink()
+    assert project.run(catalog, seeds=[0], rows=['both']) == ({}, [])
+    content = json.loads(catalog.study.results.read_text())
+    del content['runs']['both/seed0']
+    catalog.study.results.write_text(json.dumps(content))
+    shutil.rmtree(catalog.test_folder(Run('both', 0)))
+    _, journal = project.run(catalog, seeds=[0], rows=['both'])
+    assert [line.split()[0] for line in journal] == ['test', 'fuse', 'fuse']
+
+
+def test_a_fusion_fails_with_its_part(project):
+    rows = [dict(project.rows()[1], name='both', fuse=['rgb', 'tg']), *project.rows()[1:]]
+    rows[2]['cfg_options'] = {'fails': 'train'}
+    failures, _ = project.run(project.catalog(rows=rows, compare=[]), seeds=[0])
+    assert failures[Run('both', 0)] == 'its part tg/seed0 failed'
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        (dict(fuse=['rgb']), 'must name two rows or more'),
+        (dict(fuse=['rgb', 'none']), r"'none' is not a row that trains.*'rgb', 'tg'"),
+        (dict(fuse=['rgb', 'both']), r"'both' is not a row that trains"),
+        (dict(fuse=['rgb', 'tg'], teacher='tg'), 'remove its `teacher`'),
+    ],
+)
+def test_faults_of_a_fusion_are_named(project, fields, message):
+    rows = [dict(project.rows()[1], name='both') | fields, *project.rows()[1:]]
+    with pytest.raises(StudyError, match=message):
+        project.study(rows=rows, compare=[])
+
+
 def test_folds_are_evaluated_together(project):
     folds = dict(folds=['0', '1'], fold_variable='STUDY_TEST_FOLD', seeds=[3])
     catalog = project.catalog(**folds)

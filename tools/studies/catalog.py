@@ -36,6 +36,7 @@ _WITHOUT_EFFECT = {
 _WATCHING_HOOKS = {'OutputHealthHook'}
 _LOADER_KEYS = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'}
 _TESTING = ('val_', 'test_')
+SUBSETS = ('validation', 'training')
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,13 @@ class Catalog:
 
     @cached_property
     def row_order(self) -> list[str]:
-        """Rows in the order of the file, but teachers before their students."""
+        """Rows in the order of the file, but after their teachers and what they fuse."""
         order: list[str] = []
 
         def add(name: str) -> None:
-            teacher = self.study.rows[name].teacher
-            if teacher is not None:
-                add(teacher)
+            row = self.study.rows[name]
+            for other in (*row.fuse, *([row.teacher] if row.teacher else [])):
+                add(other)
             if name not in order:
                 order.append(name)
 
@@ -167,6 +168,21 @@ class Catalog:
         """The run that teaches a run: of the same seed and fold."""
         teacher = self.row(run).teacher
         return None if teacher is None else Run(teacher, run.seed, run.fold)
+
+    def parts(self, run: Run) -> list[Run]:
+        """The runs that a run fuses, of the same seed and fold; none for one that trains."""
+        return [Run(name, run.seed, run.fold) for name in self.row(run).fuse]
+
+    @property
+    def subsets(self) -> tuple[str, ...]:
+        """Subsets that runs are tested on; ``training`` shows overfitting."""
+        return SUBSETS if self.study.test_on_training else SUBSETS[:1]
+
+    def raw_files(self, run: Run) -> dict[str, Path]:
+        """Raw predictions of each subset, of a run that another row fuses; else none."""
+        if not any(run.row in row.fuse for row in self.study.rows.values()):
+            return {}
+        return {name: self.test_folder(run) / f'{name}-raw.npz' for name in self.subsets}
 
     def config(self, run: Run) -> Config:
         """The resolved config of a run, with its seed and its teacher's work directory."""
@@ -215,6 +231,7 @@ class Catalog:
         if (run, testing) not in self._marks:
             cfg = self._resolved(run.row, run.fold)
             teacher = self.teacher(run)
+            parts = [self._mark(part, testing) for part in self.parts(run)]
             self._marks[run, testing] = _digest(
                 relevant_settings(cfg, testing),
                 self._data_digests(cfg, testing),
@@ -222,6 +239,7 @@ class Catalog:
                 run.seed,
                 self.study.code_version,
                 self.study.test_on_training and testing,
+                *parts,
             )
         return self._marks[run, testing]
 

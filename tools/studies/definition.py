@@ -25,6 +25,8 @@ class Row:
         title: Its name in tables.
         cfg_options: Settings that replace the config's, by dotted key.
         teacher: Name of the row whose run of the same seed (and fold) teaches it.
+        fuse: Names of the rows whose candidates of the same seed (and fold) are post-processed
+            together, by this config's test: late fusion. Such a row trains nothing.
         cost: Time of a run relative to other rows', for estimates before one has ended.
     """
 
@@ -33,6 +35,7 @@ class Row:
     title: str = ''
     cfg_options: Mapping = field(default_factory=dict)
     teacher: str | None = None
+    fuse: tuple[str, ...] = ()
     cost: float = 1.0
 
 
@@ -149,6 +152,7 @@ def _read_row(where: str, content: object) -> Row:
         reader.get('title', str, name, 'a text'),
         dict(options),
         reader.get('teacher', str, None, 'the name of a row'),
+        tuple(reader.get('fuse', (list, tuple), (), 'a list of names of rows')),
         _cost(reader),
     )
 
@@ -161,6 +165,7 @@ def _read_rows(file: str, items: Sequence) -> dict[str, Row]:
             raise StudyError(f'{file}: rows[{index}]: `name` {row.name!r} is taken; rename one')
         rows[row.name] = row
     for row in rows.values():
+        _check_fusion(file, row, rows)
         chain = [row.name]
         while (teacher := rows[chain[-1]].teacher) is not None:
             if teacher not in rows:
@@ -173,6 +178,23 @@ def _read_rows(file: str, items: Sequence) -> dict[str, Row]:
                 raise StudyError(f'{file}: `teacher` goes round in a circle: {cycle}; break it')
             chain.append(teacher)
     return rows
+
+
+def _check_fusion(file: str, row: Row, rows: Mapping[str, Row]) -> None:
+    where = f'{file}: row {row.name!r}: `fuse`'
+    if row.teacher is not None and row.fuse:
+        raise StudyError(f'{where}: this row trains nothing; remove its `teacher`')
+    if row.teacher is not None and row.teacher in rows and rows[row.teacher].fuse:
+        raise StudyError(
+            f'{file}: row {row.name!r}: `teacher` {row.teacher!r} trains nothing, it fuses other '
+            'rows; name one that trains'
+        )
+    if len(row.fuse) == 1:
+        raise StudyError(f'{where} must name two rows or more, got {list(row.fuse)}')
+    for name in row.fuse:
+        if name not in rows or rows[name].fuse:
+            trained = [other.name for other in rows.values() if not other.fuse]
+            raise StudyError(f'{where}: {name!r} is not a row that trains; those are {trained}')
 
 
 def _read_seeds(reader: _Reader) -> tuple[int, ...]:

@@ -26,6 +26,12 @@ from .training_log import summarize_training
 _TOOLS = Path(__file__).resolve().parents[1]
 TRAIN = (sys.executable, '-W', 'ignore', str(_TOOLS / 'train.py'))
 TEST = (sys.executable, '-W', 'ignore', str(_TOOLS / 'test.py'))
+FUSE = (
+    sys.executable,
+    '-W',
+    'ignore',
+    str(_TOOLS / 'analysis_tools' / 'ensemble_predictions.py'),
+)
 # Loops that validate as one that tests.
 _VALIDATION_LOOPS = {'TestLoop': 'ValLoop', 'AutocastTestLoop': 'AutocastValLoop'}
 
@@ -112,11 +118,12 @@ def estimate(
     Returns:
         None if no time is known.
     """
-    known = [value / rows[row].cost for row, value in seconds.items() if row in rows]
+    trained = {name: row.cost for name, row in rows.items() if not row.fuse}
+    known = [value / trained[row] for row, value in seconds.items() if row in trained]
     if not known:
         return None
     unit = sum(known) / len(known)
-    return sum(seconds.get(t.run.row, unit * rows[t.run.row].cost) for t in tasks) / jobs
+    return sum(seconds.get(t.run.row, unit * trained.get(t.run.row, 0)) for t in tasks) / jobs
 
 
 class Execution:
@@ -194,15 +201,17 @@ class Execution:
             time.sleep(min(0.2, self.interval / 2))
 
     def _start(self, waiting: list[Task]) -> None:
-        """Give free slots the first tasks whose teachers are trained."""
+        """Give free slots the first tasks that wait for no other run."""
         for task in list(waiting):
-            teacher = self.catalog.teacher(task.run)
-            if teacher in self.failures:
+            before = [self.catalog.teacher(task.run), *self.catalog.parts(task.run)]
+            failed = [run for run in before if run in self.failures]
+            if failed:
                 waiting.remove(task)
-                self._fail(task.run, f'its teacher {teacher.key} failed')
+                kind = 'part' if self.catalog.parts(task.run) else 'teacher'
+                self._fail(task.run, f'its {kind} {failed[0].key} failed')
                 continue
             busy = [*waiting, *(job.task for job in self.jobs)]
-            if not self.free or any(other.run == teacher for other in busy):
+            if not self.free or any(other.run in before for other in busy):
                 continue
             waiting.remove(task)
             job = Job(task, self.free.pop(0))
@@ -244,7 +253,7 @@ class Execution:
         catalog, run = self.catalog, job.task.run
         folder, cfg = catalog.folder(run), catalog.config(run)
         job.epochs = cfg.train_cfg.get('max_epochs')
-        if not catalog.is_trained(run):
+        if not catalog.parts(run) and not catalog.is_trained(run):
             command = [*TRAIN, *self._training(job, cfg), '--resume']
             command += ['--work-dir', str(folder / 'train')]
             log = folder / 'train.log'
@@ -258,7 +267,8 @@ class Execution:
         if not job.task.test:
             return
         entry = dict(fingerprint=catalog.mark(run))
-        entry |= json.loads((folder / 'trained.json').read_text(encoding='utf-8'))
+        if not catalog.parts(run):
+            entry |= json.loads((folder / 'trained.json').read_text(encoding='utf-8'))
         target = catalog.test_folder(run)
         configs = {'validation': cfg}
         if catalog.study.test_on_training:
@@ -266,7 +276,8 @@ class Execution:
         for subset, tested in configs.items():
             job.stage = subset
             detections = target / f'{subset}.json'
-            if not detections.is_file():
+            made = [detections, *filter(None, [catalog.raw_files(run).get(subset)])]
+            if not all(file.is_file() for file in made):
                 process = self._test(job, tested, subset)
                 yield process
                 if subset == 'validation':
@@ -292,12 +303,22 @@ class Execution:
         cfg.val_dataloader, cfg.val_cfg = cfg.test_dataloader, {**cfg.test_cfg, 'type': loop}
         cfg.val_evaluator = detection_metric(cfg, self.catalog.row(run).config)
         cfg.val_evaluator.dump_path = str(target / 'validation.json')
+        if raw := self.catalog.raw_files(run):
+            cfg.val_evaluator.raw_path = str(raw['validation'])
         cfg.train_cfg.val_begin = cfg.train_cfg.val_interval = job.epochs
         return [str(_dump(cfg, target / 'train_and_test.py'))]
 
     def _test(self, job: Job, cfg: Config, subset: str) -> Process:
         run = job.task.run
         target = self.catalog.test_folder(run)
+        parts = [str(self.catalog.raw_files(part)[subset]) for part in self.catalog.parts(run)]
+        if parts:
+            command = [*FUSE, *parts, '--config', str(_dump(cfg, target / f'{subset}.py'))]
+            command += ['--out', str(target / f'{subset}.json')]
+            return Process(command, target / f'{subset}.log', job.slot, self.lock)
+        if raw := self.catalog.raw_files(run):
+            cfg = copy.deepcopy(cfg)
+            detection_metric(cfg, self.catalog.row(run).config)['raw_path'] = str(raw[subset])
         command = [*TEST, str(_dump(cfg, target / f'{subset}.py'))]
         command += [str(self.catalog.folder(run) / 'train')]
         command += ['--work-dir', str(target / subset)]

@@ -30,7 +30,8 @@ def make_plan(
 ) -> list[Task]:
     """Tasks in order: by seed, then fold, teachers before their students.
 
-    A run whose result is known is left out. A teacher is trained for a student that is missing
+    A run whose result is known is left out, unless another one fuses its raw predictions and they
+    are gone. A teacher is trained for a student that is missing
     and not trained yet, even if it is not among ``rows`` or its result is known.
 
     Args:
@@ -41,6 +42,10 @@ def make_plan(
     """
     wanted = catalog.runs(rows, seeds)
     needed = {run: True for run in wanted if not results.is_done(run, catalog.mark(run))}
+    for run in list(needed):
+        for part in catalog.parts(run):
+            if not all(file.is_file() for file in catalog.raw_files(part).values()):
+                needed[part] = True
     for run in list(needed):
         teacher, student = catalog.teacher(run), run
         while teacher is not None and not catalog.is_trained(student):

@@ -90,15 +90,15 @@ class Report:
         for row, seeds in self.seeds.items():
             cells = [mean_and_sd(self.values(row, name), 100) for name in columns]
             cells.append(mean_and_sd(self.values(row, metric, 'training'), 100))
-            minutes = [entry['minutes'] for entry in self._entries(row)]
+            minutes = [entry.get('minutes', 0.0) for entry in self._entries(row)]
             cells.append(f'{sum(minutes) / len(seeds):.1f}')
             lines.append([self.study.rows[row].title, str(len(seeds)), *cells])
         return _table(header, lines)
 
     def _notes(self) -> str:
-        entries = [entry for row in self.seeds for entry in self._entries(row)]
+        entries = [e for row in self.seeds for e in self._entries(row) if 'processor' in e]
         machines = sorted({f'{e["processor"]} ({e["cores"]} cores a run)' for e in entries})
-        memory = max(entry['peak_memory_mb'] for entry in entries)
+        memory = max((entry['peak_memory_mb'] for entry in entries), default=0)
         folds = len(self.study.folds)
         pooled = f' The held-out videos of {folds} folds are evaluated together.' * (folds > 1)
         return (
@@ -129,7 +129,8 @@ class Report:
         """Shares of the gradient, and the worst figure of any output, at the end of training."""
         rows = list(self.seeds)
         found = {
-            row: [_health_figures(entry['health']) for entry in self._entries(row)] for row in rows
+            row: [_health_figures(entry.get('health', {})) for entry in self._entries(row)]
+            for row in rows
         }
         names = {name: None for row in rows for figures in found[row] for name in figures}
         lines = []

@@ -21,11 +21,8 @@ from mmtad_decomp.evaluation.metrics import TADMetric
 from mmtad_decomp.evaluation.submission import load_submission
 from mmtad_decomp.utils import atomic_write, write_json
 
-from .catalog import Catalog, Run, detection_metric
+from .catalog import SUBSETS, Catalog, Run, detection_metric
 from .definition import StudyError
-
-SUBSETS = ('validation', 'training')
-"""Subsets that runs are tested on; ``training`` shows overfitting."""
 
 
 def build_metric(cfg: Config, where: str) -> TADMetric:
