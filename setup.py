@@ -13,6 +13,11 @@ from pathlib import Path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # setuptools < 70.1
+    from wheel.bdist_wheel import bdist_wheel
+
 ROOT = Path(__file__).resolve().parent
 PACKAGE = 'mmtad_decomp'
 
@@ -37,9 +42,8 @@ NVCC_FLAGS = [
 
 def read_version() -> str:
     """Return ``__version__`` without importing the package, which needs its dependencies."""
-    scope: dict = {}
-    exec((ROOT / PACKAGE / 'version.py').read_text(encoding='utf-8'), scope)
-    return scope['__version__']
+    text = (ROOT / PACKAGE / 'version.py').read_text(encoding='utf-8')
+    return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE).group(1)
 
 
 def read_requirements(name: str) -> list[str]:
@@ -86,6 +90,51 @@ class BuildWithMim(build_py):
         for file in MIM_FILES:
             shutil.copy2(ROOT / file, target / file)
         write_names(target / 'configs')
+
+
+def bill_of_materials() -> str:
+    """Return a CycloneDX 1.6 document (JSON): the package and the packages that it asks for.
+
+    Raises:
+        ImportError: If cyclonedx-python-lib is not in the build environment.
+    """
+    from cyclonedx.model.bom import Bom
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.model.license import DisjunctiveLicense
+    from cyclonedx.output.json import JsonV1Dot6
+    from packageurl import PackageURL
+
+    def component(name: str, **fields) -> Component:
+        purl = PackageURL('pypi', name=name, version=fields.get('version'))
+        kind = ComponentType.LIBRARY
+        return Component(name=name, type=kind, purl=purl, bom_ref=name, **fields)
+
+    version = read_version()
+    package = component(PACKAGE, version=version, licenses=[DisjunctiveLicense(id='Apache-2.0')])
+    needed = [
+        component(re.match(r'[\w.-]+', requirement).group(), description=requirement)
+        for requirement in read_requirements('runtime')
+    ]
+    bom = Bom(components=needed)
+    bom.metadata.component = package
+    bom.register_dependency(package, needed)
+    return JsonV1Dot6(bom).output_as_string(indent=1)
+
+
+class WheelWithBill(bdist_wheel):
+    """Adds a bill of materials to a wheel, where PEP 770 looks for it: ``.dist-info/sboms``."""
+
+    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
+        """Make the metadata, then add the bill."""
+        super().egg2dist(egginfo_path, distinfo_path)
+        try:
+            bill = bill_of_materials()
+        except ImportError:
+            print('The wheel has no bill of materials: pip install cyclonedx-python-lib first.')
+            return
+        target = Path(distinfo_path, 'sboms', f'{PACKAGE}.cdx.json')
+        target.parent.mkdir()
+        target.write_text(bill, encoding='utf-8')
 
 
 def cuda_architectures(capabilities: list[tuple[int, int]]) -> str:
@@ -257,7 +306,7 @@ def main() -> None:
             )
         },
         ext_modules=ext_modules,
-        cmdclass={'build_py': BuildWithMim, **build_commands},
+        cmdclass={'build_py': BuildWithMim, 'bdist_wheel': WheelWithBill, **build_commands},
         zip_safe=False,
     )
 

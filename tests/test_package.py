@@ -1,9 +1,11 @@
 """Version checks, patches of the installed stack, packaging and the files around the code."""
 
 import importlib.metadata
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -13,7 +15,10 @@ from pathlib import Path
 import mmengine
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.dist import init_dist
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import mmtad_decomp
@@ -138,6 +143,30 @@ def test_patches_may_run_twice():
     assert np.isinf(np.Inf) and np.isnan(np.NAN)
     assert np.in1d([1, 2], [2]).tolist() == [False, True]
     assert {name: sys.modules[name] for name in before} == before
+
+
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
+def test_every_launcher_works_without_gpus(launcher, monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    variables = dict(
+        pytorch=dict(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0'),
+        slurm=dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_NODELIST='n1', SLURM_LOCALID='0'),
+        mpi=dict.fromkeys(('OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_RANK'), '0')
+        | dict(OMPI_COMM_WORLD_SIZE='1'),
+    )
+    # MMEngine sets these as well, and monkeypatch takes back what it knows of.
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+        monkeypatch.setenv(name, '0')
+    for name, value in {**address, **variables[launcher]}.items():
+        monkeypatch.setenv(name, value)
+    init_dist(launcher, backend='gloo')
+    try:
+        assert torch.distributed.get_world_size() == 1
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_mmaction_models_import_and_missing_drn_says_so():
@@ -344,6 +373,19 @@ def test_the_wheel_installs_the_command(wheel):
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith('entry_points.txt'))
         assert 'mmtad = mmtad_decomp.command:main' in archive.read(name).decode()
+
+
+def test_the_wheel_has_a_bill_of_materials(wheel):
+    pytest.importorskip('cyclonedx', reason='needs cyclonedx-python-lib')
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if '.dist-info/sboms/' in n)
+        bill = json.loads(archive.read(name))
+    assert bill['bomFormat'] == 'CycloneDX' and name.endswith('mmtad_decomp.cdx.json')
+    assert bill['metadata']['component']['version'] == mmtad_decomp.__version__
+    needed = {c['name']: c['description'] for c in bill['components']}
+    assert needed['torch'] == 'torch>=2.6'
+    declared = importlib.metadata.requires('mmtad_decomp')
+    assert set(needed) == {Requirement(r).name for r in declared if 'extra' not in r}
 
 
 def test_sdist_contains_what_a_build_needs(source):

@@ -10,6 +10,7 @@ import inspect
 import sys
 import types
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -112,21 +113,30 @@ def _own_config(name: str) -> Path:
 
 def _distribute_without_gpus() -> None:
     """MMEngine selects a CUDA device for every process, with gloo on the CPU as well."""
-    import torch
     from mmengine.dist import utils
 
-    if getattr(utils._init_dist_pytorch, '_patched', False):
-        return
-    with_gpus = utils._init_dist_pytorch
+    for name in ('_init_dist_pytorch', '_init_dist_slurm', '_init_dist_mpi'):
+        with_gpus = getattr(utils, name)
+        if not hasattr(with_gpus, '__wrapped__'):
+            setattr(utils, name, _without_cuda_device(with_gpus))
 
-    def init_dist(backend: str, init_backend: str = 'torch', **kwargs) -> None:
+
+def _without_cuda_device(init: Callable[..., None]) -> Callable[..., None]:
+    """A function of MMEngine that sets up distribution, whether or not there is a GPU."""
+    import torch
+
+    @functools.wraps(init)
+    def init_dist(backend: str, **kwargs) -> None:
         if torch.cuda.is_available() or backend != 'gloo':
-            with_gpus(backend, init_backend=init_backend, **kwargs)
-        else:
-            torch.distributed.init_process_group(backend=backend, **kwargs)
+            return init(backend, **kwargs)
+        set_device = torch.cuda.set_device
+        torch.cuda.set_device = lambda device: None
+        try:
+            init(backend, **kwargs)
+        finally:
+            torch.cuda.set_device = set_device
 
-    vars(init_dist)['_patched'] = True
-    utils._init_dist_pytorch = init_dist
+    return init_dist
 
 
 def _keep_proposal_scores() -> None:

@@ -70,6 +70,23 @@ def test_variable_rate(source, tmp_path, suffix):
     )
 
 
+def test_parts_on_several_machines(source, tmp_path, capsys):
+    for name in 'abc':
+        videos.variable_rate(source / f'v_{name}.mp4')
+    durations = dict.fromkeys('abc', 20.0)
+    stored, size = tmp_path / 'out', ('--fps', '1')
+    assert run(tmp_path, durations, *size, '--shard', '2/2') == 0
+    assert '1 videos are stored' in capsys.readouterr().out
+    assert [folder.name for folder in (stored / 'frames').iterdir()] == ['b']
+    assert not (stored / 'annotations.json').exists()
+    written = {file: file.stat().st_mtime_ns for file in stored.rglob('b/*')}
+    assert run(tmp_path, durations, *size, '--shard', '1/2') == 0
+    assert run(tmp_path, durations, *size) == 0
+    assert set(read_json(stored / 'annotations.json')['database']) == {'a', 'b', 'c'}
+    assert {file: file.stat().st_mtime_ns for file in written} == written
+    assert run(tmp_path, durations, '--shard', '3/2') == 2
+
+
 @pytest.mark.parametrize('mode', ['frames', 'videos'])
 def test_rotation_mark(source, tmp_path, mode):
     for degrees in (90, 180):

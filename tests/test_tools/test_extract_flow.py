@@ -11,6 +11,7 @@ from mmaction.registry import TRANSFORMS
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.datasets.flow_store import read_flow, read_header
 from tools.data import extract_flow
+from tools.data.common import parallel
 from tools.data.flow import jobs as flow_jobs
 from tools.data.flow.estimators import METHODS, flow_of_frames
 
@@ -118,7 +119,7 @@ def test_shards_are_disjoint_and_complete(moving_set):
     mapping = dict.fromkeys(jobs)
     for shards, world in ((1, 1), (3, 1), (1, 4), (2, 3), (20, 2)):
         parts = [
-            list(flow_jobs.share(mapping, (shard, shards), (rank, world)))
+            list(parallel.share(mapping, (shard, shards), (rank, world)))
             for shard in range(shards)
             for rank in range(world)
         ]
@@ -133,8 +134,8 @@ def test_shards_are_disjoint_and_complete(moving_set):
 @pytest.mark.parametrize('text', ['0/2', '3/2', '2', 'a/b', '1/0', '-1/2', '1/2/3', ''])
 def test_shards_that_are_none(text):
     with pytest.raises(ValueError, match='--shard must be i/n with i from 1 to n'):
-        flow_jobs.parse_shard(text)
-    assert flow_jobs.parse_shard('2/4') == (1, 4)
+        parallel.parse_shard(text)
+    assert parallel.parse_shard('2/4') == (1, 4)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mmtad_decomp.datasets.flow_store import FlowHeader
 from tools.data.common import parallel_map, print_failures, run_main
+from tools.data.common.parallel import parse_shard, share
 from tools.data.flow.estimators import METHODS
-from tools.data.flow.jobs import extract, jobs_of_config, launched_part, parse_shard, share
+from tools.data.flow.jobs import extract, jobs_of_config, launched_part
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

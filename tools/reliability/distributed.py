@@ -5,19 +5,30 @@ process and once in several (torchrun, gloo) that share each batch. Losses and w
 What is drawn at random is switched off, and the backbone has no BatchNorm, whose statistics are
 those of a process's own windows.
 
+Other comparisons:
+
+- ``resume``: an epoch in one process and the next one in two, and the reverse, against two epochs
+  in one process.
+- ``accumulation``: batches half as large whose gradients are accumulated, against whole batches.
+  Each half is divided by its own counts, so these differ where the halves' counts do.
+
+``--float64`` computes in double precision: what differs there as well is no matter of rounding.
+
 Example:
     python tools/reliability/distributed.py --processes 2 4
+    python tools/reliability/distributed.py --compare resume
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -34,7 +45,7 @@ from mmengine.structures import InstanceData
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.structures import TADDataSample, TimeGrid
-from mmtad_decomp.utils import format_table, unwrap_model, write_json
+from mmtad_decomp.utils import format_table, resolve_checkpoint, unwrap_model, write_json
 from tools.command_line import run_main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +72,7 @@ class PlainFrameNet(BaseModule):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """``(N, 3, H, W)`` frames to ``(N, feat_dim, H', W')``."""
-        return torch.relu(self.conv(frames))
+        return torch.relu(self.conv(frames.to(self.conv.weight.dtype)))
 
 
 def head_configs() -> dict[str, dict]:
@@ -168,14 +179,28 @@ class _Losses(Hook):
         self.values.append(float(loss))
 
 
-def train(name: str, config: dict, folder: Path, launcher: str, **options: object) -> dict:
-    """Train five steps.
+def train(
+    name: str,
+    config: dict,
+    folder: Path,
+    launcher: str,
+    batch: int = BATCH,
+    epochs: int = 1,
+    resume: str | None = None,
+    double: bool = False,
+    **options: object,
+) -> dict:
+    """Train five steps in an epoch.
 
     Args:
         name: Of the system, for files.
         config: Of the model.
         folder: Work directories go here.
         launcher: ``'none'`` or ``'pytorch'``.
+        batch: Windows of a step, of all processes.
+        epochs: When to stop.
+        resume: Folder of a training of fewer epochs that goes on.
+        double: Compute in float64.
         options: Further arguments of the Runner.
 
     Returns:
@@ -184,16 +209,16 @@ def train(name: str, config: dict, folder: Path, launcher: str, **options: objec
     losses = _Losses()
     world = int(os.environ.get('WORLD_SIZE', 1)) if launcher == 'pytorch' else 1
     settings = dict(
-        model=build(config, seed=0),
+        model=build(config, seed=0).to(torch.float64 if double else torch.float32),
         work_dir=str(folder / name),
         train_dataloader=dict(
             dataset=windows(),
-            batch_size=BATCH // world,
+            batch_size=batch // world,
             num_workers=0,
             sampler=dict(type='DefaultSampler', shuffle=True),
             collate_fn=dict(type='pseudo_collate'),
         ),
-        train_cfg=dict(by_epoch=True, max_epochs=1),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
         default_hooks=dict(checkpoint=dict(type='SafeCheckpointHook'), logger=None),
         custom_hooks=[losses],
@@ -201,13 +226,15 @@ def train(name: str, config: dict, folder: Path, launcher: str, **options: objec
         env_cfg=dict(dist_cfg=dict(backend='gloo')),
         launcher=launcher,
         default_scope='mmaction',
-        experiment_name=f'{name}-{world}',
+        experiment_name=f'{folder.name}-{name}-{world}',
         log_level='ERROR',
     )
     if launcher != 'none':
         settings['cfg'] = dict(
             model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)
         )
+    if resume is not None:
+        settings |= dict(resume=True, load_from=str(resolve_checkpoint(Path(resume, name))))
     runner = Runner(**{**settings, **options})
     runner.train()
     state = unwrap_model(runner.model).state_dict()
@@ -233,7 +260,8 @@ def work(args: argparse.Namespace) -> None:
     results = {}
     for name, config in systems(args.folder):
         if not args.only or name in args.only:
-            results[name] = train(name.replace(' ', '-'), config, args.worker, launcher)
+            folder = name.replace(' ', '-')
+            results[name] = train(folder, config, args.worker, launcher, **args.settings)
     if get_rank() == 0:
         torch.save(results, args.worker.with_suffix('.pt'))
     elif any('.pth' in path or 'last_checkpoint' in path for path in writes):
@@ -254,15 +282,25 @@ def note_writes(folder: Path) -> list[str]:
     return writes
 
 
-def launch(args: argparse.Namespace, folder: Path, processes: int) -> dict:
-    """Train all systems with so many processes.
+def launch(
+    args: argparse.Namespace, folder: Path, processes: int, name: str = 'run', **settings: object
+) -> dict:
+    """Train all systems.
+
+    Args:
+        args: The command line.
+        folder: Work directories and results go here.
+        processes: How many share a batch.
+        name: Of this training, for files.
+        settings: Arguments of :func:`train`.
 
     Raises:
         RuntimeError: If a process fails.
     """
-    target = folder / f'processes{processes}'
+    target = folder / f'{name}{processes}'
     script = [str(Path(__file__).resolve()), '--worker', str(target), '--folder', str(folder)]
     script += ['--only', *args.only] if args.only else []
+    script += ['--settings', json.dumps(dict(settings, double=args.float64))]
     start = [sys.executable, '-W', 'ignore']
     if processes > 1:
         start += ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={processes}']
@@ -285,14 +323,58 @@ def difference(found: dict, wanted: dict) -> tuple[float, float]:
     return losses, weights
 
 
+_Trainings = Iterator[tuple[str, dict, dict]]  # name, results, those that they should equal
+
+
+def compare_processes(args: argparse.Namespace, folder: Path) -> _Trainings:
+    """Several processes against one."""
+    alone = launch(args, folder, 1)
+    for processes in args.processes:
+        yield f'1 and {processes}', launch(args, folder, processes), alone
+
+
+def compare_resumed(args: argparse.Namespace, folder: Path) -> _Trainings:
+    """Trainings that go on with another number of processes against one that ran through."""
+    alone = launch(args, folder, 1, 'through', epochs=2)
+    steps = WINDOWS // BATCH
+    for before in (1, 2):
+        launch(args, folder, before, 'begun')
+        source = str(folder / f'begun{before}')
+        found = launch(args, folder, 3 - before, 'resumed', epochs=2, resume=source)
+        wanted = {name: {**r, 'losses': r['losses'][steps:]} for name, r in alone.items()}
+        yield f'{before}, then {3 - before}', found, wanted
+
+
+def compare_accumulated(args: argparse.Namespace, folder: Path) -> _Trainings:
+    """Two halves of a batch with accumulated gradients against the batch."""
+    whole = launch(args, folder, 1)
+    optimizer = dict(type='SGD', lr=0.01, momentum=0.9)
+    wrapper = dict(optimizer=optimizer, accumulative_counts=2)
+    halves = launch(args, folder, 1, 'halves', batch=BATCH // 2, optim_wrapper=wrapper)
+    for result in halves.values():
+        losses = result['losses']  # MMEngine returns them before it divides by the count
+        result['losses'] = [(a + b) / 2 for a, b in zip(losses[::2], losses[1::2], strict=True)]
+    yield 'halves', halves, whole
+
+
+COMPARISONS: Mapping[str, Callable[[argparse.Namespace, Path], _Trainings]] = {
+    'processes': compare_processes,
+    'resume': compare_resumed,
+    'accumulation': compare_accumulated,
+}
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--compare', choices=COMPARISONS, default='processes')
+    parser.add_argument('--float64', action='store_true', help='compute in double precision')
     parser.add_argument('--processes', type=int, nargs='+', default=[2, 4], choices=[2, 4])
     parser.add_argument('--only', nargs='+', metavar='SYSTEM', help='default: all')
     parser.add_argument('--folder', type=Path, help='where to work; default: a temporary one')
     parser.add_argument('--json', type=Path, help='write the differences to this file')
     parser.add_argument('--worker', type=Path, help=argparse.SUPPRESS)
+    parser.add_argument('--settings', type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 
@@ -303,15 +385,13 @@ def run(args: argparse.Namespace) -> int:
         return 0
     folder = (args.folder or Path(tempfile.mkdtemp(prefix='distributed_'))).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    alone = launch(args, folder, 1)
     rows, records = [], []
-    for processes in args.processes:
-        together = launch(args, folder, processes)
-        for name, wanted in alone.items():
-            losses, weights = difference(together[name], wanted)
-            rows.append([name, str(processes), f'{losses:.1e}', f'{weights:.1e}'])
-            records.append(dict(system=name, processes=processes, losses=losses, weights=weights))
-    print(format_table(['system', 'processes', 'losses', 'weights'], rows))
+    for trainings, found, wanted in COMPARISONS[args.compare](args, folder):
+        for name, result in found.items():
+            losses, weights = difference(result, wanted[name])
+            rows.append([name, trainings, f'{losses:.1e}', f'{weights:.1e}'])
+            records.append(dict(system=name, trainings=trainings, losses=losses, weights=weights))
+    print(format_table(['system', args.compare, 'losses', 'weights'], rows))
     if args.json is not None:
         write_json(args.json, records, indent=1)
     return int(any(max(r['losses'], r['weights']) > TOLERANCE for r in records))

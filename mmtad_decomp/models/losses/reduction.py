@@ -26,7 +26,8 @@ def over_processes(count: Tensor | float) -> Tensor | float:
     """
     if get_world_size() == 1:
         return count
-    total = torch.as_tensor(count, dtype=torch.float32).clone()
+    total = torch.as_tensor(count).clone()
+    total = at_least_float32(total) if total.is_floating_point() else total.float()
     all_reduce(total)
     return total
 

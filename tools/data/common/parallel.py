@@ -50,6 +50,32 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'
 
 
+def parse_shard(text: str) -> tuple[int, int]:
+    """``'i/n'``, i from 1 to n, as ``(i - 1, n)``.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    number, _, count = text.partition('/')
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ValueError(f'--shard must be i/n with i from 1 to n, such as 2/4, got {text!r}')
+    return int(number) - 1, int(count)
+
+
+def share(
+    items: Mapping[str, Item], shard: tuple[int, int], part: tuple[int, int] = (0, 1)
+) -> dict[str, Item]:
+    """The items of one process: every n-th one.
+
+    Args:
+        items: All items; the same in every process.
+        shard: Number and count of the machines' parts, see :func:`parse_shard`.
+        part: Rank and number of the processes that share a machine's part.
+    """
+    mine, count = shard[0] * part[1] + part[0], shard[1] * part[1]
+    return {name: items[name] for name in list(items)[mine::count]}
+
+
 def parallel_map(
     function: Callable[[Item], Result],
     items: Mapping[str, Item],

@@ -13,7 +13,7 @@ from pathlib import Path
 from mmtad_decomp.datasets import VIDEO_ENDINGS
 
 from .annotations import census_table, make_video_entry, write_annotations
-from .parallel import Failure, print_failures
+from .parallel import Failure, parse_shard, print_failures, share
 from .storing import StoredVideo, StoreSettings, store_videos
 
 # A file whose length differs by more seconds than this may not be the annotated video.
@@ -67,6 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser, out: str, fps: str, short_sid
     parser.add_argument('--short-side', type=int, default=short_side, help='pixels; 0 keeps all')
     parser.add_argument('--quality', type=int, help='JPEG quality (95) or h264 CRF (20)')
     parser.add_argument('--workers', type=int, default=4, help='processes')
+    parser.add_argument(
+        '--shard',
+        default='1/1',
+        help='store part i of n (i/n) of the videos, for machines side by side; once all parts '
+        'are there, the command without it writes the annotations',
+    )
     parser.add_argument(
         '--annotations-only', action='store_true', help='convert annotations, touch no video'
     )
@@ -175,7 +181,11 @@ def prepare(
 
     Returns:
         Exit code: 0, or 1 if a video is missing or failed.
+
+    Raises:
+        ValueError: If there is nothing to do, or ``--shard`` is malformed.
     """
+    shard = parse_shard(args.shard)
     failures: list[Failure] = []
     if args.annotations_only:
         database = _from_records(records)
@@ -183,11 +193,17 @@ def prepare(
         raise ValueError('give --videos DIR, or --annotations-only to convert annotations alone')
     else:
         sources, failures = find_videos(args.videos, records, file_stem)
+        sources = share(sources, shard)
         stored, failed = store_videos(sources, args.out, _settings(args), args.workers)
         failures += failed
         database = _from_stored(records, stored)
     target = args.out / 'annotations.json'
-    if database and (args.allow_missing or not failures):
+    if shard[1] > 1:
+        print(
+            f'part {args.shard}: {len(database)} videos are stored; once all parts are, run this '
+            f'without --shard, which writes {target}'
+        )
+    elif database and (args.allow_missing or not failures):
         write_annotations(target, version, classes, database)
         print(f'{version}\n{census_table(database, classes)}\nwritten to {args.out}')
     elif failures:

@@ -120,24 +120,6 @@ def launched_part(launcher: str) -> tuple[int, int]:
     return int(os.environ[rank]), int(os.environ[world])
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """``'i/n'``, i from 1 to n, as ``(i - 1, n)``.
-
-    Raises:
-        ValueError: If it is something else.
-    """
-    number, _, count = text.partition('/')
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise ValueError(f'--shard must be i/n with i from 1 to n, such as 2/4, got {text!r}')
-    return int(number) - 1, int(count)
-
-
-def share(jobs: Mapping[str, Job], shard: tuple[int, int], part: tuple[int, int]) -> dict:
-    """The jobs of one process: every n-th one, n being shards times processes of the launcher."""
-    mine, count = shard[0] * part[1] + part[0], shard[1] * part[1]
-    return {name: jobs[name] for name in list(jobs)[mine::count]}
-
-
 def extract(job: Job) -> tuple[FlowHeader, bool]:
     """Extract a video's flow, unless it is there.
 
