@@ -16,6 +16,8 @@ from mmengine.registry import init_default_scope
 
 from mmtad_decomp.datasets.frame_source import FrameSource, GrowingFile
 from mmtad_decomp.datasets.video_stream import VideoReadError
+from mmtad_decomp.models.backbones import VideoEncoder
+from mmtad_decomp.models.layers import fold_batch_norms
 from mmtad_decomp.postprocessing import Detections, VideoMerger, WindowResult
 from mmtad_decomp.postprocessing.block_merger import BlockMerger
 from mmtad_decomp.postprocessing.detections import concatenate
@@ -100,9 +102,12 @@ class TADInferencer(BaseInferencer):
     def _init_model(
         self, cfg: Config, weights: str | None, device: str = 'cpu'
     ) -> torch.nn.Module:
-        """Build the model without teacher and load its weights."""
+        """Build the model without teacher, load its weights and make it fast on a CPU."""
         model = build_published(self.source.config, self.source.state, self.source.weights)
-        return model.to(device).eval()
+        model.to(device).eval()
+        if torch.device(device).type == 'cpu':
+            speed_up_on_cpu(model)
+        return model
 
     def _init_pipeline(self, cfg: Config) -> WindowPipeline:
         """Windows and transforms of the config, and the post-processor."""
@@ -363,6 +368,17 @@ class TADInferencer(BaseInferencer):
         if return_datasample:
             predictions = [pred.to_datasample() for pred in preds]
         return dict(predictions=predictions, visualization=visualization)
+
+
+def speed_up_on_cpu(model: torch.nn.Module) -> None:
+    """Change a model in eval mode so that a CPU runs it faster; results are equal up to rounding.
+
+    BatchNorms go into their convolutions, and frames and weights are kept in channels-last order.
+    """
+    fold_batch_norms(model)
+    encoder = getattr(model, 'backbone', None)
+    if isinstance(encoder, VideoEncoder):
+        encoder.use_channels_last()
 
 
 def _post_processor(config: Config) -> dict | None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from clock_videos import record
-from inference_helpers import publish_tiny
+from inference_helpers import publish_tiny, tiny_config, train
 
 from tools import infer
 from tools.command_line import run_main
@@ -68,20 +68,39 @@ def sound_only(path):
     return path
 
 
+def unknown_codec(path):
+    """A video whose codec no program knows."""
+    content = record(path, range(10)).read_bytes()
+    assert content.count(b'avc1') >= 1
+    path.write_bytes(content.replace(b'avc1', b'zz99'))
+    return path
+
+
+def no_frames(path):
+    """A file with a video stream but without a picture in it."""
+    with av.open(str(path), 'w') as output:
+        stream = output.add_stream('mpeg4', rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, 'yuv420p'
+        output.start_encoding()
+    return path
+
+
 def test_broken_files_are_named_and_the_others_done(tmp_path, model, capsys):
     good = record(tmp_path / 'good.mp4', range(40))
     (tmp_path / 'empty.mp4').touch()
     (tmp_path / 'text.mp4').write_text('no video at all')
     (tmp_path / 'cut.mp4').write_bytes(good.read_bytes()[:-1500])
     sound_only(tmp_path / 'sound.mp4')
+    unknown_codec(tmp_path / 'codec.mp4')
+    no_frames(tmp_path / 'nothing.mkv')
     code, out, err = run(capsys, tmp_path, '--model', model)
     assert code == 1 and 'good.mp4 (1.6 s)' in out
     lines = [line for line in err.splitlines() if line.startswith('error: ')]
-    assert len(lines) == 4 and '4 of 5 videos could not be read' in err
-    for name in ('empty', 'text', 'cut', 'sound'):
-        (line,) = (line for line in lines if f'{name}.mp4' in line)
+    assert len(lines) == 6 and '6 of 7 videos could not be read' in err
+    for name in ('empty.mp4', 'text.mp4', 'cut.mp4', 'sound.mp4', 'codec.mp4', 'nothing.mkv'):
+        (line,) = (line for line in lines if name in line)
         assert ';' in line  # says what to do
-    assert 'no video stream' in err
+    assert 'no video stream' in err and 'cannot be decoded' in err
     code, _, err = run(capsys, tmp_path / 'empty.mp4', '--model', model)
     assert code == 2 and 'empty.mp4' in err
 
@@ -108,6 +127,48 @@ def test_mistakes_are_one_sentence(tmp_path, monkeypatch, capsys, arguments, sen
     assert code == 2 and not out
     (line,) = (line for line in err.splitlines() if line.startswith('error: '))
     assert sentence in line
+
+
+def of_other_classes(folder):
+    config, weights = train(tiny_config(), folder)
+    content = torch.load(weights, weights_only=True)
+    content['meta']['dataset_meta']['classes'][3] = 'sit'
+    torch.save(content, weights)
+    return config, weights
+
+
+def of_features(folder):
+    config = tiny_config()
+    config.test_dataloader.dataset.pipeline[0] = dict(type='LoadFeatures', channels=(0, 128))
+    return train(config, folder)
+
+
+@pytest.mark.parametrize(
+    ('make', 'sentence'),
+    [
+        (of_other_classes, "label 3 is 'sit' and 'set'. Give the config that it was trained with"),
+        (of_features, 'were extracted beforehand, not videos; name a model with a backbone'),
+    ],
+)
+def test_models_that_do_not_fit_are_one_sentence(tmp_path, capsys, make, sentence):
+    config, weights = make(tmp_path / 'work')
+    video, out = record(tmp_path / 'v.mp4', range(10)), tmp_path / 'out'
+    options = ['--weights', weights, '--format', 'json', '--out-dir', out]
+    code, text, err = run(capsys, video, '--model', config, *options)
+    assert code == 2 and not text and not [*out.glob('*')]
+    (line,) = (line for line in err.splitlines() if line.startswith('error: '))
+    assert sentence in line
+
+
+def test_a_folder_without_permission_is_one_sentence(tmp_path, model, capsys):
+    video, out = record(tmp_path / 'v.mp4', range(10)), tmp_path / 'out'
+    out.mkdir(mode=0o500)
+    if os.access(out, os.W_OK):
+        pytest.skip('this user may write everywhere')
+    code, text, err = run(capsys, video, '--model', model, '--format', 'csv', '--out-dir', out)
+    assert code == 2 and not text and not [*out.iterdir()]
+    (line,) = (line for line in err.splitlines() if line.startswith('error: '))
+    assert str(out) in line and ('choose another' in line or 'name another' in line)
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, model, capsys, monkeypatch):

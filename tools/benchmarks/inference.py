@@ -32,6 +32,7 @@ from mmengine.registry import init_default_scope
 
 from mmtad_decomp.apis import TADInferencer, VideoInput
 from mmtad_decomp.apis.publishing import published_config
+from mmtad_decomp.apis.tad_inferencer import speed_up_on_cpu
 from mmtad_decomp.datasets.windows import window_starts
 from mmtad_decomp.postprocessing import WindowResult
 from mmtad_decomp.postprocessing.block_merger import BlockMerger
@@ -40,7 +41,6 @@ from mmtad_decomp.utils.hardware import processor_name
 from tools.command_line import run_main
 from tools.data.flow.estimators import METHODS, flow_of_frames
 
-SYSTEM = 'actionformer_tsm18_thumos'
 PARTS = ('decoding', 'flow', 'network', 'post-processing')
 SYSTEMS = {
     'RGB baseline': ('baseline', None),
@@ -75,11 +75,17 @@ def random_weights(config: Config, folder: Path, name: str) -> Path:
     return path
 
 
-def without_pretrained(config: Config) -> Config:
-    """The config without weights to download."""
+def for_measuring(config: Config, pixels: int | None, window: int | None) -> Config:
+    """The config without weights to download, on square frames and windows of other sizes."""
     model = config.model.get('student', config.model)
     detector = model.get('detector', model)
     detector.backbone.init_cfg = None
+    detector.backbone.backbone.update(pretrained=None, pretrained2d=False)
+    dataset = config.test_dataloader.dataset
+    if pixels is not None:
+        dataset.pipeline[0].short_side = dataset.pipeline[1].size = pixels
+    if window is not None:
+        dataset.window = detector.data_preprocessor.pad_to = window
     return config
 
 
@@ -129,34 +135,39 @@ def look(
     return clock.seconds
 
 
-def measure(video: Path, seconds: float, rounds: int) -> dict[str, dict[str, float]]:
+def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Median seconds of the processor per minute of video, by system and part."""
+    seconds, system = args.seconds, f'actionformer_{args.backbone}_thumos'
+
+    def read(kind: str, ending: str = '') -> Config:
+        config = Config.fromfile(configs / kind / f'{system}{ending}.py')
+        return for_measuring(config, args.pixels, args.window)
+
     init_default_scope('mmaction')
     configs = Path(__file__).resolve().parents[2] / 'configs'
     with tempfile.TemporaryDirectory() as name:
         networks = {}
         for kind in ('baseline', 'decomp'):
-            config = without_pretrained(Config.fromfile(configs / kind / f'{SYSTEM}.py'))
-            path = random_weights(config, Path(name), kind)
+            path = random_weights(read(kind), Path(name), kind)
             networks[kind] = TADInferencer(path, device='cpu', show_progress=False)
-    teacher = without_pretrained(Config.fromfile(configs / 'teacher' / f'{SYSTEM}_of.py'))
-    flow_network = MODELS.build(published_config(teacher).model).eval()
-    source = VideoInput(str(video), 'video')
-    runs: dict[str, list[dict[str, float]]] = {system: [] for system in SYSTEMS}
+    flow_network = MODELS.build(published_config(read('teacher', '_of')).model).eval()
+    speed_up_on_cpu(flow_network)
+    source = VideoInput(str(args.video), 'video')
+    runs: dict[str, list[dict[str, float]]] = {title: [] for title in SYSTEMS}
     look(networks['decomp'], flow_network, 'dis', source, 1.0)  # warms up
-    for number in range(1, rounds + 1):
-        for system, (kind, estimator) in SYSTEMS.items():
+    for number in range(1, args.rounds + 1):
+        for title, (kind, estimator) in SYSTEMS.items():
             second = flow_network if estimator else None
             times = look(networks[kind], second, estimator, source, seconds)
-            runs[system].append(times)
+            runs[title].append(times)
             total = sum(times.values())
-            print(f'round {number}, {system}: {total:.1f} s of the processor', flush=True)
+            print(f'round {number}, {title}: {total:.1f} s of the processor', flush=True)
     return {
-        system: {
+        title: {
             part: float(np.median([times[part] for times in rows])) * 60 / seconds
             for part in PARTS
         }
-        for system, rows in runs.items()
+        for title, rows in runs.items()
     }
 
 
@@ -193,6 +204,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('video', type=Path, help='a video with motion in it')
     parser.add_argument('--seconds', type=float, default=60.0, help='of the video to look at')
     parser.add_argument('--rounds', type=int, default=3, help='of which the median counts')
+    parser.add_argument(
+        '--backbone', choices=('tsm18', 'tsm50'), default='tsm18', help='default: tsm18'
+    )
+    parser.add_argument(
+        '--pixels',
+        type=int,
+        help="shorter side and crop of the frames, flow included (default: the config's, 110 "
+        'and 96)',
+    )
+    parser.add_argument(
+        '--window', type=int, help="frames of a window (default: the config's, 256)"
+    )
     parser.add_argument('--json', type=Path, help='where the numbers go')
     return parser.parse_args(argv)
 
@@ -209,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     before = os.getloadavg()[0]
-    results = measure(args.video, args.seconds, args.rounds)
+    results = measure(args)
     ratios = bars(results)
     print(table(results))
     for name, ratio in ratios.items():
@@ -220,6 +243,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             load_before_and_after=[before, os.getloadavg()[0]],
             seconds=args.seconds,
             rounds=args.rounds,
+            backbone=args.backbone,
+            pixels=args.pixels,
+            window=args.window,
             torch=torch.__version__,
             opencv=cv2.__version__,
             seconds_per_minute=results,

@@ -91,13 +91,17 @@ class VideoEncoder(BaseModule):
         self.with_cp = with_cp
         self.memory_format = torch.contiguous_format
         if channels_last:
-            self.memory_format = torch.channels_last_3d if self._is_3d else torch.channels_last
-            self.backbone.to(memory_format=self.memory_format)
+            self.use_channels_last()
         self.norm_eval = norm_eval or freeze_norm
         if freeze_norm:
             for module in self._norms():
                 module.requires_grad_(False)
         self._frozen = self._freeze(frozen_stages)
+
+    def use_channels_last(self) -> None:
+        """Keep frames and weights in channels-last memory order from now on."""
+        self.memory_format = torch.channels_last_3d if self._is_3d else torch.channels_last
+        self.backbone.to(memory_format=self.memory_format)
 
     def _stem_channels(self) -> int | None:
         convs = stem_convs(self.backbone)

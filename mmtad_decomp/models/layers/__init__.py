@@ -8,6 +8,7 @@ from .boundary_pooling import (
 )
 from .conv_attention import ConvAttention
 from .drop_path import ScaledDropPath, drop_path
+from .fold_batch_norms import fold_batch_norms
 from .gcnext import GCNeXtBlock, mean_of_neighbors, nearest_steps
 from .masked_conv import MaskedConv1d, downsample_mask
 from .masked_group_norm import MaskedGroupNorm
@@ -37,6 +38,7 @@ __all__ = [
     'deformable_sampling',
     'downsample_mask',
     'drop_path',
+    'fold_batch_norms',
     'mean_of_neighbors',
     'nearest_steps',
     'recoverable_sigmoid',
