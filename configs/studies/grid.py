@@ -26,6 +26,7 @@ ablation = f'configs/decomp/ablation/{system}'
 by_tg = dict(teacher='teacher_tg', cost=1.6)
 by_of = dict(teacher='teacher_of', cost=1.6)
 concat = dict(_delete_=True, type='ConcatFusion')
+factors = 'custom_hooks.0.schedule'
 
 rows = [
     dict(name='teacher_tg', title='TG teacher', config=f'configs/teacher/{system}_tg.py'),
@@ -100,8 +101,23 @@ rows = [
         cfg_options={'model.student.separate_heads': True},
         **by_tg,
     ),
+    # The mimics have two thirds of the backbone's gradient: weaker ones, both and the feature's.
+    dict(
+        name='quarter_mimics_tg',
+        title='local attention, both mimics at a quarter, TG',
+        config=f'{decomp}.py',
+        cfg_options={f'{factors}.feature.stop': 0.25, f'{factors}.prediction.stop': 0.25},
+        **by_tg,
+    ),
+    dict(
+        name='quarter_feature_tg',
+        title='local attention, feature mimic at a quarter, TG',
+        config=f'{decomp}.py',
+        cfg_options={f'{factors}.feature.stop': 0.25},
+        **by_tg,
+    ),
 ]
-del system, conventional, decomp, ablation, by_tg, by_of, concat
+del system, conventional, decomp, ablation, by_tg, by_of, concat, factors
 compare = [
     ('local_tg', 'rgb'),
     ('local_tg', 'no_distill'),
@@ -113,4 +129,6 @@ compare = [
     ('local_of', 'conventional_of'),
     ('local_of', 'concat_of'),
     ('conventional_of', 'rgb'),
+    ('quarter_mimics_tg', 'local_tg'),
+    ('quarter_feature_tg', 'local_tg'),
 ]

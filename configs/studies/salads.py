@@ -50,11 +50,22 @@ rows = [
         config='configs/decomp/actionformer_features_salads.py',
         teacher='teacher',
     ),
+    dict(
+        name='quarter_mimics',
+        title='features, decomposed, local attention, both mimics at a quarter',
+        config='configs/decomp/actionformer_features_salads.py',
+        teacher='teacher',
+        cfg_options={
+            'custom_hooks.0.schedule.feature.stop': 0.25,
+            'custom_hooks.0.schedule.prediction.stop': 0.25,
+        },
+    ),
 ]
 compare = [
     ('local', 'features'),
     ('local', 'no_distill'),
     ('local', 'conventional'),
+    ('quarter_mimics', 'local'),
     ('local', 'concat'),
     ('concat', 'conventional'),
     ('conventional', 'features'),
