@@ -77,6 +77,43 @@ def generated_batch(
     return dict(inputs=dict(frames=clips, flow=flow), data_samples=samples)
 
 
+class TrainingStep:
+    """Training steps of a config, on generated frames.
+
+    Args:
+        path: The config.
+        windows: Windows in the batch; None takes the config's.
+        device: ``'cpu'`` or ``'cuda'``.
+        size: Side of a frame in pixels; None takes the config's.
+
+    Attributes:
+        model: The model.
+        shape: Windows, frames, height and width of the input.
+    """
+
+    def __init__(
+        self, path: str, windows: int | None = None, device: str = 'cpu', size: int | None = None
+    ) -> None:
+        config = Config.fromfile(path)
+        init_default_scope('mmaction')
+        without_pretrained(config.model)
+        self.model = MODELS.build(config.model).to(device).train()
+        self.wrapper = build_optim_wrapper(self.model, config.optim_wrapper)
+        self.device, self.num_classes = device, config.num_classes
+        windows = windows or config.train_dataloader.batch_size
+        self.shape = (windows, config.window, *((size, size) if size else frame_size(config)))
+
+    def seconds(self) -> float:
+        """Take one step; its wall time, without that of generating the batch."""
+        windows, frames, *size = self.shape
+        data = generated_batch(windows, frames, tuple(size), self.num_classes)
+        start = time.perf_counter()
+        self.model.train_step(data, self.wrapper)
+        if self.device == 'cuda':
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+
 def measure(path: str, windows: int, device: str, size: int | None = None) -> dict:
     """Two training steps of a config in this process.
 
@@ -90,26 +127,18 @@ def measure(path: str, windows: int, device: str, size: int | None = None) -> di
         ``seconds`` of the second step, ``gib`` at the peak, ``parameters`` in millions, and the
         shape of the input.
     """
-    config = Config.fromfile(path)
-    init_default_scope('mmaction')
-    without_pretrained(config.model)
-    model = MODELS.build(config.model).to(device).train()
-    wrapper = build_optim_wrapper(model, config.optim_wrapper)
-    size = (size, size) if size else frame_size(config)
+    step = TrainingStep(path, windows, device, size)
     for _ in range(2):
-        data = generated_batch(windows, config.window, size, config.num_classes)
-        start = time.perf_counter()
-        model.train_step(data, wrapper)
-        if device == 'cuda':
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
+        seconds = step.seconds()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     if device == 'cuda':
         peak = torch.cuda.max_memory_allocated() / 2**30
-    parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    shape = [windows, config.window, *size]
+    parameters = sum(p.numel() for p in step.model.parameters()) / 1e6
     return dict(
-        seconds=round(seconds, 2), gib=round(peak, 2), parameters=round(parameters, 1), shape=shape
+        seconds=round(seconds, 2),
+        gib=round(peak, 2),
+        parameters=round(parameters, 1),
+        shape=list(step.shape),
     )
 
 
