@@ -291,10 +291,11 @@ def main() -> None:
             'Topic :: Scientific/Engineering :: Artificial Intelligence',
         ],
         packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+        py_modules=['mmtad'],  # the command
         include_package_data=True,
         python_requires='>=3.10',
         install_requires=read_requirements('runtime'),
-        entry_points={'console_scripts': [f'mmtad = {PACKAGE}.command:main']},
+        entry_points={'console_scripts': ['mmtad = mmtad:main']},
         extras_require={
             name: read_requirements(group)
             for name, group in (

@@ -31,12 +31,7 @@ def override(cfg: Config, options: Sequence[str]) -> None:
         ConfigError: If a pair has no ``=``, does not fit into the config, or sets what nothing
             reads.
     """
-    for option in options:
-        if not option.partition('=')[1] or option.startswith('='):
-            raise ConfigError(f'--cfg-options {option}: write key=value')
-    namespace = argparse.Namespace(cfg_options=None)
-    DictAction([], 'cfg_options')(argparse.ArgumentParser(), namespace, options)
-    values = dict(namespace.cfg_options)
+    values = parse_pairs('--cfg-options', options)
     if 'data_root' in values:
         move_data(cfg, str(values.pop('data_root')))
     for key, value in values.items():
@@ -48,6 +43,20 @@ def override(cfg: Config, options: Sequence[str]) -> None:
             raise ConfigError(
                 f'{cfg.filename}: --cfg-options {key}={value} does not fit: {error}'
             ) from error
+
+
+def parse_pairs(flag: str, pairs: Sequence[str]) -> dict[str, object]:
+    """The ``key=value`` pairs of a flag, values as MMEngine reads them.
+
+    Raises:
+        ConfigError: If a pair has no ``=``.
+    """
+    for pair in pairs:
+        if not pair.partition('=')[1] or pair.startswith('='):
+            raise ConfigError(f'{flag} {pair}: write key=value')
+    namespace = argparse.Namespace(pairs=None)
+    DictAction([], 'pairs')(argparse.ArgumentParser(), namespace, pairs)
+    return dict(namespace.pairs)
 
 
 def move_data(cfg: Config, folder: str) -> None:

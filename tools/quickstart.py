@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -21,10 +22,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from tools.model_converters import publish_student
-from tools.studies import Catalog, Execution, Results, StudyError, Task, load_study, make_plan
-from tools.studies.execution import Interrupted, format_duration
-from tools.studies.processes import make_slots
 from tools.visualizations import timeline
+
+if TYPE_CHECKING:
+    from tools.studies import Catalog, Execution, Results, Task
 
 STUDY = 'configs/studies/quickstart.py'
 SEED = 0
@@ -67,6 +68,8 @@ class Board:
 
     def update(self, execution: Execution, waiting: Sequence[Task]) -> None:
         """Show how far each job and the whole run are."""
+        from tools.studies.execution import format_duration
+
         left = [task.run for task in waiting]
         for job in execution.jobs:
             share, words = job.progress()
@@ -90,6 +93,9 @@ def run_study(catalog: Catalog, results: Results, console: Console) -> None:
     Raises:
         StepFailed: If a training or a test failed.
     """
+    from tools.studies import Execution, make_plan
+    from tools.studies.processes import make_slots
+
     plan = make_plan(catalog, results, seeds=[SEED])
     board = Board(catalog, plan, console)
     live = console.is_terminal
@@ -125,6 +131,8 @@ def run_step(
     Raises:
         StepFailed: If it fails.
     """
+    from tools.studies.execution import Interrupted
+
     begin = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, 'w', encoding='utf-8') as file:
@@ -175,6 +183,8 @@ def finish(catalog: Catalog, out: Path) -> None:
 
 def _end(number: int, frame: object) -> None:
     """End this process and the step that it waits for; a study ends its own processes."""
+    from tools.studies.execution import Interrupted
+
     raise Interrupted(f'ended by {signal.Signals(number).name}')
 
 
@@ -183,6 +193,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--fresh', action='store_true', help='redo everything')
     args = parser.parse_args(argv)
+
+    from tools.studies import Catalog, Results, StudyError, load_study
+    from tools.studies.execution import Interrupted, format_duration
+
     begin = time.monotonic()
     signal.signal(signal.SIGTERM, _end)
     try:

@@ -5,25 +5,25 @@ from pathlib import Path
 
 import pytest
 
-from mmtad_decomp import command
+import mmtad
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_command_leads_to_a_tool_with_a_main():
-    names = [line.split()[1:3] for line in command.__doc__.splitlines() if '    mmtad ' in line]
+    names = [line.split()[1:3] for line in mmtad.__doc__.splitlines() if '    mmtad ' in line]
     assert len(names) == 8
     for first, second in names:
         words = [first, second] if first == 'data' and second != 'NAME' else [first]
         words = ['data', 'grid'] if second == 'NAME' else words
-        module, name, rest = command.find_tool([*words, 'x'], ROOT)
+        module, name, rest = mmtad.find_tool([*words, 'x'], ROOT)
         assert callable(importlib.import_module(module).main)
         assert name == ' '.join(words) and rest == ['x']
 
 
 def test_arguments_go_to_the_tool(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
-        command.main(['data', 'convert', '--help'])
+        mmtad.main(['data', 'convert', '--help'])
     assert end.value.code == 0
     assert 'usage: mmtad data convert' in capsys.readouterr().out
 
@@ -39,7 +39,7 @@ def test_arguments_go_to_the_tool(monkeypatch, capsys):
     ],
 )
 def test_mistakes_are_one_sentence(words, sentence, capsys):
-    assert command.main(words) == 2
+    assert mmtad.main(words) == 2
     (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith('error: '))
     assert sentence in line
 
@@ -47,14 +47,14 @@ def test_mistakes_are_one_sentence(words, sentence, capsys):
 def test_configs_of_the_package_where_the_folder_has_none(tmp_path, monkeypatch):
     name = 'configs/custom/student.py'
     monkeypatch.chdir(tmp_path)
-    assert command.find_config(name, ROOT) == str(ROOT / name)
-    assert command.find_config('other.py', ROOT) == 'other.py'
+    assert mmtad.find_config(name, ROOT) == str(ROOT / name)
+    assert mmtad.find_config('other.py', ROOT) == 'other.py'
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).touch()
-    assert command.find_config(name, ROOT) == name
+    assert mmtad.find_config(name, ROOT) == name
 
 
 def test_help_lists_the_commands(capsys):
-    assert command.main(['--help']) == 0
+    assert mmtad.main(['--help']) == 0
     assert 'mmtad data convert LABELS' in capsys.readouterr().out
-    assert command.main([]) == 2
+    assert mmtad.main([]) == 2

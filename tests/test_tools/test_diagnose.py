@@ -7,6 +7,8 @@ import sys
 import pytest
 from tiny_training import ROOT
 
+from mmtad_decomp.evaluation.diagnosis import CHARACTERISTICS, PRESETS
+from mmtad_decomp.evaluation.diagnosis.false_positives import LABEL_RULES
 from tools.analysis_tools import diagnose
 
 FILES = {
@@ -108,3 +110,9 @@ def test_runs_as_a_command(files, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert 'Gain of removing an error' in done.stdout
+
+
+def test_choices_are_those_of_the_package():
+    assert diagnose.PRESETS == tuple(sorted(PRESETS))
+    assert diagnose.LABEL_RULES == LABEL_RULES
+    assert diagnose.CHARACTERISTICS == CHARACTERISTICS

@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmtad_decomp.postprocessing import ClassifierScoresError, RawPredictions
+from mmtad_decomp.postprocessing.ensemble import METHODS
 from mmtad_decomp.structures import TADDataSample, TimeGrid
 from tools.analysis_tools import ensemble_predictions
 
@@ -202,3 +203,7 @@ def test_json_needs_annotations(ann_file):
         file.write("test_evaluator = dict(type='Other')")
     with pytest.raises(ValueError, match='has no TADMetric'):
         ensemble_predictions.find_metric('bare.py')
+
+
+def test_methods_are_those_of_the_package():
+    assert ensemble_predictions.METHODS == METHODS

@@ -6,9 +6,9 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
 
-import mmtad_decomp  # noqa: F401
+from mmtad_decomp.models.backbones.stems import STEM_INITS
 from mmtad_decomp.utils import CheckpointError
-from tools.model_converters import i3d
+from tools.model_converters import common, i3d
 
 
 def encoder(path, in_channels=3, **kwargs):
@@ -94,3 +94,7 @@ def test_a_file_without_weights_is_named(tmp_path):
         i3d.convert(tmp_path / 'other.pt', tmp_path / 'i3d.pth')
     with pytest.raises(SystemExit, match='does not exist'):
         i3d.main([str(tmp_path / 'none.pt'), str(tmp_path / 'i3d.pth')])
+
+
+def test_inits_of_the_stem_are_those_of_the_package():
+    assert common.STEM_INITS == STEM_INITS

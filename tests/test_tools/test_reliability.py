@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tools.command_line import is_mistake
 from tools.reliability.bad_files import GENERATORS
-from tools.reliability.bad_input import faults, try_all
+from tools.reliability.bad_input import KINDS, faults, try_all
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ('annotation JSON', 'submission JSON', 'features', 'raw predictions', 'flow', 'checkpoint')
@@ -94,3 +94,7 @@ def test_two_processes_resume_as_one():
 @pytest.mark.slow
 def test_a_killed_process_is_started_again():
     assert 'restart' in run('launchers.py', '--only', 'slurm', 'restart')
+
+
+def test_kinds_of_bad_files_are_those_of_the_generators():
+    assert KINDS == tuple(GENERATORS)

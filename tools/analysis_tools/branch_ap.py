@@ -19,86 +19,18 @@ import argparse
 import copy
 import math
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import METRICS, MODELS
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.structures import InstanceData
-from torch import Tensor
-
-from mmtad_decomp.evaluation import TADMetric
-from mmtad_decomp.models.detectors import DecomposedDetector
-from mmtad_decomp.postprocessing import Detections
-from mmtad_decomp.structures import TADDataSample
-from mmtad_decomp.utils import (
-    CheckpointError,
-    ConfigError,
-    atomic_write,
-    demand_writable,
-    format_table,
-    load_checkpoint,
-    resolve_checkpoint,
-    write_json,
-)
-from mmtad_decomp.visualization import save_figure
-from mmtad_decomp.visualization.diagnosis_plots import plot_branch_ap
-from tools._cli import build_runner, explained, load_config
 from tools.command_line import add_common_arguments, demand_config_file, run_main
 from tools.test import demand_fit
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 BRANCHES = ('appearance', 'motion', 'joint')
-
-
-@MODELS.register_module()
-class BranchDetector(DecomposedDetector):
-    """A trained :class:`DecomposedDetector` that also detects on each branch alone."""
-
-    def predict(
-        self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
-    ) -> list[TADDataSample]:
-        """Candidates in seconds as ``<branch>_instances`` for every one of ``BRANCHES``.
-
-        Args:
-            inputs: See :meth:`TADDetector.forward`.
-            masks: As above.
-            data_samples: One for each window.
-        """
-        branches = self.branches(inputs, masks)
-        heads = dict(appearance=self.shared_head, motion=self.motion_head, joint=self.head)
-        for branch, head in heads.items():
-            candidates = head.predict_by_feat(getattr(branches, branch))
-            for sample, found in zip(data_samples, self.in_seconds(candidates, data_samples)):
-                sample.set_field(found, f'{branch}_instances', dtype=InstanceData)
-        return data_samples
-
-
-@METRICS.register_module()
-class BranchMetric(TADMetric):
-    """:class:`TADMetric` of the detections of one branch.
-
-    Args:
-        branch: One of ``BRANCHES``; also the prefix of the metrics.
-        **kwargs: Of :class:`TADMetric`.
-    """
-
-    def __init__(self, branch: str, **kwargs) -> None:
-        super().__init__(**{**kwargs, 'prefix': branch})
-        self.branch = branch
-
-    def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
-        """Keep the branch's candidates of a batch of windows."""
-        key = f'{self.branch}_instances'
-        super().process(
-            data_batch, [{**sample, 'pred_instances': sample[key]} for sample in data_samples]
-        )
-
-    def oddities(self, videos: Mapping[str, Detections]) -> list[str]:
-        """Those of the joint head: what is odd in the annotations is said once, not thrice."""
-        return super().oddities(videos) if self.branch == 'joint' else []
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -131,6 +63,8 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: If the model has no branches or no shared head, or the evaluator is another.
     """
+    from mmtad_decomp.utils import ConfigError
+
     name = cfg.filename or 'config'
     if args.split == 'val':
         for part in ('dataloader', 'cfg', 'evaluator'):
@@ -175,6 +109,8 @@ def demand_shared_head(checkpoint: str) -> None:
     Raises:
         CheckpointError: If it does not.
     """
+    from mmtad_decomp.utils import CheckpointError, load_checkpoint
+
     content = load_checkpoint(checkpoint)
     names = content.get('state_dict', content)
     if not any('shared_head.' in name for name in names):
@@ -205,6 +141,8 @@ def by_branch(metrics: dict[str, float]) -> dict[str, dict]:
 
 def format_branches(results: dict[str, dict]) -> str:
     """A table in percent: one row per class, then the means; a dash where there is no number."""
+    from mmtad_decomp.utils import format_table
+
     rows = []
     for kind in ('AP', 'mAP'):
         for name in results['joint'][kind]:
@@ -220,6 +158,13 @@ def format_branches(results: dict[str, dict]) -> str:
 def main(argv: list[str] | None = None) -> dict[str, dict]:
     """Test all branches and write; returns what :func:`by_branch` does."""
     args = parse_args(argv)
+
+    from mmengine.dist import is_main_process
+
+    from mmtad_decomp.utils import demand_writable, resolve_checkpoint
+    from tools._cli import build_runner, explained, load_config
+    from tools.analysis_tools import branch_parts  # noqa: F401  registers them
+
     demand_config_file(args.config)
     demand_writable(Path(args.out_dir, 'branch_ap.json'), '--out-dir')
     cfg = load_config(args)
@@ -239,6 +184,10 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
 
 def write_results(results: dict[str, dict], args: argparse.Namespace, cfg: Config) -> None:
     """Write JSON, table and picture, and print the table."""
+    from mmtad_decomp.utils import atomic_write, write_json
+    from mmtad_decomp.visualization import save_figure
+    from mmtad_decomp.visualization.diagnosis_plots import plot_branch_ap
+
     out = Path(args.out_dir)
     content = dict(
         config=args.config, checkpoint=cfg.load_from, split=args.split, branches=results

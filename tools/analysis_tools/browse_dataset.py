@@ -13,23 +13,19 @@ import argparse
 import random
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
-from mmaction.registry import DATASETS, MODELS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
-from mmtad_decomp.datasets import TADDataset
-from mmtad_decomp.engine.hooks.model_fit_hook import can_be_learned
-from mmtad_decomp.models.detectors import TADDetector
-from mmtad_decomp.models.heads import PointHead
-from mmtad_decomp.utils import ConfigError, check_config, demand_writable
-from mmtad_decomp.visualization import draw_window, save_figure
-from tools._cli import read_config
 from tools.command_line import add_traceback_argument, demand_config_file, run_main
-from tools.config_overrides import override
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from mmtad_decomp.datasets import TADDataset
+    from mmtad_decomp.models.detectors import TADDetector
 
 _KEY_FRAMES = 12
 
@@ -59,6 +55,11 @@ def build_dataset(config: Config, loader: str) -> TADDataset:
     Raises:
         ConfigError: If there is none, or it does not serve windows of videos.
     """
+    from mmaction.registry import DATASETS
+
+    from mmtad_decomp.datasets import TADDataset
+    from mmtad_decomp.utils import ConfigError
+
     settings = config.get(f'{loader}_dataloader')
     if settings is None:
         raise ConfigError(f'{config.filename}: has no `{loader}_dataloader`; choose another one')
@@ -73,6 +74,11 @@ def build_dataset(config: Config, loader: str) -> TADDataset:
 
 def build_detector(config: Config) -> TADDetector | None:
     """The plain detector of a config, if its head learns by points."""
+    from mmaction.registry import MODELS
+
+    from mmtad_decomp.models.detectors import TADDetector
+    from mmtad_decomp.models.heads import PointHead
+
     model = config.model
     student = model.get('student', model)
     detector = MODELS.build(student.get('detector', student))
@@ -82,6 +88,9 @@ def build_detector(config: Config) -> TADDetector | None:
 
 def draw(dataset: TADDataset, index: int, detector: TADDetector | None, out: Path) -> str:
     """Draw one window; returns a line about it."""
+    from mmtad_decomp.engine.hooks.model_fit_hook import can_be_learned
+    from mmtad_decomp.visualization import draw_window, save_figure
+
     window = dataset.get_data_info(index)
     item = dataset[index]
     sample, inputs = item['data_samples'], item['inputs']
@@ -111,6 +120,12 @@ def draw(dataset: TADDataset, index: int, detector: TADDetector | None, out: Pat
 
 def browse(args: argparse.Namespace) -> int:
     """Draw; returns the exit code."""
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.utils import ConfigError, check_config, demand_writable
+    from tools._cli import read_config
+    from tools.config_overrides import override
+
     demand_config_file(args.config)
     if args.number < 1:
         raise ConfigError(f'--number must be at least 1, got {args.number}')

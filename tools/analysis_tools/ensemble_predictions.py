@@ -13,21 +13,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import TASK_UTILS
-from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
 from tqdm import tqdm
 
-from mmtad_decomp.annotations import load_annotations
-from mmtad_decomp.evaluation import write_submission
-from mmtad_decomp.postprocessing import PostProcessor, ProposalFile, RawPredictions
-from mmtad_decomp.postprocessing.ensemble import METHODS, ensemble_files
-from mmtad_decomp.utils import demand_writable
-from mmtad_decomp.utils.config_check import accepted_arguments
 from tools.command_line import run_main
+
+if TYPE_CHECKING:
+    from mmtad_decomp.postprocessing import PostProcessor, ProposalFile, RawPredictions
+
+METHODS = ('pool', 'weighted')
+"""Those of the package, which takes seconds to import."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,8 +44,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--post-processor',
         nargs='+',
-        action=DictAction,
-        default={},
+        default=(),
+        metavar='KEY=VALUE',
         help='options of the post-processor, over those of the config: nms.sigma=0.4 ...',
     )
     parser.add_argument(
@@ -79,6 +77,8 @@ def find_metric(config: str) -> dict:
     Raises:
         ValueError: If there is none.
     """
+    from mmengine.config import Config
+
     evaluators = Config.fromfile(config).get('test_evaluator') or []
     evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
     found = [evaluator for evaluator in evaluators if evaluator.get('type') == 'TADMetric']
@@ -97,6 +97,12 @@ def build_post_processor(metric: dict | None, options: dict) -> PostProcessor:
     Raises:
         ValueError: If the metric has no post-processor, or an option is unknown or out of range.
     """
+    from mmaction.registry import TASK_UTILS
+    from mmengine.config import Config
+
+    from mmtad_decomp.postprocessing import PostProcessor
+    from mmtad_decomp.utils.config_check import accepted_arguments
+
     settings = dict(type='PostProcessor')
     if metric is not None:
         settings = metric.get('post_processor', settings)
@@ -119,6 +125,9 @@ def open_file(
     Raises:
         ValueError: If a JSON file comes without annotations.
     """
+    from mmtad_decomp.annotations import load_annotations
+    from mmtad_decomp.postprocessing import ProposalFile, RawPredictions
+
     if not path.endswith('.json'):
         return RawPredictions(path)
     if args.ann_file is not None:
@@ -133,10 +142,20 @@ def open_file(
 def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
     args = parse_args(argv)
+
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.evaluation import write_submission
+    from mmtad_decomp.postprocessing.ensemble import ensemble_files
+    from mmtad_decomp.utils import demand_writable
+    from tools.config_overrides import parse_pairs
+
     demand_writable(args.out, '--out')
     init_default_scope('mmaction')
     metric = None if args.config is None else find_metric(args.config)
-    post_processor = build_post_processor(metric, args.post_processor)
+    post_processor = build_post_processor(
+        metric, parse_pairs('--post-processor', args.post_processor)
+    )
     files = [open_file(path, args, metric) for path in args.raw]
     count = len({video_id for file in files for video_id in file.video_ids})
     combined = ensemble_files(

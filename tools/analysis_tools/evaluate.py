@@ -16,32 +16,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.annotations import load_annotations, read_video_list
-from mmtad_decomp.evaluation import (
-    Submission,
-    SubmissionError,
-    find_oddities,
-    ground_truth_table,
-    prediction_table,
-    read_submission,
-)
-from mmtad_decomp.evaluation.functional import (
-    GroundTruth,
-    Predictions,
-    average_precision,
-    average_recall,
-    mean_over_classes,
-    recall_at_kx,
-)
-from mmtad_decomp.evaluation.metrics.report import detection_table, proposal_table
-from mmtad_decomp.structures import AnnotationSet
-from mmtad_decomp.utils import demand_writable, write_json
 from tools.command_line import run_main
+
+if TYPE_CHECKING:
+    from mmtad_decomp.evaluation import Submission
+    from mmtad_decomp.evaluation.functional import GroundTruth, Predictions
+    from mmtad_decomp.structures import AnnotationSet
 
 PROPOSAL_TIOUS = tuple(np.linspace(0.5, 0.95, 10).round(2))
 PROPOSAL_NUMBERS = (1, 5, 10, 100)
@@ -133,6 +119,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def list_excluded(values: Sequence[str]) -> tuple[str, ...]:
     """Ids as they are, and those in files."""
+    from mmtad_decomp.annotations import read_video_list
+
     ids = []
     for value in values:
         ids += read_video_list(value) if Path(value).is_file() else [value]
@@ -165,6 +153,8 @@ def demand_overlap(
     Raises:
         SubmissionError: If no annotated video has a detection.
     """
+    from mmtad_decomp.evaluation import SubmissionError
+
     if len(truth.labels) and not len(found.scores):
         raise SubmissionError(
             f'{submission.path}: none of its {submission.census.detections} detections is in one '
@@ -191,6 +181,8 @@ def summarise(
     instances: np.ndarray,
 ) -> dict:
     """The numbers of one evaluation, as they go into the JSON file."""
+    from mmtad_decomp.evaluation.functional import mean_over_classes
+
     mean = mean_over_classes(ap)
     return dict(
         mAP=_by_tiou(tious, mean),
@@ -214,6 +206,16 @@ def evaluate(
     Raises:
         ValueError: If a file or an option is malformed, or both sides have nothing in common.
     """
+    from mmtad_decomp.annotations import load_annotations
+    from mmtad_decomp.evaluation import (
+        find_oddities,
+        ground_truth_table,
+        prediction_table,
+        read_submission,
+    )
+    from mmtad_decomp.evaluation.functional import average_precision, average_recall, recall_at_kx
+    from mmtad_decomp.evaluation.metrics.report import detection_table, proposal_table
+
     excluded = list_excluded(args.exclude_videos)
     annotations = load_annotations(
         args.annotations, args.subset, args.classes, args.ignore_labels, excluded, fields
@@ -266,6 +268,9 @@ def evaluate(
 def main(argv: list[str] | None = None) -> dict:
     """Evaluate, print and write; returns what is in the JSON file."""
     args = parse_args(argv)
+
+    from mmtad_decomp.utils import demand_writable, write_json
+
     if args.out is not None:
         demand_writable(args.out, '--out')
     results = {}

@@ -20,13 +20,6 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.config import Config
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.utils import atomic_write
-from tools.studies.report import mean_and_sd
-
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ('baseline', 'teacher', 'conventional', 'decomp')
 DATA_SETS = {
@@ -160,6 +153,8 @@ def _modality(config: dict) -> str:
 
 def _title(head: str) -> str:
     """Name of a head in tables: the ``title`` of its class."""
+    from mmaction.registry import MODELS
+
     kind = MODELS.get(head)
     if not hasattr(kind, 'title'):
         raise KeyError(head)
@@ -176,6 +171,8 @@ def read_entry(root: Path, path: Path) -> Entry:
     Raises:
         ValueError: If it has a head, backbone, input or data set that this script has no name for.
     """
+    from mmengine.config import Config
+
     config = Config.fromfile(path, import_custom_modules=False)
     model = config.model
     student = model.get('student', model)
@@ -228,6 +225,8 @@ def read_numbers(root: Path, names: set[str]) -> tuple[dict[str, float], dict[st
     Raises:
         ValueError: If ``configs/results.yml`` names a config or a row that does not exist.
     """
+    from tools.studies.report import mean_and_sd
+
     file = root / 'configs' / 'results.yml'
     content = yaml.safe_load(file.read_text(encoding='utf-8'))
     here = {}
@@ -355,6 +354,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument('--check', action='store_true', help='write nothing; exit 1 if outdated')
     args = parser.parse_args(argv)
+
+    from mmtad_decomp.utils import atomic_write
+
     try:
         contents = generate()
     except ValueError as error:

@@ -12,11 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmengine.config import Config
-
-from mmtad_decomp.utils import write_json
 from tools.command_line import run_main
-from tools.studies.training_log import read_scalars, training_minutes
 
 
 def read_run(work_dir: Path) -> dict:
@@ -28,6 +24,10 @@ def read_run(work_dir: Path) -> dict:
     Raises:
         FileNotFoundError: If no validation is logged there.
     """
+    from mmengine.config import Config
+
+    from tools.studies.training_log import read_scalars, training_minutes
+
     records = read_scalars(work_dir)
     metrics = [r for r in records if any(key.startswith('tad/') for key in r)]
     if not metrics:
@@ -65,6 +65,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--groups', nargs='+', required=True, help="names of the metric's groups")
     parser.add_argument('--json', type=Path, required=True, help='where the numbers go')
     args = parser.parse_args(argv)
+
+    from mmtad_decomp.utils import write_json
+
     runs = {}
     for row in args.row:
         name, _, work_dir = row.partition('=')

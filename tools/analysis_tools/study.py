@@ -12,14 +12,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.command_line import run_main
-from tools.studies import Catalog, Execution, Results, StudyError, Task, load_study, make_plan
-from tools.studies.execution import Interrupted, estimate, format_duration, known_seconds
-from tools.studies.processes import make_slots
-from tools.studies.report import Report
+
+if TYPE_CHECKING:
+    from tools.studies import Catalog, Results, Task
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,6 +41,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def _check(args: argparse.Namespace, catalog: Catalog) -> None:
+    from tools.studies import StudyError
+
     study = catalog.study
     for option, asked, known in (
         ('--only', args.only, list(study.rows)),
@@ -56,6 +58,8 @@ def _check(args: argparse.Namespace, catalog: Catalog) -> None:
 
 
 def _announce(catalog: Catalog, results: Results, plan: Sequence[Task], jobs: int) -> None:
+    from tools.studies.execution import estimate, format_duration, known_seconds
+
     stale = results.stale()
     if stale:
         print(
@@ -79,6 +83,10 @@ def _print_plan(catalog: Catalog, plan: Sequence[Task]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run a study; returns the exit code."""
+    from tools.studies import Catalog, Execution, Results, load_study, make_plan
+    from tools.studies.processes import make_slots
+    from tools.studies.report import Report
+
     catalog = Catalog(load_study(args.study, args.results))
     _check(args, catalog)
     results = Results(catalog)
@@ -102,10 +110,13 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    args = parse_args(argv)
+
+    from tools.studies.execution import Interrupted
 
     def command() -> int:
         try:
-            return run(parse_args(argv))
+            return run(args)
         except Interrupted as error:
             print(f'{error}; the same command goes on from here', file=sys.stderr)
             return 130

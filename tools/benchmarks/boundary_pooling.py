@@ -15,18 +15,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.models.layers import boundary_max_pool, boundary_windows
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def dense_max_pool(feats: Tensor, segments: Tensor, masks: Tensor) -> Tensor:
     """The same maxima, each over all steps with those outside of its window masked."""
+    import torch
+
+    from mmtad_decomp.models.layers import boundary_windows
+
     windows = boundary_windows(segments)
     steps = torch.arange(feats.shape[2], device=feats.device)
     last = (steps * masks).amax(dim=1)[:, None, None]
@@ -41,6 +43,8 @@ def dense_max_pool(feats: Tensor, segments: Tensor, masks: Tensor) -> Tensor:
 
 def prepare(args: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
     """Random features, segments around the points, and masks without padding."""
+    import torch
+
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     feats = torch.randn(args.windows, args.channels, args.steps, requires_grad=True)
@@ -52,6 +56,8 @@ def prepare(args: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
 
 def timed(pool: Callable, feats: Tensor, *rest: Tensor) -> tuple[float, Tensor, Tensor]:
     """Seconds of forward and backward, the result and the gradient."""
+    import torch
+
     feats.grad = None
     start = time.perf_counter()
     out = pool(feats, *rest)
@@ -68,6 +74,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--rounds', type=int, default=7)
     args = parser.parse_args(argv)
+
+    import torch
+
+    from mmtad_decomp.models.layers import boundary_max_pool
+
     inputs = prepare(args)
     kinds = {'tables': boundary_max_pool, 'dense': dense_max_pool}
     results = {name: timed(pool, *inputs)[1:] for name, pool in kinds.items()}

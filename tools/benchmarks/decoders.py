@@ -26,9 +26,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.datasets import probe_video, read_frames
-from mmtad_decomp.datasets.resizing import resize, scaled_size
-from mmtad_decomp.utils import processor_name, write_json
 from tools.data.common import write_video
 
 WINDOW = 128
@@ -37,6 +34,8 @@ Reader = Callable[[str, np.ndarray, int, int], np.ndarray]
 
 def read_pyav(path: str, indices: np.ndarray, short_side: int, threads: int) -> np.ndarray:
     """PyAV, as :func:`mmtad_decomp.datasets.read_frames` uses it; it scales while decoding."""
+    from mmtad_decomp.datasets import read_frames
+
     return read_frames(path, indices, short_side=short_side)
 
 
@@ -53,6 +52,8 @@ def read_decord(path: str, indices: np.ndarray, short_side: int, threads: int) -
     """decord, which scales while decoding."""
     import decord
 
+    from mmtad_decomp.datasets.resizing import scaled_size
+
     height, width = decord.VideoReader(path, num_threads=threads)[0].shape[:2]
     size = scaled_size(width, height, short_side)
     reader = decord.VideoReader(path, width=size[0], height=size[1], num_threads=threads)
@@ -62,6 +63,8 @@ def read_decord(path: str, indices: np.ndarray, short_side: int, threads: int) -
 def read_cv2(path: str, indices: np.ndarray, short_side: int, threads: int) -> np.ndarray:
     """OpenCV: it seeks to the first frame and skips through the others."""
     import cv2
+
+    from mmtad_decomp.datasets.resizing import resize, scaled_size
 
     capture = cv2.VideoCapture(path)
     position, frames = int(indices[0]), []
@@ -89,6 +92,8 @@ READERS: dict[str, tuple[str, Reader]] = {
 
 def scale(frames: np.ndarray, short_side: int) -> np.ndarray:
     """Scale a ``(T, H, W, 3)`` clip."""
+    from mmtad_decomp.datasets.resizing import resize, scaled_size
+
     size = scaled_size(frames.shape[2], frames.shape[1], short_side)
     return np.stack([resize(frame, size) for frame in frames])
 
@@ -110,6 +115,8 @@ def available_readers() -> tuple[dict[str, Reader], dict[str, str]]:
 
 def make_video(folder: Path, short_side: int = 240, count: int = 450) -> Path:
     """An h264 video of moving texture at 25 frames per second, key frames as the encoder likes."""
+    from mmtad_decomp.datasets.resizing import resize
+
     rng = np.random.default_rng(0)
     width = short_side * 4 // 3
     coarse = rng.integers(0, 256, (short_side // 8, width // 8, 3), dtype=np.uint8)
@@ -127,6 +134,8 @@ def make_video(folder: Path, short_side: int = 240, count: int = 450) -> Path:
 
 def plan(paths: list[Path], windows: int, seed: int) -> dict[str, list[tuple[str, np.ndarray]]]:
     """Files that each round reads: for both tasks, files and their frame indices."""
+    from mmtad_decomp.datasets import probe_video
+
     rng = np.random.default_rng(seed)
     counts = {str(path): probe_video(path).num_frames for path in paths}
     whole = [(path, np.arange(0, count - 1, 2)) for path, count in counts.items()]
@@ -174,6 +183,8 @@ def measure(
 
 def hardware() -> str:
     """Processor and number of cores."""
+    from mmtad_decomp.utils import processor_name
+
     return f'{processor_name()}, {os.cpu_count()} cores'
 
 
@@ -198,6 +209,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--short-side', type=int, default=64, help='pixels (default 64)')
     parser.add_argument('--threads', type=int, default=1, help='of decord and torchcodec')
     args = parser.parse_args(arguments)
+
+    from mmtad_decomp.utils import write_json
+
     readers, notes = available_readers()
     print(f'{hardware()}; {args.threads} thread(s), OpenCV as it likes')
     for name, note in notes.items():

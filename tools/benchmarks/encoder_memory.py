@@ -17,12 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.utils import write_json
 
 SETTINGS: dict[str, dict] = {
     'plain': dict(),
@@ -58,6 +53,7 @@ def measure(
     Returns:
         ``memory`` in MiB on top of model and input, and ``seconds`` of the step.
     """
+    import torch
     from mmaction.registry import MODELS
     from mmengine.registry import init_default_scope
 
@@ -113,8 +109,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--windows', type=int, default=2, help='windows in the batch')
     parser.add_argument('--frames', type=int, default=64, help='frames of a window')
     parser.add_argument('--size', type=int, default=64, help='side of a frame in pixels')
-    default = 'cuda' if torch.cuda.is_available() else 'cpu'
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default=default)
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: a GPU if there is one')
     parser.add_argument('--json', help='write sizes and rows to this file')
     parser.add_argument('--child', help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -123,6 +118,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Print a table, and write it where asked."""
     args = parse_args(argv)
+
+    import torch
+
+    from mmtad_decomp.utils import write_json
+
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.child:
         depth, setting = args.child.split(':')
         sizes = (args.windows, args.frames, args.size, args.device)

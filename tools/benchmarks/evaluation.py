@@ -20,21 +20,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.annotations import load_annotations
-from mmtad_decomp.evaluation import (
-    ground_truth_table,
-    prediction_table,
-    read_submission,
-)
-from mmtad_decomp.evaluation.functional import average_precision, average_recall, recall_at_kx
-from mmtad_decomp.utils import atomic_write, processor_name, write_json
-from tools.benchmarks._evaluation_peers import ActionFormer, MMAction2
-from tools.benchmarks._evaluation_problem import Problem, make_problem, write_files
+if TYPE_CHECKING:
+    from tools.benchmarks._evaluation_problem import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
 ANNOTATIONS = ROOT.parent / 'shared/data/annotations/thumos14/thumos14_413_derived.json'
@@ -50,6 +43,9 @@ class Ours:
 
     def load(self) -> tuple:
         """Both tables from the files."""
+        from mmtad_decomp.annotations import load_annotations
+        from mmtad_decomp.evaluation import ground_truth_table, prediction_table, read_submission
+
         annotations = load_annotations(self._files['annotations'], 'validation')
         submission = read_submission(self._files['submission'], annotations.classes)
         return ground_truth_table(annotations), prediction_table(annotations, submission.videos)
@@ -65,14 +61,20 @@ class Ours:
 
     def average_precision(self, loaded: tuple) -> np.ndarray:
         """``(T, C)``."""
+        from mmtad_decomp.evaluation.functional import average_precision
+
         return average_precision(*loaded, self._tious, len(self._classes))
 
     def recall(self, loaded: tuple) -> np.ndarray:
         """``(K, T, C)``."""
+        from mmtad_decomp.evaluation.functional import recall_at_kx
+
         return recall_at_kx(*loaded, self._tious, len(self._classes))
 
     def average_recall(self, loaded: tuple) -> tuple:
         """AR@AN."""
+        from mmtad_decomp.evaluation.functional import average_recall
+
         truth, found = loaded
         return average_recall(truth, found, PROPOSAL_TIOUS, int(truth.videos.max()) + 1)
 
@@ -131,6 +133,9 @@ def measure_command(files: dict[str, Path], tiou: str) -> dict[str, float]:
 
 def run_size(problem: Problem, tious: np.ndarray, tiou: str, rounds: int) -> dict:
     """Compare at one size; the results of both must agree to 1e-9."""
+    from tools.benchmarks._evaluation_peers import ActionFormer, MMAction2
+    from tools.benchmarks._evaluation_problem import write_files
+
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(problem, Path(folder))
         ours = Ours(problem, files, tious)
@@ -206,6 +211,9 @@ def run_growth(repeats: int = 5) -> dict:
         ``n log n``, where n is the number of detections. ``sort alone`` sorts the detections by
         score with NumPy and does nothing else, to tell what memory and caches add to it.
     """
+    from mmtad_decomp.evaluation.functional import average_precision, average_recall, recall_at_kx
+    from tools.benchmarks._evaluation_problem import make_problem
+
     result = {}
     for name, settings in GROWTH.items():
         rows = []
@@ -241,6 +249,8 @@ def draw(growth: dict, path: Path) -> None:
     """A panel for what grows, with n log n through the first point of mAP."""
     import matplotlib
 
+    from mmtad_decomp.utils import atomic_write
+
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
 
@@ -269,6 +279,8 @@ def hardware() -> dict:
     """Settings that the numbers depend on."""
     import pandas
 
+    from mmtad_decomp.utils import processor_name
+
     return dict(
         cpu=processor_name(),
         cores=len(os.sched_getaffinity(0)),
@@ -289,6 +301,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--rounds', type=int, default=3, help="peers' rounds at THUMOS'14 size")
     parser.add_argument('--large-rounds', type=int, default=1, help='the same at ActivityNet size')
     args = parser.parse_args(argv)
+
+    from mmtad_decomp.utils import write_json
+    from tools.benchmarks._evaluation_problem import make_problem
+
     machine = hardware()
     print(machine)
     results = json.loads(args.json.read_text()) if args.json.exists() else {}

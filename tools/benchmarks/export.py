@@ -19,23 +19,14 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import onnx
-import onnxruntime
-import torch
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-from mmtad_decomp.apis.publishing import published_model
-from mmtad_decomp.deployment import OPSET, DeployableDetector
-from mmtad_decomp.models.fusions import BranchFusion, SumFusion
-from mmtad_decomp.models.heads import TemporalHead
-from mmtad_decomp.utils import atomic_write, processor_name, write_json
 from tools.deployment.export import export
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / 'docs/en/benchmarks/export'
@@ -53,6 +44,8 @@ LOCALIZERS = {'BMN': 'mixin/bmn_activitynet_baseline', 'TEM': 'mixin/tem_activit
 
 def registered(*bases: type) -> list[str]:
     """Names of this package's modules of some kinds."""
+    from mmaction.registry import MODELS
+
     return sorted(
         name
         for name, cls in MODELS.module_dict.items()
@@ -64,6 +57,11 @@ def registered(*bases: type) -> list[str]:
 
 def head_configs() -> dict[str, dict]:
     """The small config of every head, with at most two levels."""
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+
+    from mmtad_decomp.models.heads import TemporalHead
+
     configs = {}
     for path in sorted(MODEL_CONFIGS.glob('*_tsm18_small.py')):
         head = Config.fromfile(path).model.head.to_dict()
@@ -79,6 +77,10 @@ def head_configs() -> dict[str, dict]:
 
 def cases() -> dict[str, tuple[str, dict]]:
     """Kind and config of every detector, by the name of what it is about."""
+    from mmengine.config import Config
+
+    from mmtad_decomp.models.fusions import BranchFusion, SumFusion
+
     heads = head_configs()
     features = dict(
         type='TADDetector',
@@ -107,6 +109,12 @@ def cases() -> dict[str, tuple[str, dict]]:
 
 def build(model: dict) -> torch.nn.Module:
     """A detector with random weights, none of which is zero."""
+    import torch
+    from mmaction.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.apis.publishing import published_model
+
     init_default_scope('mmaction')
     torch.manual_seed(0)
     detector = MODELS.build(published_model(model))
@@ -119,6 +127,8 @@ def build(model: dict) -> torch.nn.Module:
 
 def measure(kind: str, model: dict) -> dict[str, Any]:
     """Export one detector in every format; what fails keeps its reason."""
+    from mmtad_decomp.deployment import DeployableDetector
+
     row: dict[str, Any] = dict(kind=kind, onnx=None, pt2=None)
     try:
         detector = build(model)
@@ -175,6 +185,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument('--only', nargs='+', help='measure these rows and keep the others')
     parser.add_argument('--out', type=Path, default=OUT, help='path without ending')
     args = parser.parse_args(argv)
+
+    import onnx
+    import onnxruntime
+    import torch
+
+    from mmtad_decomp.deployment import OPSET
+    from mmtad_decomp.utils import atomic_write, processor_name, write_json
+
     path, detectors = args.out.with_suffix('.json'), cases()
     rows = {}
     if args.only:

@@ -15,14 +15,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.datasets import read_frames
-from mmtad_decomp.datasets.flow_store import CHUNK, read_flow, write_flow
-from mmtad_decomp.utils.atomic import write_json
 from tools.data.flow.estimators import METHODS, flow_of_frames
 
 CASES = (('FIR', 54, 72, 6.25), ("THUMOS'14", 110, 147, 10.0), ('the paper', 224, 224, 30.0))
@@ -31,6 +27,11 @@ CASES = (('FIR', 54, 72, 6.25), ("THUMOS'14", 110, 147, 10.0), ('the paper', 224
 
 def frames_of(video: Path, start: float, fps: float, size: tuple[int, int]) -> list[np.ndarray]:
     """:data:`CHUNK` frames of a video from ``start`` seconds on, scaled to ``size`` (w, h)."""
+    import cv2
+
+    from mmtad_decomp.datasets import read_frames
+    from mmtad_decomp.datasets.flow_store import CHUNK
+
     capture = cv2.VideoCapture(str(video))
     stored = capture.get(cv2.CAP_PROP_FPS)
     capture.release()
@@ -44,6 +45,8 @@ def frames_of(video: Path, start: float, fps: float, size: tuple[int, int]) -> l
 
 def measure(method: str, name: str, frames: Sequence[np.ndarray], fps: float) -> dict:
     """Time and size of a chunk's flow, as a row of the table."""
+    from mmtad_decomp.datasets.flow_store import read_flow, write_flow
+
     estimate = METHODS[method]()
     list(flow_of_frames(frames[:2], estimate))
     begin = time.process_time()
@@ -97,6 +100,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--start', type=float, default=10.0, help='second to begin at')
     parser.add_argument('--json', type=Path, required=True, help='where the numbers go')
     args = parser.parse_args(argv)
+
+    import cv2
+
+    from mmtad_decomp.utils.atomic import write_json
+
     cv2.setNumThreads(1)
     rows = []
     for name, height, width, fps in CASES:

@@ -15,22 +15,22 @@ import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.ops import DEVICES
-from mmtad_decomp.utils import write_json
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-ops = torch.ops.mmtad_decomp
-DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
+DTYPES = ('float32', 'bfloat16')
 ALL = [True] * 3  # Gradients.
 
 
 def median_ms(calls: list[Callable[[], object]], repeats: int) -> float:
     """Median milliseconds of one call, by device events; the calls take turns."""
+    import torch
+
     for call in calls * 2:
         call()
     events = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(repeats)]
@@ -44,6 +44,8 @@ def median_ms(calls: list[Callable[[], object]], repeats: int) -> float:
 
 def copy_bandwidth(repeats: int) -> float:
     """Bytes per second, read plus written, of a copy of 1 GiB."""
+    import torch
+
     source = torch.randn(2**28, device='cuda')
     target = torch.empty_like(source)
     ms = median_ms([lambda: target.copy_(source)], repeats)
@@ -52,6 +54,8 @@ def copy_bandwidth(repeats: int) -> float:
 
 def tail_mask(batch: int, steps: int) -> Tensor:
     """Sequences that end at different steps."""
+    import torch
+
     ends = torch.linspace(steps // 2, steps, batch, device='cuda')
     return torch.arange(steps, device='cuda')[None] < ends[:, None]
 
@@ -63,7 +67,9 @@ def attention_calls(
 
     ``columns``: heads lie in memory as the models' convolutions leave them, ``(N, H, D, T)``.
     """
-    shape = (args.batch, 4, args.steps, 128)
+    import torch
+
+    ops, shape = torch.ops.mmtad_decomp, (args.batch, 4, args.steps, 128)
 
     def make() -> Tensor:
         x = torch.randn(shape, device='cuda', dtype=dtype)
@@ -88,7 +94,9 @@ def fusion_calls(
     args: argparse.Namespace, dtype: torch.dtype, sets: int, window: int | None
 ) -> dict:
     """The same for the fusion."""
-    shape = (args.batch, 512, args.steps)
+    import torch
+
+    ops, shape = torch.ops.mmtad_decomp, (args.batch, 512, args.steps)
     mask = tail_mask(args.batch, args.steps) if args.mask else None
     forward, backward = [], []
     for _ in range(sets):
@@ -105,9 +113,12 @@ def fusion_calls(
 
 def measure(args: argparse.Namespace) -> list[dict]:
     """Rows of the table."""
+    import torch
+
     copy = copy_bandwidth(args.repeats)
     rows = []
-    for name, dtype in DTYPES.items():
+    for name in DTYPES:
+        dtype = getattr(torch, name)
         cases = {
             f'local_attention w {args.window}': attention_calls(args, dtype, args.sets, False),
             f'local_attention w {args.window} columns': attention_calls(
@@ -140,6 +151,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--sets', type=int, default=3, help='of inputs, taken in turn')
     parser.add_argument('--repeats', type=int, default=30)
     args = parser.parse_args(argv)
+
+    import torch
+
+    from mmtad_decomp.ops import DEVICES
+    from mmtad_decomp.utils import write_json
+
     if 'cuda' not in DEVICES or not torch.cuda.is_available():
         parser.error('needs a GPU, and the operators built for CUDA')
     rows = measure(args)

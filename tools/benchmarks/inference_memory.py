@@ -19,7 +19,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import av
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +30,8 @@ SIDES = (96, 64)
 
 def write_video(path: Path, seconds: float, fps: int) -> None:
     """Encode noise that drifts, ``SIDES`` pixels wide and high."""
+    import av
+
     rng = np.random.default_rng(0)
     base = rng.integers(0, 255, (SIDES[1] // 8, SIDES[0] // 8, 3), dtype=np.uint8)
     base = base.repeat(8, 0).repeat(8, 1)

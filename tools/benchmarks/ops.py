@@ -18,23 +18,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.ops import DEVICES, local_attention, local_attentive_fusion
-from mmtad_decomp.utils import atomic_write, processor_name, write_json
-from tools.benchmarks.attention_peers import PEERS
-from tools.benchmarks.nms_cases import nms_rows
+if TYPE_CHECKING:
+    from torch import Tensor
 
-DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
+    Contender = Callable[..., Tensor]
 
 OPS = {'attention': 'local_attention', 'fusion': 'local_attentive_fusion', 'nms': None}
-
-Contender = Callable[..., Tensor]
 
 FLEX_SIZES = [(4, 256, 128), (4, 2304, 128)]
 """(H, T, D) at which flex_attention is tried: compiling it takes half a minute for each."""
@@ -91,6 +84,7 @@ def cuda_cases() -> list[Case]:
 
 def fusion_formula(window: int | None) -> Contender:
     """Local attentive fusion by PyTorch's average pooling, without masks."""
+    import torch
 
     def fuse(value: Tensor, query: Tensor, key: Tensor) -> Tensor:
         if window is None:
@@ -106,6 +100,11 @@ def fusion_formula(window: int | None) -> Contender:
 
 def contenders(case: Case, device: str) -> Iterator[tuple[str, Contender]]:
     """Ours first, then its peers, as functions of three tensors."""
+    import torch
+
+    from mmtad_decomp.ops import local_attention, local_attentive_fusion
+    from tools.benchmarks.attention_peers import PEERS
+
     if case.op == 'local_attention':
         yield 'ours', lambda q, k, v: local_attention(q, k, v, None, case.window)
         for name, build in PEERS.items():
@@ -125,6 +124,7 @@ def contenders(case: Case, device: str) -> Iterator[tuple[str, Contender]]:
 
 def passes(run: Contender, inputs: list[Tensor], grad: Tensor) -> dict[str, Callable[[], object]]:
     """A forward call without gradients, and one forward and backward."""
+    import torch
 
     frozen = [x.detach() for x in inputs]
 
@@ -143,6 +143,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _synchronize(device: str) -> None:
+    import torch
+
     if device == 'cuda':
         torch.cuda.synchronize()
 
@@ -194,6 +196,8 @@ def _silence() -> Iterator[None]:
 
 def peak_mb(call: Callable[[], object], device: str) -> float:
     """Most megabytes that a call holds at once, by torch's own account of its allocations."""
+    import torch
+
     if device == 'cuda':
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -223,6 +227,8 @@ def peak_mb(call: Callable[[], object], device: str) -> float:
 
 def copy_ms(num_bytes: int, device: str) -> float:
     """Milliseconds that a copy takes which reads and writes ``num_bytes`` in all."""
+    import torch
+
     source = torch.randn(num_bytes // 8, device=device)
     target = torch.empty_like(source)
     return interleaved({'copy': lambda: target.copy_(source)}, device, 15)['copy']
@@ -230,9 +236,11 @@ def copy_ms(num_bytes: int, device: str) -> float:
 
 def rows_of(case: Case, device: str, rounds: int) -> Iterator[dict]:
     """One row for every pass and peer."""
+    import torch
+
     torch.manual_seed(0)
     torch._dynamo.reset()
-    dtype = DTYPES[case.dtype]
+    dtype = getattr(torch, case.dtype)
     *inputs, grad = (torch.randn(case.size, device=device, dtype=dtype) for _ in range(4))
     for x in inputs:
         x.requires_grad_()
@@ -267,6 +275,10 @@ def rows_of(case: Case, device: str, rounds: int) -> Iterator[dict]:
 
 def describe_machine(device: str) -> dict:
     """Machine that the numbers were measured on."""
+    import torch
+
+    from mmtad_decomp.utils import processor_name
+
     return dict(
         processor=torch.cuda.get_device_name() if device == 'cuda' else processor_name(),
         threads=torch.get_num_threads(),
@@ -311,6 +323,8 @@ def table(rows: list[dict]) -> str:
 
 def all_rows(args: argparse.Namespace) -> Iterator[dict]:
     """The rows of the command line's choice, as they are measured."""
+    from tools.benchmarks.nms_cases import nms_rows
+
     cases = cuda_cases() if args.device == 'cuda' else attention_cases() + fusion_cases()
     for case in cases:
         if case.op in map(OPS.get, args.ops) and args.only in case.shape:
@@ -337,6 +351,12 @@ def main(argv: list[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument('--only', default='', help='run the shapes that contain this text')
     args = parser.parse_args(argv)
+
+    import torch
+
+    from mmtad_decomp.ops import DEVICES
+    from mmtad_decomp.utils import atomic_write, write_json
+
     if args.device not in DEVICES:
         raise SystemExit(f'the operators are not built for {args.device}')
     torch.set_num_threads(args.threads)

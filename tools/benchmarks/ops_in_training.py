@@ -14,17 +14,8 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
-
-from mmtad_decomp.ops import DEVICES, plain_pytorch
-from mmtad_decomp.utils import write_json
 from tools.benchmarks.training_step import frame_size, generated_batch, without_pretrained
 
 
@@ -35,9 +26,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--windows', type=int, default=2, help='windows in the batch')
     parser.add_argument('--rounds', type=int, default=7)
     parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--device', choices=sorted(DEVICES), default='cpu')
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
     parser.add_argument('--json', type=Path, help='where the numbers go')
     args = parser.parse_args(argv)
+
+    import torch
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.optim import build_optim_wrapper
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.ops import DEVICES, plain_pytorch
+    from mmtad_decomp.utils import write_json
+
+    if args.device not in DEVICES:
+        parser.error(f'the operators are built for {", ".join(sorted(DEVICES))} only')
     torch.set_num_threads(args.threads)
     init_default_scope('mmaction')
     config = Config.fromfile(args.config)

@@ -19,28 +19,24 @@ import sys
 import time
 from functools import lru_cache
 from pathlib import Path
-
-import torch
-from torch import Tensor
-from torch.nn.functional import linear
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.models.layers import SGAlignConv, mean_of_neighbors
-from mmtad_decomp.models.layers.sg_align import (
-    AlignMatrix,
-    SparseProduct,
-    align_matrix,
-    csr_matrix,
-    edge_rows,
-)
-from mmtad_decomp.structures import valid_pairs
-from mmtad_decomp.utils import write_json
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mmtad_decomp.models.layers import SGAlignConv
+    from mmtad_decomp.models.layers.sg_align import AlignMatrix
 
 
 def materialise(layer: SGAlignConv, feats: Tensor, masks: Tensor) -> Tensor:
     """Result of ``layer`` for valid pairs, with all samples of all pairs held."""
+    from torch.nn.functional import linear
+
+    from mmtad_decomp.models.layers import mean_of_neighbors
+    from mmtad_decomp.models.layers.sg_align import SparseProduct, edge_rows
+
     parts = [feats, mean_of_neighbors(feats, masks, layer.num_neighbors)]
     shape = (layer.max_duration, feats.shape[2])
     maps = layer.bias[:, None, None]
@@ -58,6 +54,10 @@ def sampling_matrix(
     max_duration: int, steps: int, num_samples: int, extension: float
 ) -> AlignMatrix:
     """From steps to all samples of all pairs: :func:`align_matrix` with the samples kept apart."""
+    import torch
+
+    from mmtad_decomp.models.layers.sg_align import AlignMatrix, align_matrix, csr_matrix
+
     summed = align_matrix(
         steps, max_duration, num_samples, extension, torch.device('cpu'), torch.float32
     ).forward
@@ -76,6 +76,10 @@ KINDS = {'materialised': materialise, 'commuted': lambda layer, *inputs: layer(*
 
 def prepare(args: argparse.Namespace) -> tuple[SGAlignConv, Tensor, Tensor]:
     """Layer, features and masks; the matrices of both kinds are built already."""
+    import torch
+
+    from mmtad_decomp.models.layers import SGAlignConv
+
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     layer = SGAlignConv(args.channels, args.out_channels, args.durations)
@@ -98,6 +102,10 @@ def step(kind: str, layer: SGAlignConv, feats: Tensor, masks: Tensor) -> tuple[f
 
 def difference(layer: SGAlignConv, feats: Tensor, masks: Tensor) -> float:
     """Largest difference over valid pairs, relative to the largest value."""
+    import torch
+
+    from mmtad_decomp.structures import valid_pairs
+
     with torch.no_grad():
         first, second = (run(layer, feats, masks) for run in KINDS.values())
     valid = valid_pairs(masks, layer.max_duration)[:, None]
@@ -124,6 +132,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--threads', type=int, default=1)
     args = parser.parse_args(argv)
+
+    import torch
+
+    from mmtad_decomp.utils import write_json
+
     spawn = multiprocessing.get_context('spawn')
     memory = {}
     for kind in KINDS:

@@ -13,17 +13,14 @@ import statistics
 import sys
 import time
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-from mmtad_decomp.models.backbones import VideoEncoder
-from mmtad_decomp.utils import fast_dtype, keep_freed_memory, processor_name, write_json
+    from mmtad_decomp.models.backbones import VideoEncoder
 
 CONVS = {'SmallMapConv2d': 'mmaction.SmallMapConv2d', 'Conv2d': 'Conv2d'}
 ORDERS = {'channels last': True, 'channels first': False}
@@ -31,6 +28,9 @@ ORDERS = {'channels last': True, 'channels first': False}
 
 def build(conv: str, channels_last: bool) -> VideoEncoder:
     """A TSM18 whose convolutions are of type ``conv``."""
+    import torch
+    from mmaction.registry import MODELS
+
     torch.manual_seed(0)
     backbone = dict(type='ResNetTSM', depth=18, pretrained=None, pretrained2d=False)
     backbone['conv_cfg'] = dict(type=conv)
@@ -40,6 +40,8 @@ def build(conv: str, channels_last: bool) -> VideoEncoder:
 
 def step(encoder: nn.Module, frames: Tensor, half: bool) -> float:
     """CPU seconds of one forward and backward pass."""
+    import torch
+
     encoder.zero_grad(set_to_none=True)
     masks = torch.ones(frames.shape[:2], dtype=torch.bool)
     begin = time.process_time()
@@ -83,6 +85,12 @@ def main(argv: list[str] | None = None) -> None:
         help='default: float32, and bfloat16 where the processor has it',
     )
     args = parser.parse_args(argv)
+
+    import torch
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.utils import fast_dtype, keep_freed_memory, processor_name, write_json
+
     keep_freed_memory()
     torch.set_num_threads(args.threads)
     init_default_scope('mmaction')

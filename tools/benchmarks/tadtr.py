@@ -15,27 +15,23 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
-from mmengine.structures import InstanceData
+if TYPE_CHECKING:
+    from mmengine.structures import InstanceData
+    from torch import Tensor
 
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.models.heads import TemporalHead
-from mmtad_decomp.models.layers import deformable_sampling
-from mmtad_decomp.utils import write_json
+    from mmtad_decomp.models.heads import TemporalHead
 
 HEADS, CHANNELS, POINTS = 8, 32, 4
 
 
 def _taps(positions: Tensor, weights: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Both neighbours of every position, counted from two steps before the first, and shares."""
+    import torch
+
     low = positions.detach().floor()
     high_share = weights * (positions - low)
     low = low.long().clamp(-2, steps) + 2
@@ -49,6 +45,8 @@ def _per_head(x: Tensor) -> Tensor:
 
 def gathered(values: Tensor, positions: Tensor, weights: Tensor, steps: int) -> Tensor:
     """Sampling that reads both neighbours of every position."""
+    import torch.nn.functional as F
+
     rows = F.pad(_per_head(values), (0, 0, 2, 2))
     index, share = _taps(_per_head(positions), _per_head(weights), steps)
     flat = index.flatten(1)[..., None].expand(-1, -1, rows.shape[2])
@@ -65,6 +63,8 @@ def as_product(values: Tensor, positions: Tensor, weights: Tensor, steps: int) -
 
 def by_grid_sample(values: Tensor, positions: Tensor, weights: Tensor, steps: int) -> Tensor:
     """Sampling as the head does it."""
+    from mmtad_decomp.models.layers import deformable_sampling
+
     out = deformable_sampling(values, positions, weights, (steps,))
     return _per_head(out)
 
@@ -81,6 +81,8 @@ def median_seconds(function: Callable[[], Tensor], rounds: int) -> float:
 
 def sampling_rows(rounds: int) -> list[dict]:
     """Times of the three ways for several sizes; all give the same, within rounding."""
+    import torch
+
     ways = (by_grid_sample, gathered, as_product)
     rows = []
     for windows, steps, queries in ((4, 256, 256), (4, 256, 40), (1, 1024, 1024)):
@@ -102,12 +104,18 @@ def sampling_rows(rounds: int) -> list[dict]:
 
 def ground_truth(windows: int) -> list[InstanceData]:
     """Four segments per window."""
+    import torch
+    from mmengine.structures import InstanceData
+
     segments = torch.tensor([[10.0, 30.0], [50.0, 90.0], [120.0, 130.0], [180.0, 240.0]])
     return [InstanceData(segments=segments, labels=torch.arange(4)) for _ in range(windows)]
 
 
 def head_rows(rounds: int) -> list[dict]:
     """Times of a step of whole heads, losses included."""
+    import torch
+    from mmaction.registry import MODELS
+
     rows = []
     for kind, width in (('TadTRHead', 256), ('ActionFormerHead', 512)):
         torch.manual_seed(0)
@@ -135,6 +143,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--threads', type=int, default=1)
     args = parser.parse_args(argv)
+
+    import torch
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.utils import write_json
+
     torch.set_num_threads(args.threads)
     init_default_scope('mmaction')
     write_json(

@@ -20,20 +20,14 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.annotations import load_annotations
-from mmtad_decomp.utils import write_json
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 PROJECT = Path(__file__).resolve().parents[2]
 FPS, WIDTH, HEIGHT = 10, 196, 110
@@ -42,6 +36,8 @@ _STEP = re.compile(r'Epoch\(train\).*? time: ([\d.]+)')
 
 def choose_videos(ann_file: str) -> dict:
     """The shortest video of at least a minute with three actions of each subset."""
+    from mmtad_decomp.annotations import load_annotations
+
     database = {}
     for subset in ('training', 'validation'):
         annotations = load_annotations(ann_file, subset, ignore_labels=('Ambiguous',))
@@ -64,6 +60,8 @@ def choose_videos(ann_file: str) -> dict:
 
 def generate_frames(folder: Path, count: int, seed: int) -> None:
     """Write ``count`` JPEG frames."""
+    import cv2
+
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
@@ -76,6 +74,9 @@ def generate_frames(folder: Path, count: int, seed: int) -> None:
 
 def generate_weights(cfg: Config, root: Path) -> None:
     """Write a random teacher, and random weights where the pretrained ones are downloaded to."""
+    import torch
+    from mmaction.registry import MODELS
+
     detector = cfg.model.student.detector
     address = detector.backbone.init_cfg.checkpoint
     model = MODELS.build({**detector, 'backbone': {**detector.backbone, 'init_cfg': None}})
@@ -113,6 +114,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--root', type=Path, default=Path('data/thumos_size'))
     parser.add_argument('--json', type=Path, required=True, help='where the numbers go')
     args = parser.parse_args(argv)
+
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.utils import write_json
+
     root = args.root.resolve()
     data, config = root / 'data' / 'thumos14', PROJECT / args.config
     init_default_scope('mmaction')

@@ -18,13 +18,12 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from mmtad_decomp.annotations import AnnotationError, load_annotations
-from mmtad_decomp.datasets import VideoInfo, probe_video
 from tools.data.common import (
     census_table,
     make_video_entry,
@@ -40,6 +39,9 @@ from tools.data.labels.checks import Instance, check_video, length_table, summar
 from tools.data.labels.csv_table import ROLES
 from tools.data.labels.records import UNITS
 from tools.data.labels.split import split_by_group
+
+if TYPE_CHECKING:
+    from mmtad_decomp.datasets import VideoInfo
 
 VERSION = 'custom-1'
 SUBSETS = ('training', 'validation', 'testing')
@@ -213,6 +215,8 @@ def suggest(lengths: Sequence[float], infos: Sequence[VideoInfo], out: Path, cla
 
 def convert(args: argparse.Namespace) -> int:
     """Convert; returns the exit code."""
+    from mmtad_decomp.datasets import probe_video
+
     labels = read_all(args.labels, read_options(args))
     classes = choose_classes(labels, args.classes)
     by_video: dict[str, list[Label]] = defaultdict(list)
@@ -261,6 +265,8 @@ def check_units(database: dict, classes: Sequence[str], target: Path) -> None:
     Raises:
         LabelError: If most of the actions lie behind their videos.
     """
+    from mmtad_decomp.annotations import AnnotationError, load_annotations
+
     try:
         load_annotations(target, content=dict(database=database, classes=list(classes)))
     except AnnotationError as error:

@@ -21,8 +21,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.structures import pairwise_tiou
-from mmtad_decomp.utils import atomic_write
 from tools.command_line import run_main
 
 FPS, FRAMES_PER_STEP, CLASSES = 30, 16, 5
@@ -76,6 +74,8 @@ def make_features(
 
 def make_proposals(rng: np.random.Generator, actions: np.ndarray, count: int) -> list:
     """``count`` proposals ``[start, end, score]``, half of them near actions."""
+    from mmtad_decomp.structures import pairwise_tiou
+
     near = actions[rng.integers(len(actions), size=count // 2)]
     length = near[:, 1:] - near[:, :1]
     near = near + rng.uniform(-0.35, 0.35, near.shape) * length
@@ -89,6 +89,8 @@ def make_proposals(rng: np.random.Generator, actions: np.ndarray, count: int) ->
 
 def write_csv(path: Path, features: np.ndarray) -> None:
     """Write ``(T, C)`` features as MMAction2's LoadLocalizationFeature reads them."""
+    from mmtad_decomp.utils import atomic_write
+
     header = ','.join(f'f{channel}' for channel in range(features.shape[1]))
     with atomic_write(path, 'w') as file:
         np.savetxt(file, features, fmt='%.3f', delimiter=',', header=header, comments='')
@@ -96,6 +98,8 @@ def write_csv(path: Path, features: np.ndarray) -> None:
 
 def generate(args: argparse.Namespace) -> int:
     """Write features and annotations; returns the exit code."""
+    from mmtad_decomp.utils import atomic_write
+
     for name in ('channels', 'steps', 'train', 'val', 'proposals'):
         if getattr(args, name) < 1:
             raise ValueError(f'--{name} must be positive, got {getattr(args, name)}')

@@ -17,15 +17,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import torch
-from torch import Tensor
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.utils import CheckpointError
 from tools.model_converters.common import demand_fit
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Official names on the left, names within ActionFormerHead on the right.
 _RULES: tuple[tuple[str, str], ...] = (
@@ -86,6 +85,8 @@ def convert_state_dict(
         ConversionError: If a name is unknown (all of them are listed) or the weights of the heads
             are missing.
     """
+    import torch
+
     converted, scales, unmatched = {}, {}, []
     for full_name, value in state_dict.items():
         name = full_name.removeprefix('module.')
@@ -177,6 +178,9 @@ def load_official(path: str | Path, weights: str = 'ema', legacy: bool = False) 
     Raises:
         ConversionError: If the file is missing, unreadable or holds no state dict.
     """
+    import torch
+    from torch import Tensor
+
     try:
         content = torch.load(path, map_location='cpu', weights_only=not legacy)
     except FileNotFoundError as error:
@@ -201,6 +205,8 @@ def load_official(path: str | Path, weights: str = 'ema', legacy: bool = False) 
 
 def save_atomically(content: object, path: str | Path) -> None:
     """``torch.save`` so that ``path`` is either whole or not there."""
+    import torch
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
@@ -236,6 +242,9 @@ def main() -> None:
         help='read a file that holds arbitrary Python objects; it can run code',
     )
     args = parser.parse_args()
+
+    from mmtad_decomp.utils import CheckpointError
+
     try:
         official = load_official(args.src, args.weights, args.legacy)
         converted = convert_state_dict(official, '', args.loss_norm)

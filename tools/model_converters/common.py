@@ -8,20 +8,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
-import torch
-from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-from mmtad_decomp.models.backbones.pretrained import check_fit
-from mmtad_decomp.models.backbones.stems import STEM_INITS, adapt_state_dict, stem_weight_keys
-from mmtad_decomp.utils import (
-    CheckpointError,
-    UnsafeCheckpointError,
-    atomic_write,
-    load_checkpoint,
-)
+STEM_INITS = ('average', 'inflate')
+"""Those of the package, which takes seconds to import."""
 
 _TENSOR_PARTS = re.compile(
     r'torch\._utils\._rebuild_(tensor|tensor_v2|parameter)|torch\.(\w*Storage|Size|device)'
@@ -59,6 +52,10 @@ class _TensorUnpickler(pickle.Unpickler):
 
 def _load_tensors_only(path: Path) -> dict:
     """Read a checkpoint that names classes of its writer, without importing or running them."""
+    import torch
+
+    from mmtad_decomp.utils import CheckpointError
+
     reader = SimpleNamespace(
         __name__=__name__,
         Unpickler=_TensorUnpickler,
@@ -87,6 +84,10 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         CheckpointError: If the file cannot be read or holds no weights.
     """
+    from torch import Tensor
+
+    from mmtad_decomp.utils import CheckpointError, UnsafeCheckpointError, load_checkpoint
+
     try:
         content = load_checkpoint(path)
     except UnsafeCheckpointError:
@@ -122,6 +123,10 @@ def fit_to_encoder(
     Raises:
         CheckpointError: If a weight is missing or of another shape.
     """
+    from mmtad_decomp.models.backbones.pretrained import check_fit
+    from mmtad_decomp.models.backbones.stems import adapt_state_dict, stem_weight_keys
+    from mmtad_decomp.utils import CheckpointError
+
     keys = stem_weight_keys(encoder.backbone, 'backbone.')
     found = {state[key].shape[1] for key in keys if key in state}
     if found and found != {encoder.in_channels}:
@@ -149,6 +154,11 @@ def demand_fit(state: Mapping[str, Tensor], config: dict) -> None:
     Raises:
         CheckpointError: If a weight is missing, left over or of another shape.
     """
+    from mmaction.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.utils import CheckpointError
+
     init_default_scope('mmaction')
     model = MODELS.build(config)
     try:
@@ -171,6 +181,10 @@ def write_weights(
         source: Where they come from.
         prefix: Prepended to every name.
     """
+    import torch
+
+    from mmtad_decomp.utils import atomic_write
+
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     named = {prefix + name: value for name, value in state.items()}
     with atomic_write(Path(path)) as file:

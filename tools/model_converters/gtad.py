@@ -16,14 +16,14 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from torch import Tensor
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.utils import CheckpointError
 from tools.model_converters.common import demand_fit, read_weights, write_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Official names on the left, names within GTADHead on the right.
 _MODULES: tuple[tuple[str, str], ...] = (
@@ -73,6 +73,8 @@ def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         CheckpointError: If names are unknown or missing (all are listed), or the shapes are not
             those of a G-TAD.
     """
+    from mmtad_decomp.utils import CheckpointError
+
     converted, unknown = {}, []
     for name, value in state.items():
         new_name = _rename(name)
@@ -151,6 +153,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('dst', help='file to write')
     parser.add_argument('--prefix', default='head.', help='put before every name (%(default)s)')
     args = parser.parse_args(argv)
+
+    from mmtad_decomp.utils import CheckpointError
+
     try:
         converted = convert_state_dict(read_weights(args.src))
         settings = head_settings(converted)

@@ -14,21 +14,19 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
-from torch import Tensor
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.utils import CheckpointError
 from tools.model_converters.common import (
     backbone_parser,
     fit_to_encoder,
     read_weights,
     write_weights,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BLOCKS = {
     'Conv3d_1a_7x7': 'stem',
@@ -77,6 +75,8 @@ def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If a name is unknown (all of them are listed).
     """
+    from mmtad_decomp.utils import CheckpointError
+
     converted, unknown = {}, []
     for name, value in state.items():
         if _CLASSIFIER.fullmatch(name):
@@ -117,6 +117,11 @@ def convert(
         FileNotFoundError: If ``src`` does not exist.
         CheckpointError: If it cannot be read, has unknown names, or lacks weights.
     """
+    from mmaction.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.utils import CheckpointError
+
     state = read_weights(src)
     converted = convert_state_dict(state)
     if _STEM not in state:
@@ -136,6 +141,9 @@ def main(argv: list[str] | None = None) -> None:
         '--in-channels', type=int, help='input channels of the result (default: as in SRC)'
     )
     args = parser.parse_args(argv)
+
+    from mmtad_decomp.utils import CheckpointError
+
     try:
         count = convert(args.src, args.dst, args.in_channels, args.stem_init, args.prefix)
     except (CheckpointError, FileNotFoundError) as error:

@@ -18,9 +18,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.apis.publishing import publish
-from mmtad_decomp.utils import resolve_checkpoint
-
 
 def main(argv: list[str] | None = None) -> None:
     """Publish and print sizes."""
@@ -32,6 +29,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('prefix', help='path of the published files without their endings')
     parser.add_argument('--half', action='store_true', help='store the weights in float16')
     args = parser.parse_args(argv)
+
+    from mmtad_decomp.apis.publishing import publish
+    from mmtad_decomp.utils import resolve_checkpoint
+
     before = Path(resolve_checkpoint(args.checkpoint)).stat().st_size
     weights, text = publish(args.config, args.checkpoint, args.prefix, args.half)
     after = weights.stat().st_size

@@ -17,12 +17,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.utils import CheckpointError
 from tools.model_converters.common import (
     backbone_parser,
     fit_to_encoder,
@@ -70,6 +64,12 @@ def convert(
         FileNotFoundError: If ``config`` or ``src`` does not exist.
         CheckpointError: If the config has no encoder or the weights do not fit it.
     """
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.utils import CheckpointError
+
     encoder_config = find_encoder(Config.fromfile(config).model)
     if encoder_config is None:
         raise CheckpointError(
@@ -86,6 +86,9 @@ def convert(
 def main(argv: list[str] | None = None) -> None:
     """Command line."""
     args = backbone_parser(__doc__, "the recognizer's checkpoint", True).parse_args(argv)
+
+    from mmtad_decomp.utils import CheckpointError
+
     try:
         kept, left = convert(args.config, args.src, args.dst, args.stem_init, args.prefix)
     except (CheckpointError, FileNotFoundError) as error:

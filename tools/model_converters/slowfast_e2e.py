@@ -14,21 +14,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
-from torch import Tensor
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.utils import CheckpointError
 from tools.model_converters.common import (
     backbone_parser,
     fit_to_encoder,
     read_weights,
     write_weights,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _PATHS = ('slow_path.', 'fast_path.')
 _STAGES = {50: 6, 101: 23, 152: 36}
@@ -48,6 +46,8 @@ def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If there is no SlowFast encoder among them.
     """
+    from mmtad_decomp.utils import CheckpointError
+
     converted = {}
     for name, value in state.items():
         short = name
@@ -69,6 +69,8 @@ def depth_of(state: Mapping[str, Tensor]) -> int:
     Raises:
         CheckpointError: If it is none of 50, 101 and 152.
     """
+    from mmtad_decomp.utils import CheckpointError
+
     start = 'backbone.slow_path.layer3.'
     blocks = {name.removeprefix(start).split('.')[0] for name in state if name.startswith(start)}
     for depth, count in _STAGES.items():
@@ -102,6 +104,9 @@ def convert(
         FileNotFoundError: If ``src`` does not exist.
         CheckpointError: If it cannot be read or lacks weights of the encoder.
     """
+    from mmaction.registry import MODELS
+    from mmengine.registry import init_default_scope
+
     converted = convert_state_dict(read_weights(src))
     depth = depth_of(converted)
     init_default_scope('mmaction')
@@ -122,6 +127,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = backbone_parser(__doc__, 'checkpoint of E2E-TAD')
     parser.add_argument('--in-channels', type=int, help='input channels of the result (3)')
     args = parser.parse_args(argv)
+
+    from mmtad_decomp.utils import CheckpointError
+
     try:
         depth, count = convert(args.src, args.dst, args.stem_init, args.in_channels, args.prefix)
     except (CheckpointError, FileNotFoundError) as error:

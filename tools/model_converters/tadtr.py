@@ -16,14 +16,14 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from torch import Tensor
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.utils import CheckpointError
 from tools.model_converters.common import demand_fit, read_weights, write_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ENCODER, _DECODER = (rf'transformer\.{part}\.layers\.(\d+)\.' for part in ('encoder', 'decoder'))
 _END = r'\.(weight|bias)'
@@ -83,6 +83,8 @@ def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         CheckpointError: If a name is unknown (all of them are listed), weights are missing, or the
             model does not refine its segments.
     """
+    from mmtad_decomp.utils import CheckpointError
+
     converted, unknown, refines = {}, [], False
     for name, value in state.items():
         if name.startswith('backbone.'):
@@ -150,6 +152,9 @@ def main() -> None:
     parser.add_argument('dst', help='file to write')
     parser.add_argument('--prefix', default='head.', help='put before every name (%(default)s)')
     args = parser.parse_args()
+
+    from mmtad_decomp.utils import CheckpointError
+
     try:
         converted = convert_state_dict(read_weights(args.src))
         settings = head_settings(converted)

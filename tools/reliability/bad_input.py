@@ -21,12 +21,26 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.utils import format_table, write_json
 from tools.command_line import is_mistake, run_main, sentence_of
-from tools.reliability.bad_files import GENERATORS, BadFile
+
+if TYPE_CHECKING:
+    from tools.reliability.bad_files import BadFile
+
+KINDS = (
+    'annotation JSON',
+    'submission JSON',
+    'features',
+    'raw predictions',
+    'flow',
+    'checkpoint',
+    'config',
+    'video',
+)
+"""Keys of ``bad_files.GENERATORS``, which takes seconds to import."""
 
 SECONDS, MEMORY = 60, 2 << 30
 """Bounds of a reader; the memory is beyond what the process has mapped before."""
@@ -102,6 +116,8 @@ def try_all(folder: Path, kinds: Sequence[str] | None = None) -> list[dict[str, 
     Returns:
         For each file ``kind``, ``file`` (what is wrong), ``reaction`` and ``message``.
     """
+    from tools.reliability.bad_files import GENERATORS
+
     records = []
     inside, proof = folder / 'inside', folder / 'made' / 'proof'
     proof.parent.mkdir()
@@ -130,6 +146,8 @@ def faults(records: Sequence[dict]) -> list[dict]:
 
 def table_of(records: Sequence[dict]) -> str:
     """Numbers of reactions by kind."""
+    from mmtad_decomp.utils import format_table
+
     counts = Counter((record['kind'], record['reaction']) for record in records)
     rows = []
     for kind in dict.fromkeys(record['kind'] for record in records):
@@ -145,7 +163,7 @@ def table_of(records: Sequence[dict]) -> str:
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--kinds', nargs='+', choices=list(GENERATORS), help='default: all')
+    parser.add_argument('--kinds', nargs='+', choices=KINDS, help='default: all')
     parser.add_argument('--quiet', action='store_true', help='list faults only')
     parser.add_argument('--json', type=Path, help='write every reaction to this file')
     return parser.parse_args(argv)
@@ -153,6 +171,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Try all; returns the exit code: 1 if there was a fault."""
+    from mmtad_decomp.utils import write_json
+
     with tempfile.TemporaryDirectory(prefix='bad_input_') as folder:
         records = try_all(Path(folder), args.kinds)
     for record in faults(records) if args.quiet else records:

@@ -20,13 +20,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.utils import format_table, write_json
 from tools.command_line import run_main
-from tools.reliability.cases import Case, not_whole, same
-from tools.reliability.forks import PATIENCE, ToolProcess, ready_cases, run_once
+
+if TYPE_CHECKING:
+    from tools.reliability.cases import Case
 
 PAGE = 4096
 
@@ -60,6 +61,8 @@ def _mount(folder: Path, *options: str, **limits: int) -> None:
 
 def need_of(case: Case, folder: Path) -> tuple[dict[str, str], int, int]:
     """Outcome on a large tmpfs, and the bytes and files that it then holds."""
+    from tools.reliability.forks import run_once
+
     with small_disk(folder, size=1 << 30) as disk:
         home = folder.with_name(f'{folder.name}.home')
         home.mkdir()
@@ -77,6 +80,9 @@ def try_limit(
     Returns:
         How it ended the first time, its last line, and what was wrong.
     """
+    from tools.reliability.cases import not_whole, same
+    from tools.reliability.forks import PATIENCE, ToolProcess
+
     faults = []
     home = folder.with_name(f'{folder.name}.home')
     with small_disk(folder, **limits) as disk:
@@ -125,6 +131,8 @@ def try_case(
 
 def table_of(records: list[dict]) -> str:
     """Numbers of the tries of each tool, as text."""
+    from mmtad_decomp.utils import format_table
+
     rows = []
     for name in dict.fromkeys(record['tool'] for record in records):
         mine = [record for record in records if record['tool'] == name]
@@ -146,6 +154,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Fill disks; returns the exit code: 1 if there was a fault."""
+    from mmtad_decomp.utils import write_json
+    from tools.reliability.forks import ready_cases
+
     folder = (args.folder or Path(tempfile.mkdtemp(prefix='full_disk_'))).absolute()
     cases = ready_cases(folder, args.only)
     say = lambda line: print(line, flush=True)  # noqa: E731

@@ -24,13 +24,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.utils import format_table, write_json
 from tools.command_line import run_main
-from tools.reliability.cases import Case, not_whole, same
-from tools.reliability.forks import PATIENCE, ToolProcess, descendants, ready_cases, run_once
+
+if TYPE_CHECKING:
+    from tools.reliability.cases import Case
 
 
 @dataclass
@@ -66,6 +67,9 @@ def tell(
         tally: Is advanced.
         draw: Random moments and victims.
     """
+    from tools.reliability.cases import not_whole, same
+    from tools.reliability.forks import PATIENCE, ToolProcess, descendants
+
     for start in itertools.count():
         process = ToolProcess(case, folder)
         tally.starts += 1
@@ -110,6 +114,8 @@ def soak(
     report: Callable[[dict[str, Tally]], None],
 ) -> dict[str, Tally]:
     """Tell stories of all tools in turn until so many kills happened; reports after each."""
+    from tools.reliability.forks import run_once
+
     draw, tallies = random.Random(seed), {case.name: Tally() for case in cases}
     wanted: dict[str, dict[str, str]] = {}
     for case in cases:
@@ -139,6 +145,8 @@ def soak(
 
 def table_of(tallies: dict[str, Tally]) -> str:
     """The tallies as a Markdown table."""
+    from mmtad_decomp.utils import format_table
+
     header = ['tool', 'alone (s)', 'stories', 'starts', 'kills', 'of its children', 'faults']
     rows = [
         [name, f'{t.seconds:.1f}', t.stories, t.starts, t.kills, t.of_children, len(t.faults)]
@@ -164,6 +172,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Soak; returns the exit code: 1 if there was a fault."""
+    from mmtad_decomp.utils import write_json
+    from tools.reliability.forks import ready_cases
+
     folder = (args.folder or Path(tempfile.mkdtemp(prefix='kill_anything_'))).absolute()
     cases = ready_cases(folder, args.only)
     begin = time.monotonic()

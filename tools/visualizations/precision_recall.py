@@ -15,10 +15,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.annotations import load_annotations
-from mmtad_decomp.evaluation import ground_truth_table, load_submission, prediction_table
-from mmtad_decomp.utils import demand_writable
-from mmtad_decomp.visualization import plot_class_ap, plot_precision_recall, save_figure
 from tools.command_line import add_traceback_argument, run_main
 
 
@@ -56,6 +52,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Draw and write the pictures."""
     args = parse_args(argv)
+
+    from mmtad_decomp.annotations import load_annotations
+    from mmtad_decomp.evaluation import ground_truth_table, load_submission, prediction_table
+    from mmtad_decomp.utils import demand_writable
+    from mmtad_decomp.visualization import plot_class_ap, plot_precision_recall, save_figure
+
     if not 0 < args.tiou <= 1:
         raise ValueError(f'--tiou must be in (0, 1], got {args.tiou}')
     curves, bars = (Path(args.out_dir, f'{n}.png') for n in ('precision_recall', 'class_ap'))

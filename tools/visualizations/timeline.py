@@ -20,18 +20,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.annotations import AnnotationError, load_annotations
-from mmtad_decomp.datasets.video_reader import VideoReadError, read_frames
-from mmtad_decomp.evaluation import SubmissionError, load_submission
-from mmtad_decomp.postprocessing import Detections
-from mmtad_decomp.structures import VideoAnnotation
-from mmtad_decomp.utils import demand_writable
-from mmtad_decomp.visualization import draw_overview, draw_timeline, save_figure
+if TYPE_CHECKING:
+    from mmtad_decomp.postprocessing import Detections
+    from mmtad_decomp.structures import VideoAnnotation
 
 
 def _named_path(text: str) -> tuple[str, str]:
@@ -123,6 +120,8 @@ def key_frames(video: VideoAnnotation, folder: Path, count: int) -> list[tuple[f
     Raises:
         SystemExit: If the annotation does not say where the video is, or it cannot be read.
     """
+    from mmtad_decomp.datasets.video_reader import VideoReadError, read_frames
+
     if count < 1:
         return []
     if video.path is None or video.fps is None:
@@ -141,6 +140,13 @@ def key_frames(video: VideoAnnotation, folder: Path, count: int) -> list[tuple[f
 def main(arguments: list[str] | None = None) -> None:
     """Draw and write the picture."""
     args = parse_args(arguments)
+
+    from mmtad_decomp.annotations import AnnotationError, load_annotations
+    from mmtad_decomp.evaluation import SubmissionError, load_submission
+    from mmtad_decomp.postprocessing import Detections
+    from mmtad_decomp.utils import demand_writable
+    from mmtad_decomp.visualization import draw_overview, draw_timeline, save_figure
+
     demand_writable(args.out, '--out')
     if args.curves and args.best:
         raise SystemExit('--curves has no place in the picture of --best; leave one of them out')

@@ -14,7 +14,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from mmtad_decomp.utils.atomic import write_json
 from tools.data.common import read_database, run_main
 from tools.data.common.preparing import (
     VideoRecord,
@@ -81,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     Besides, ``blocked.json`` lists the ids left out, which the configs exclude from data set and
     evaluation.
     """
+    from mmtad_decomp.utils.atomic import write_json
+
     blocked = read_blocked(args.blocked)
     write_json(args.out / 'blocked.json', sorted(blocked))
     records, classes = read_activitynet(args.annotations, args.subsets, blocked)

@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mmtad_decomp.utils import path_below
-
 from .files import read_json, write_json
 
 _SUBSETS = ('training', 'validation', 'testing')
@@ -54,6 +52,8 @@ def read_database(path: str | Path, fields: Sequence[str]) -> dict[str, dict]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is malformed or a video lacks a field.
     """
+    from mmtad_decomp.utils import path_below
+
     database = read_json(path).get('database')
     if not isinstance(database, dict):
         raise ValueError(f'{path}: field "database" must map video ids to videos')

@@ -7,12 +7,14 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-from mmtad_decomp.datasets import VideoInfo, VideoReadError, probe_video
+from typing import TYPE_CHECKING
 
 from .annotations import census_table, make_video_entry, read_database, write_annotations
 from .files import atomic_path
 from .parallel import parallel_map, print_failures
+
+if TYPE_CHECKING:
+    from mmtad_decomp.datasets import VideoInfo
 
 # A file whose length differs by more than this many seconds is not the annotated video.
 _LENGTH_TOLERANCE = 0.5
@@ -31,6 +33,8 @@ def read_videos(source: Path) -> dict[str, dict]:
 
 
 def _check_length(task: tuple[Path, float]) -> VideoInfo:
+    from mmtad_decomp.datasets import VideoReadError, probe_video
+
     path, duration = task
     info = probe_video(path)
     if abs(info.duration - duration) > _LENGTH_TOLERANCE:

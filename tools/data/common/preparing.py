@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from mmtad_decomp.datasets import VIDEO_ENDINGS
-
 from .annotations import census_table, make_video_entry, write_annotations
 from .parallel import Failure, parse_shard, print_failures, share
 from .storing import StoredVideo, StoreSettings, store_videos
@@ -102,6 +100,8 @@ def find_videos(
     Returns:
         Files by id, and as failures the ids without one, or with several of one name.
     """
+    from mmtad_decomp.datasets import VIDEO_ENDINGS
+
     if not folder.is_dir():
         raise FileNotFoundError(f'--videos {folder} is not a folder')
     files = defaultdict(list)

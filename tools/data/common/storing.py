@@ -7,10 +7,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
 import numpy as np
-
-from mmtad_decomp.datasets import SampledFrames, probe_video
 
 from .files import atomic_folder, atomic_path, read_json, write_json
 from .parallel import Failure, parallel_map
@@ -75,6 +72,8 @@ class _Task:
 
 
 def _write_jpegs(folder: Path, frames: Iterable[np.ndarray], quality: int) -> int:
+    import cv2
+
     count = 0
     for count, frame in enumerate(frames, start=1):
         path = folder / FRAME_NAME.format(count)
@@ -103,6 +102,8 @@ def _marks(task: _Task) -> dict:
 
 
 def _store(task: _Task) -> StoredVideo:
+    from mmtad_decomp.datasets import SampledFrames, probe_video
+
     finished = _finished(task)
     if finished is not None:
         return finished

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
 
 
 def _write_av(path: Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int) -> int:
+    import av
+
     count = 0
     # x264's macroblock tree reads memory it has not set at small sizes: equal frames then give
     # files that differ from run to run.
@@ -32,6 +32,8 @@ def _write_av(path: Path, frames: Iterable[np.ndarray], fps: Fraction, crf: int)
 
 
 def _write_cv2(path: Path, frames: Iterable[np.ndarray], fps: Fraction) -> int:
+    import cv2
+
     writer, count = None, 0
     for frame in frames:
         if writer is None:
@@ -64,6 +66,8 @@ def write_video(
     Raises:
         ValueError: If there are none.
     """
+    import av
+
     rate = Fraction(fps).limit_denominator(1001)
     if 'libx264' in av.codec.codecs_available:
         count = _write_av(Path(path), frames, rate, crf)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-import cv2
 import numpy as np
 
 Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -12,6 +11,8 @@ Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def _tvl1() -> Estimator:
+    import cv2
+
     if not hasattr(cv2, 'optflow'):
         raise ValueError(
             'TV-L1 needs the contrib modules of OpenCV: `pip install opencv-contrib-python`, of '
@@ -22,12 +23,16 @@ def _tvl1() -> Estimator:
 
 
 def _dis() -> Estimator:
+    import cv2
+
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow.setFinestScale(0)
     return lambda before, after: flow.calc(before, after, None)
 
 
 def _farneback() -> Estimator:
+    import cv2
+
     def calc(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 15, 3, 5, 1.2, 0)
 
@@ -53,6 +58,8 @@ def flow_of_frames(frames: Iterable[np.ndarray], estimate: Estimator) -> Iterato
         For frame ``t`` the motion from frame ``t - 1`` to it; for the first frame that of the
         second, or zeros where there is no second.
     """
+    import cv2
+
     before: np.ndarray | None = None
     pending = False
     for frame in frames:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from mmtad_decomp.datasets import SampledFrames, probe_video
 from tools.data.common import (
     atomic_path,
     census_table,
@@ -33,6 +32,8 @@ CLASSES = WORDS[:8] + WORDS[-4:]
 
 def prepare(args: argparse.Namespace) -> int:
     """Write the recordings drawn and their annotations; returns the exit code."""
+    from mmtad_decomp.datasets import SampledFrames, probe_video
+
     videos = labelled.read_videos(args.source)
     draw = random.Random(args.seed)
     database = {}

@@ -19,7 +19,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from mmtad_decomp.utils import atomic_write
 from tools.data.common import (
     census_table,
     make_video_entry,
@@ -102,6 +101,8 @@ def plan_folds(videos: dict[str, dict]) -> list[tuple[list[str], list[str]]]:
 
 def prepare(args: argparse.Namespace) -> int:
     """Write features and one annotation file per fold; returns the exit code."""
+    from mmtad_decomp.utils import atomic_write
+
     source, out, kind = args.source, args.out, args.granularity
     if args.stride < 1:
         raise ValueError(f'--stride must be at least 1 step, got {args.stride}')

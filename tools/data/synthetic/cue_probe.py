@@ -15,17 +15,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from mmtad_decomp.datasets import iterate_frames
 from tools.data.common import read_json
 from tools.data.synthetic.timeline import (
     APPEARANCE_CLASSES,
@@ -33,6 +29,10 @@ from tools.data.synthetic.timeline import (
     FPS,
     MOTION_CLASSES,
 )
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 _SIDE, _CLIP, _SHIFT = 40, 12, 4
 _TEST_CLIPS = 3
@@ -56,10 +56,14 @@ def _single_frame(clip: torch.Tensor) -> torch.Tensor:
 
 
 def _gradient(clip: torch.Tensor) -> torch.Tensor:
+    from torch.nn import functional
+
     return functional.pad(clip[:, :, 1:] - clip[:, :, :-1], (0, 0, 0, 0, 0, 1))
 
 
 def _both(clip: torch.Tensor) -> torch.Tensor:
+    import torch
+
     return torch.cat([clip, _gradient(clip)], dim=1)
 
 
@@ -79,6 +83,11 @@ def load_segments(root: Path, subset: str, context: float) -> list[Segment]:
         subset: ``'training'`` or ``'validation'``.
         context: Seconds of background to keep on either side.
     """
+    import cv2
+    import torch
+
+    from mmtad_decomp.datasets import iterate_frames
+
     segments = []
     for entry in read_json(root / 'annotations.json')['database'].values():
         if entry['subset'] != subset:
@@ -97,6 +106,8 @@ def load_segments(root: Path, subset: str, context: float) -> list[Segment]:
 
 
 def _network(channels: int) -> nn.Sequential:
+    from torch import nn
+
     layers: list[nn.Module] = []
     for width, stride in ((16, 1), (32, 2), (64, 1)):
         layers += [
@@ -117,6 +128,8 @@ def _train_batch(
     segments: list[Segment], length: int, size: int, rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Random clips, each shifted by a few pixels: ``(N, 3, T, H, W)`` and ``(N,)`` labels."""
+    import torch
+
     clips, labels = [], []
     for i in rng.integers(len(segments), size=size):
         segment = segments[i]
@@ -127,17 +140,20 @@ def _train_batch(
     return torch.stack(clips), torch.tensor(labels)
 
 
-@torch.no_grad()
 def _predict(
     network: nn.Module, view: Callable, segments: list[Segment], length: int
 ) -> np.ndarray:
     """Class of each segment, from the mean probability of clips spread over it."""
+    import torch
+
     predictions = []
     for segment in segments:
         last = len(segment.frames) - length
         starts = np.linspace(0, last, _TEST_CLIPS).round().astype(int)
         clips = torch.stack([_clip(segment.frames, int(start), length) for start in starts])
-        predictions.append(network(view(clips)).softmax(-1).mean(0).argmax().item())
+        with torch.no_grad():
+            scores = network(view(clips)).softmax(-1).mean(0)
+        predictions.append(scores.argmax().item())
     return np.array(predictions)
 
 
@@ -145,6 +161,9 @@ def probe(
     name: str, train: list[Segment], test: list[Segment], steps: int, seed: int
 ) -> np.ndarray:
     """Train on one input with one seed; returns for every test segment whether it was right."""
+    import torch
+    from torch.nn import functional
+
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     view, channels = INPUTS[name]
@@ -201,6 +220,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parse_args(argv)
+
+    import torch
+
     # Networks this small run slower on several threads than on one.
     torch.set_num_threads(1)
     print(run(args.data, args.steps, args.seeds, args.context))

@@ -25,7 +25,6 @@ from tools.data.common import (
     write_annotations,
     write_video,
 )
-from tools.data.synthetic.scene import render_frames
 from tools.data.synthetic.timeline import (
     CLASSES,
     FPS,
@@ -61,6 +60,8 @@ def plan_videos(seed: int, counts: dict[str, int]) -> dict[str, tuple[str, Timel
 
 
 def _render_one(task: tuple[Path, Timeline, int]) -> None:
+    from tools.data.synthetic.scene import render_frames
+
     path, line, seed = task
     if path.exists():
         return

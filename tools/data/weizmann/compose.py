@@ -41,7 +41,6 @@ from tools.data.weizmann.planning import (
     lay_out,
     plan_video,
 )
-from tools.data.weizmann.rendering import ClipStore, render_frames
 
 VERSION = 'weizmann-composed-3'
 DISTRACTORS = ('walk', 'side')
@@ -107,6 +106,8 @@ def plan_videos(
 
 
 def _render_one(task: tuple[Path, Path, list[Piece], dict[str, Clip], list[int]]) -> None:
+    from tools.data.weizmann.rendering import ClipStore, render_frames
+
     source, path, pieces, clips, seed = task
     if path.exists():
         return

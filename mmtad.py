@@ -12,6 +12,8 @@
 Arguments are those of the tools; ``mmtad COMMAND --help`` lists them. A config
 ``configs/decomp/actionformer_tsm18_fir.py`` that does not lie in the current folder is taken from
 the installed package. Data and results lie in the current folder.
+
+This module lies beside the package: importing that takes seconds, a help text should not.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def find_root() -> Path:
     Raises:
         FileNotFoundError: If the package has neither.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent / 'mmtad_decomp'
     for folder in (package / '.mim', package.parent):
         if (folder / 'tools' / 'train.py').is_file():
             return folder

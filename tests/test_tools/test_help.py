@@ -1,0 +1,63 @@
+"""Help texts come before torch, MMEngine and the like are imported."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / 'tools').rglob('*.py')
+    if "__name__ == '__main__'" in path.read_text(encoding='utf-8')
+)
+COMMANDS = [*SCRIPTS, 'mmtad.py', 'mmtad.py train', 'mmtad.py data convert']
+HEAVY = ('torch', 'mmengine', 'mmcv', 'mmaction', 'mmtad_decomp', 'cv2', 'av', 'matplotlib')
+ASK_ALL = """
+import contextlib, io, json, runpy, sys, traceback
+answers = {}
+given = json.loads(sys.stdin.read())
+sys.modules.update(dict.fromkeys(given['heavy']))  # None: importing them is an error
+for command in given['commands']:
+    sys.argv, path, out = [*command.split(), '--help'], list(sys.path), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out):
+            runpy.run_path(sys.argv[0], run_name='__main__')
+        answers[command] = 'no help'
+    except SystemExit as end:
+        answers[command] = [end.code, 'help' in out.getvalue()]
+    except BaseException:
+        answers[command] = traceback.format_exc()
+    sys.path[:] = path
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope='module')
+def answers():
+    """Exit code of every command and whether it printed help, or the error; in one process."""
+    result = subprocess.run(
+        [sys.executable, '-c', ASK_ALL],
+        input=json.dumps(dict(commands=COMMANDS, heavy=HEAVY)),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_help_imports_nothing_heavy(command, answers):
+    assert answers[command] == [0, True]
+
+
+def test_every_tool_is_asked():
+    """A script that reads a command line can be run."""
+    parsing = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / 'tools').rglob('*.py')
+        if '.parse_args(' in path.read_text(encoding='utf-8')
+    }
+    assert parsing <= set(SCRIPTS)

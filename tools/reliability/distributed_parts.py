@@ -1,0 +1,38 @@
+"""Backbone and hook of the trainings that distributed.py compares."""
+
+from __future__ import annotations
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.model import BaseModule
+from mmengine.runner import Runner
+
+
+@MODELS.register_module()
+class PlainFrameNet(BaseModule):
+    """A convolution without BatchNorm: the smallest backbone of frames."""
+
+    def __init__(self, feat_dim: int = 8) -> None:
+        super().__init__()
+        self.feat_dim = feat_dim
+        self.conv = torch.nn.Conv2d(3, feat_dim, 3, stride=2)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """``(N, 3, H, W)`` frames to ``(N, feat_dim, H', W')``."""
+        return torch.relu(self.conv(frames))
+
+
+class LossRecorder(Hook):
+    """Notes the loss of every step, averaged over processes."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object, outputs: dict
+    ) -> None:
+        loss = outputs['loss'].detach().clone()
+        all_reduce(loss, 'mean')
+        self.values.append(float(loss))
