@@ -1,102 +1,59 @@
-"""How tools that run a model read the config and build the Runner."""
+"""How tools that run a model set up the process and build the Runner."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
 from mmtad_decomp.engine.concise_runner import ConciseRunner
 from mmtad_decomp.utils import (
-    ConfigError,
     WorkDirLock,
     allow_legacy_checkpoints,
-    check_config,
+    check_device,
     explain_build_error,
     keep_freed_memory,
 )
-from tools.config_overrides import override
+from tools.config_reading import read_checked_config
 
 
-def load_config(args: argparse.Namespace) -> Config:
-    """Read the config, apply the common flags and check it.
+def load_config(args: argparse.Namespace, phases: Sequence[str] = ()) -> Config:
+    """:func:`~tools.config_reading.read_checked_config` and :func:`set_up` in one."""
+    return set_up(read_checked_config(args, phases), args)
+
+
+def set_up(cfg: Config, args: argparse.Namespace) -> Config:
+    """Prepare the process for a config that has been read.
 
     Raises:
-        ConfigError: If the config, an override or the launcher is wrong.
+        ConfigError: If the config asks for a device that is not there.
+        ImportError: If a module of ``custom_imports`` cannot be imported.
     """
-    check_launcher(args.launcher)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.legacy_checkpoint:
         allow_legacy_checkpoints()
-    cfg = read_config(args.config)
-    cfg.launcher = args.launcher
-    override(cfg, args.cfg_options or ())
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        path = Path(args.config)
-        cfg.work_dir = str(Path('work_dirs', path.resolve().parent.name, path.stem))
-    check_config(cfg)
-    use_one_process_loaders(cfg)
+    import_modules(cfg)
+    check_device(cfg)
     if args.launcher != 'none' and not torch.cuda.is_available():
         distribute_over_cpus(cfg)
     return cfg
 
 
-_SET_BY_LAUNCHER = {
-    'pytorch': (
-        'RANK',
-        'torchrun sets; run `bash tools/dist_train.sh CONFIG GPUS`, or dist_test.sh',
-    ),
-    'slurm': ('SLURM_PROCID', 'srun sets; run `bash tools/slurm_train.sh`, or slurm_test.sh'),
-    'mpi': ('OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun sets; run this command by mpirun'),
-}
-
-
-def check_launcher(launcher: str) -> None:
-    """Check that the launcher has launched this process.
+def import_modules(cfg: Config) -> None:
+    """Import the ``custom_imports`` of a config.
 
     Raises:
-        ConfigError: If the variable that it sets is absent.
+        ImportError: If one cannot be imported.
     """
-    variable, source = _SET_BY_LAUNCHER.get(launcher, (None, ''))
-    if variable is not None and variable not in os.environ:
-        raise ConfigError(
-            f'--launcher {launcher}: the environment has no {variable}, which {source}, or leave '
-            'the flag out for one process'
-        )
-
-
-def use_one_process_loaders(cfg: Config) -> None:
-    """``num_workers=0`` loads in the main process: drop options that mean nothing then."""
-    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        loader = cfg.get(key)
-        if isinstance(loader, dict) and loader.get('num_workers') == 0:
-            loader.persistent_workers = False
-            loader.pop('prefetch_factor', None)
-
-
-def read_config(path: str) -> Config:
-    """Read a config file.
-
-    Raises:
-        ConfigError: If the file, or one that it inherits from, cannot be read.
-    """
-    try:
-        return Config.fromfile(path)
-    except (OSError, ImportError):  # these name what is missing
-        raise
-    except Exception as error:  # a config is code
-        raise ConfigError(
-            f'{path}: the config cannot be read, {type(error).__name__}: {error}'
-        ) from error
+    if cfg.get('custom_imports'):
+        import_modules_from_strings(**cfg.custom_imports)
 
 
 def distribute_over_cpus(cfg: Config) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmtad_decomp.utils import ConfigError
-from mmtad_decomp.utils.config_check import paths_of, runner_keys
+from tools.light_parts import config_check
+
+ConfigError = config_check.ConfigError
+paths_of, runner_keys = config_check.paths_of, config_check.runner_keys
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _DATA_KEYS = (*_LOADERS, 'val_evaluator', 'test_evaluator')

@@ -98,9 +98,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     """Test; returns the metrics."""
     args = parse_args(argv)
     demand_config_file(args.config)
-    from tools._cli import build_runner, explained, load_config  # late: takes seconds
+    from tools.config_reading import read_checked_config  # late: takes a second
 
-    cfg = merge_args(load_config(args), args)
+    cfg = read_checked_config(args, ['test'])
+    from tools._cli import build_runner, explained, set_up  # late: takes seconds
+
+    cfg = merge_args(set_up(cfg, args), args)
     with explained(cfg):
         runner = build_runner(cfg)
         demand_fit(runner)

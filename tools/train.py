@@ -94,9 +94,12 @@ def main(argv: list[str] | None = None) -> None:
     """Train."""
     args = parse_args(argv)
     demand_config_file(args.config)
-    from tools._cli import build_runner, explained, load_config, lock_work_dir  # late: slow
+    from tools.config_reading import read_checked_config  # late: takes a second
 
-    cfg = merge_args(load_config(args), args)
+    cfg = read_checked_config(args, ['train'] if args.no_validate else ['train', 'val'])
+    from tools._cli import build_runner, explained, lock_work_dir, set_up  # late: takes seconds
+
+    cfg = merge_args(set_up(cfg, args), args)
     with explained(cfg), lock_work_dir(cfg):
         build_runner(cfg).train()
 

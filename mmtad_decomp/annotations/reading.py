@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mmtad_decomp.structures import AnnotationSet, Census, VideoAnnotation
-from mmtad_decomp.utils import UnsafeNameError, path_below, refuse_duplicates
+from mmtad_decomp.utils import UnsafeNameError, path_below
 
+from .content import AnnotationError, label_of, read_content, resolve_classes, shorten
 from .video_list import read_video_list
 
 _LIKELY_FPS = 60.0
 """Frames per second that few videos exceed."""
-
-
-def shorten(value: object, length: int = 80) -> str:
-    """``repr`` of a value from a file, cut so that a message stays readable."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits; a deep nesting
-        return f'a {type(value).__name__}'
-    return text if len(text) <= length else f'{text[:length]}…'
-
-
-class AnnotationError(ValueError):
-    """An annotation file is malformed; the message names file, field and fix."""
 
 
 def _number(value: object, where: str) -> float:
@@ -57,58 +43,6 @@ def _positive(video: dict, name: str, where: str) -> float | None:
     return value
 
 
-def label_of(item: dict, fields: Sequence[str]) -> str | None:
-    """Class name of an instance or detection: its fields, joined by commas.
-
-    Args:
-        item: JSON object.
-        fields: Names of its fields, ``('label',)`` or such as ``('verb', 'noun')``. A field other
-            than ``label`` may hold a whole number.
-
-    Returns:
-        The name; None where a field is missing or of another type.
-    """
-    parts = []
-    for field_name in fields:
-        value = item.get(field_name)
-        if type(value) is int and field_name != 'label':
-            value = str(value)
-        if not isinstance(value, str):
-            return None
-        parts.append(value)
-    return ','.join(parts)
-
-
-def _read_json(ann_file: str | Path) -> dict:
-    try:
-        text = Path(ann_file).read_text(encoding='utf-8')
-        content = json.loads(text, object_pairs_hook=refuse_duplicates)
-    except KeyError as error:
-        raise AnnotationError(
-            f'annotation file {ann_file}: key {error} occurs twice in one object, so that one of '
-            'the two would be lost; correct the file'
-        ) from error
-    except FileNotFoundError as error:
-        raise AnnotationError(
-            f"annotation file {ann_file} does not exist; set `ann_file`, or run the data set's "
-            'script under tools/data/ first'
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise AnnotationError(
-            f'annotation file {ann_file} is not valid JSON ({error}); correct it, or make it again'
-        ) from error
-    except OSError as error:
-        raise AnnotationError(
-            f'annotation file {ann_file} cannot be read ({error}); correct `ann_file`'
-        ) from error
-    if not isinstance(content, dict) or not isinstance(content.get('database'), dict):
-        raise AnnotationError(
-            f'annotation file {ann_file}: field "database" must be an object that maps video ids '
-            'to videos (ActivityNet style); correct the file'
-        )
-    return content
-
-
 def _raw_instances(
     video: dict, fields: Sequence[str], where: str
 ) -> list[tuple[str, tuple[float, float]]]:
@@ -133,37 +67,6 @@ def _raw_instances(
         start, end = (_number(t, f'{at}: field "segment"') for t in segment)
         instances.append((label, (start, end)))
     return instances
-
-
-def _resolve_classes(
-    content: dict,
-    ann_file: str | Path,
-    classes: Sequence[str] | None,
-    ignored: set[str],
-    fields: Sequence[str],
-) -> tuple[str, ...]:
-    if classes is None and tuple(fields) == ('label',):
-        classes = content.get('classes')
-    if classes is None:
-        labels = {
-            label_of(item, fields)
-            for video in content['database'].values()
-            if isinstance(video, dict) and isinstance(video.get('annotations'), list)
-            for item in video['annotations']
-            if isinstance(item, dict)
-        }
-        classes = sorted(label for label in labels - ignored if label is not None)
-    if not isinstance(classes, (list, tuple)) or not all(isinstance(c, str) for c in classes):
-        raise AnnotationError(
-            f'{ann_file}: "classes" must be a list of names, got {shorten(classes)}; correct '
-            'it in the file or in the config'
-        )
-    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
-    if twice:
-        raise AnnotationError(
-            f'{ann_file}: "classes" names {twice} more than once; keep one of each'
-        )
-    return tuple(classes)
 
 
 def _clean(
@@ -347,9 +250,9 @@ def load_annotations(
             are not in seconds.
     """
     if content is None:
-        content = _read_json(ann_file)
+        content = read_content(ann_file)
     ignored = set(ignore_labels)
-    names = _resolve_classes(content, ann_file, classes, ignored, label_fields)
+    names = resolve_classes(content, ann_file, classes, ignored, label_fields)
     index = {name: i for i, name in enumerate(names)}
     wanted = _wanted_subsets(content, ann_file, subset)
     excluded, census, videos = set(read_video_list(exclude_videos)), Census(), {}

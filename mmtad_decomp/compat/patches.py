@@ -253,16 +253,21 @@ def _import_scipy_stats_late() -> None:
             del sys.modules[name]
 
 
+def apply_to_configs() -> None:
+    """Apply those of reading configs, which need no torch."""
+    _admit_own_configs()
+    _read_yaml_as_data()
+    _format_each_config_once()
+
+
 def apply() -> None:
     """Apply every patch."""
+    apply_to_configs()
     _silence_known_notices()
     _alias_removed_numpy_names()
     _provide_missing_drn()
     _disable_multimodal_models()
     _import_scipy_stats_late()
-    _admit_own_configs()
     _distribute_without_gpus()
     _keep_proposal_scores()
     _load_checkpoints_as_data()
-    _read_yaml_as_data()
-    _format_each_config_once()

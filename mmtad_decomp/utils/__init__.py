@@ -15,7 +15,13 @@ from .checkpoint import (
     allow_legacy_checkpoints,
     load_checkpoint,
 )
-from .config_check import ConfigError, check_config, explain_build_error
+from .config_check import (
+    ConfigError,
+    check_class_count,
+    check_config,
+    check_device,
+    explain_build_error,
+)
 from .config_text import config_as_data
 from .hardware import Precision, choose_precision, fast_dtype, half_dtype, processor_name
 from .json_keys import refuse_duplicates
@@ -39,7 +45,9 @@ __all__ = [
     'WorkDirLock',
     'allow_legacy_checkpoints',
     'atomic_write',
+    'check_class_count',
     'check_config',
+    'check_device',
     'choose_precision',
     'config_as_data',
     'demand_writable',

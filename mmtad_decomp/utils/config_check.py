@@ -1,18 +1,20 @@
-"""Finding mistakes in a config before anything is built."""
+"""Finding mistakes in a config before anything is built, and before torch is imported.
+
+Tools load this module without the package, so it imports nothing heavy: names of types and of
+their arguments come from the sources.
+"""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import mmaction.registry as mmaction_registry
-import mmengine.registry as mmengine_registry
 from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.registry import Registry
-from mmengine.runner import Runner
+
+from mmtad_decomp.utils.source_index import source_index
 
 _READ_ELSEWHERE = (
     'activation_checkpointing',
@@ -41,8 +43,8 @@ class ConfigError(ValueError):
 
 def runner_keys() -> set[str]:
     """Top-level keys that MMEngine's Runner reads."""
-    parameters = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
-    return parameters | set(_READ_ELSEWHERE)
+    (runner,) = source_index().arguments('Runner')
+    return set(runner.names - {'cfg'}) | set(_READ_ELSEWHERE)
 
 
 def check_config(cfg: Config) -> None:
@@ -50,11 +52,11 @@ def check_config(cfg: Config) -> None:
 
     A config may hold variables of its own (``num_classes``), which the Runner ignores; so a
     top-level key is taken for a mistake if it is nearly the name of one that the Runner reads.
-    Below, every dict with a ``type`` is compared with the constructor that this names.
+    Below, every ``type`` must be known, and its dict is compared with the constructor.
 
     Raises:
-        ConfigError: If a key is misspelt, the model is missing, or the config asks for a device
-            that is not there.
+        ConfigError: If a key is misspelt, the model is missing, a type is unknown, or a data
+            loader has a wrong number.
     """
     known = runner_keys()
     name = cfg.filename or 'config'
@@ -64,17 +66,49 @@ def check_config(cfg: Config) -> None:
             raise ConfigError(f'{name}: unknown key `{key}`; did you mean `{close[0]}`?')
     if 'model' not in cfg:
         raise ConfigError(f'{name}: key `model` is missing; is this a base config?')
-    for key in cfg:
-        if key in known:
-            for path, node in _typed_dicts(key, cfg[key]):
-                _check_arguments(name, path, node)
-    if cfg.get('device') not in (None, get_device()):
-        raise ConfigError(
-            f'{name}: `device` is {cfg.device!r}, but this machine offers {get_device()!r} to '
-            'PyTorch; remove the key, or install a PyTorch that finds the device'
-        )
+    typed = [
+        (path, node) for key in cfg if key in known for path, node in typed_dicts(key, cfg[key])
+    ]
+    if _imports_known_packages(cfg):
+        for _, node in typed:
+            _check_type(cfg, node['type'])
+    for path, node in typed:
+        _check_arguments(name, path, node)
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         _check_loader(name, loader, cfg.get(loader))
+
+
+def check_device(cfg: Config) -> None:
+    """Refuse ``device`` where it is not the one that is used; this imports torch.
+
+    Raises:
+        ConfigError: If the config asks for a device that is not there.
+    """
+    if cfg.get('device') is None:
+        return
+    from mmengine.device import get_device
+
+    if cfg.device != get_device():
+        raise ConfigError(
+            f'{cfg.filename or "config"}: `device` is {cfg.device!r}, but this machine offers '
+            f'{get_device()!r} to PyTorch; remove the key, or install a PyTorch that finds the '
+            'device'
+        )
+
+
+def check_class_count(place: str, num_classes: int, classes: Sequence[str]) -> None:
+    """Check that a head has a class for every one of the data set, or one for all.
+
+    Raises:
+        ConfigError: If it has another number.
+    """
+    if num_classes not in (1, len(classes)):
+        shown = ', '.join(classes[:5]) + (', ...' if len(classes) > 5 else '')
+        raise ConfigError(
+            f'{place} is {num_classes}, but the data set has {len(classes)} classes: {shown}; set '
+            f'it to {len(classes)}, or to 1 for a class-agnostic head, or correct '
+            '`metainfo.classes` and `ignore_labels`'
+        )
 
 
 def _check_loader(file: str, path: str, loader: object) -> None:
@@ -114,45 +148,64 @@ def accepted_arguments(target: Callable) -> tuple[set[str], bool]:
     return names - {'self'}, open_ended
 
 
-def _typed_dicts(path: str, node: object, below_cfg: bool = False) -> Iterator[tuple[str, dict]]:
+def typed_dicts(path: str, node: object, below_cfg: bool = False) -> Iterator[tuple[str, dict]]:
     """Dicts with a ``type`` and their paths; builders' ``norm_cfg`` and the like on demand."""
     if isinstance(node, dict):
         if 'type' in node:
             yield path, node
         for key, value in node.items():
             if below_cfg or not str(key).endswith('_cfg'):
-                yield from _typed_dicts(f'{path}.{key}', value, below_cfg)
+                yield from typed_dicts(f'{path}.{key}', value, below_cfg)
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):
-            yield from _typed_dicts(f'{path}[{index}]', value, below_cfg)
+            yield from typed_dicts(f'{path}[{index}]', value, below_cfg)
 
 
 def _registered(kind: object) -> list[Callable]:
-    """Every class or function of that name in the registries, or ``kind`` itself."""
+    """Every class or function of that name in the registries, as far as these are loaded."""
     if not isinstance(kind, str):
         return [kind] if callable(kind) else []
-    roots = {**vars(mmengine_registry), **vars(mmaction_registry)}.values()
-    found = (root.module_dict.get(kind) for root in roots if isinstance(root, Registry))
+    found = (root.module_dict.get(kind) for root in _registries())
     return [target for target in found if target is not None]
+
+
+def _registries() -> list:
+    """Registries of the modules that are imported."""
+    modules = (sys.modules.get(name) for name in ('mmengine.registry', 'mmaction.registry'))
+    roots = {name: value for module in modules if module for name, value in vars(module).items()}
+    named = [root for root in roots.values() if hasattr(root, 'module_dict')]
+    return [root for root in named if not isinstance(root, type)]
+
+
+def _imports_known_packages(cfg: Config) -> bool:
+    """Whether all types of a config are in packages that the index reads."""
+    imports = (cfg.get('custom_imports') or {}).get('imports') or []
+    names = [imports] if isinstance(imports, str) else imports
+    return {str(name).partition('.')[0] for name in names} <= source_index().packages
+
+
+def _check_type(cfg: Config, kind: object) -> None:
+    """Refuse a type that neither the sources nor a registry knows."""
+    if not isinstance(kind, str) or not kind.isidentifier():
+        return
+    if not source_index().mentions(kind) and not _registered(kind):
+        raise unknown_type(cfg, kind, source_index().registered)
 
 
 def _check_arguments(file: str, path: str, node: dict) -> None:
     """Compare a dict's keys with what the classes of its ``type`` take."""
-    targets = _registered(node['type'])
-    complaints = []
-    for target in targets:
-        try:
-            names, open_ended = accepted_arguments(target)
-        except (TypeError, ValueError):  # a built-in without a signature
-            return
+    kind, complaints = node['type'], []
+    if isinstance(kind, str):
+        targets: list[tuple] = [*source_index().arguments(kind.rpartition('.')[2])]
+    else:
+        targets, kind = [accepted_arguments(kind)], kind.__name__
+    for names, open_ended in targets:
         unknown = [key for key in node if key not in names and key not in _TAKEN_BY_BUILDERS]
         for key in unknown:
             close = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
             if close or not open_ended:
                 fix = f'did you mean `{close[0]}`?' if close else f'it takes {sorted(names)}'
-                complaints.append(
-                    f'{file}: unknown key `{path}.{key}` of {target.__name__}; {fix}'
-                )
+                complaints.append(f'{file}: unknown key `{path}.{key}` of {kind}; {fix}')
                 break
         else:
             return
@@ -195,12 +248,12 @@ def _explain_unknown_type(cfg: Config, error: KeyError) -> Exception:
     if match is None:
         return error
     kind, _, registry = match.groups()
-    names = {
-        name
-        for root in {**vars(mmengine_registry), **vars(mmaction_registry)}.values()
-        if isinstance(root, Registry) and root.name == registry
-        for name in root.module_dict
-    }
+    roots = (root for root in _registries() if root.name == registry)
+    return unknown_type(cfg, kind, {name for root in roots for name in root.module_dict})
+
+
+def unknown_type(cfg: Config, kind: str, names: Iterable[str]) -> ConfigError:
+    """The error of a type that is none of ``names``: its places, and the nearest name."""
     close = difflib.get_close_matches(kind.rpartition('.')[2], sorted(names), n=1)
     fix = (
         f'did you mean `{close[0]}`?'
@@ -210,12 +263,11 @@ def _explain_unknown_type(cfg: Config, error: KeyError) -> Exception:
     places = [
         path
         for key in cfg
-        for path, node in _typed_dicts(key, cfg[key], below_cfg=True)
+        for path, node in typed_dicts(key, cfg[key], below_cfg=True)
         if node['type'] == kind
     ]
     where = f' (key {", ".join(f"`{path}.type`" for path in places)})' if places else ''
-    file = cfg.filename or 'config'
-    return ConfigError(f'{file}: unknown {registry} type `{kind}`; {fix}{where}')
+    return ConfigError(f'{cfg.filename or "config"}: unknown type `{kind}`; {fix}{where}')
 
 
 def paths_of(node: object, path: str = '') -> Iterator[str]:

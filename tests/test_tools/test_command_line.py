@@ -138,10 +138,13 @@ def test_a_mistake_in_a_worker_is_one_sentence(capsys):
         ('train_dataloader.batch_size=0', ['`train_dataloader.batch_size` is 0', 'at least 1']),
         ('test_dataloader.batch_size=two', ["`test_dataloader.batch_size` is 'two'"]),
         ('val_dataloader.num_workers=-1', ['`val_dataloader.num_workers` is -1', 'at least 0']),
-        ('model.type=TADDetektor', ['model type `TADDetektor`', '`TADDetector`', '`model.type`']),
+        (
+            'model.type=TADDetektor',
+            ['unknown type `TADDetektor`', '`TADDetector`', '`model.type`'],
+        ),
         (
             'default_hooks.logger.type=LogerHook',
-            ['hook type `LogerHook`', '`LoggerHook`', '`default_hooks.logger.type`'],
+            ['unknown type `LogerHook`', '`LoggerHook`', '`default_hooks.logger.type`'],
         ),
         ('train_dataloader', ['--cfg-options train_dataloader: write key=value']),
         ('model.type.name=1', ['--cfg-options model.type.name=1 does not fit']),

@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 from tiny_training import ROOT
 
-from mmtad_decomp.utils import ConfigError, check_config
+from mmtad_decomp.utils import ConfigError, check_device
 from mmtad_decomp.utils.config_check import runner_keys
 from tools.config_overrides import override
 
@@ -75,13 +75,13 @@ def test_an_override_that_changes_nothing_is_refused(option, words):
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):
-    monkeypatch.setattr('mmtad_decomp.utils.config_check.get_device', lambda: 'cpu')
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     cfg = load('baseline/actionformer_tsm18_fir.py')
     cfg.device = 'cpu'
-    check_config(cfg)
+    check_device(cfg)
     cfg.device = 'cuda'
     with pytest.raises(ConfigError, match=r"`device` is 'cuda', but this machine offers 'cpu'"):
-        check_config(cfg)
+        check_device(cfg)
 
 
 @pytest.mark.parametrize('script', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test'])

@@ -113,6 +113,6 @@ def test_runs_as_a_command(files, tmp_path):
 
 
 def test_choices_are_those_of_the_package():
-    assert diagnose.PRESETS == tuple(sorted(PRESETS))
+    assert tuple(sorted(PRESETS)) == diagnose.PRESETS
     assert diagnose.LABEL_RULES == LABEL_RULES
     assert diagnose.CHARACTERISTICS == CHARACTERISTICS

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tools.command_line import is_mistake
+from tools.reliability import bad_input
 from tools.reliability.bad_files import GENERATORS
-from tools.reliability.bad_input import KINDS, faults, try_all
+from tools.reliability.bad_input import faults, try_all
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ('annotation JSON', 'submission JSON', 'features', 'raw predictions', 'flow', 'checkpoint')
@@ -97,4 +98,4 @@ def test_a_killed_process_is_started_again():
 
 
 def test_kinds_of_bad_files_are_those_of_the_generators():
-    assert KINDS == tuple(GENERATORS)
+    assert tuple(GENERATORS) == bad_input.KINDS

@@ -158,16 +158,20 @@ def format_branches(results: dict[str, dict]) -> str:
 def main(argv: list[str] | None = None) -> dict[str, dict]:
     """Test all branches and write; returns what :func:`by_branch` does."""
     args = parse_args(argv)
+    demand_config_file(args.config)
+
+    from tools.config_reading import read_checked_config
+
+    cfg = read_checked_config(args, [args.split])
 
     from mmengine.dist import is_main_process
 
     from mmtad_decomp.utils import demand_writable, resolve_checkpoint
-    from tools._cli import build_runner, explained, load_config
+    from tools._cli import build_runner, explained, set_up
     from tools.analysis_tools import branch_parts  # noqa: F401  registers them
 
-    demand_config_file(args.config)
     demand_writable(Path(args.out_dir, 'branch_ap.json'), '--out-dir')
-    cfg = load_config(args)
+    set_up(cfg, args)
     use_branches(cfg, args)
     cfg.load_from = resolve_checkpoint(args.checkpoint)
     cfg.resume = False

@@ -123,8 +123,9 @@ def browse(args: argparse.Namespace) -> int:
     from mmengine.registry import init_default_scope
 
     from mmtad_decomp.utils import ConfigError, check_config, demand_writable
-    from tools._cli import read_config
+    from tools._cli import import_modules
     from tools.config_overrides import override
+    from tools.config_reading import read_config
 
     demand_config_file(args.config)
     if args.number < 1:
@@ -133,6 +134,7 @@ def browse(args: argparse.Namespace) -> int:
     config = read_config(args.config)
     override(config, args.cfg_options or ())
     check_config(config)
+    import_modules(config)
     init_default_scope(config.get('default_scope', 'mmaction'))
     dataset = build_dataset(config, args.loader)
     detector = build_detector(config)

@@ -25,7 +25,7 @@ from mmtad_decomp.postprocessing import RawPredictions
 from mmtad_decomp.postprocessing.detections import Detections
 from mmtad_decomp.postprocessing.raw_predictions import VideoCandidates, write_raw_predictions
 from mmtad_decomp.utils import load_checkpoint
-from tools._cli import read_config
+from tools.config_reading import read_config
 
 from .cases import SOURCE
 

@@ -19,7 +19,7 @@ from mmtad_decomp.evaluation.metrics import ProposalMetric
 from mmtad_decomp.evaluation.metrics.video_metric import VideoMetric
 from mmtad_decomp.models.detectors import TADDetector
 from mmtad_decomp.models.heads import PointHead, TemporalHead
-from mmtad_decomp.utils import unwrap_model
+from mmtad_decomp.utils import check_class_count, unwrap_model
 
 
 @HOOKS.register_module()
@@ -133,12 +133,7 @@ def _check_classes(model: nn.Module, dataset: object) -> None:
     if classes is None:
         return
     for name, head in _heads(model):
-        if head.num_classes not in (1, len(classes)):
-            raise ValueError(
-                f'{name}.num_classes is {head.num_classes}, but the data set has {len(classes)} '
-                f'classes: {_shown(classes)}; set it to {len(classes)}, or to 1 for a '
-                'class-agnostic head, or correct `metainfo.classes` and `ignore_labels`'
-            )
+        check_class_count(f'{name}.num_classes', head.num_classes, classes)
 
 
 def _check_classifier(model: nn.Module, evaluator: Evaluator, phase: str) -> None:
@@ -158,10 +153,6 @@ def _check_classifier(model: nn.Module, evaluator: Evaluator, phase: str) -> Non
             if phase == 'test':
                 raise ValueError(message)
             print_log(message, logger='current', level=logging.WARNING)
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
 
 
 def can_be_learned(detector: TADDetector, window: dict) -> list[bool]:

@@ -1,0 +1,109 @@
+"""Mistakes in a config are found before torch and the model registries are imported."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = 'configs/baseline/actionformer_tsm18_synthetic.py'
+HEAVY = ('torch', 'mmaction', 'mmcv', 'mmtad_decomp', 'cv2', 'av')
+TRY_ALL = """
+import contextlib, io, json, sys, traceback
+given = json.loads(sys.stdin.read())
+from tools import test, train
+from tools.command_line import run_main
+found = []
+for tool, words in given['lines']:
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+        try:
+            code = run_main({'train': train, 'test': test}[tool].main, words)
+        except Exception:
+            code = traceback.format_exc()
+    found.append([code, err.getvalue(), [name for name in given['heavy'] if name in sys.modules]])
+print(json.dumps(found))
+"""
+MISTAKES = {
+    'a misspelt config': (['configs/baseline/actionformer_tsm18_synthtic.py'], 'did you mean'),
+    'Python that does not parse': (['{folder}/broken.py'], 'SyntaxError'),
+    'a base that is not there': (['{folder}/orphan.py'], 'nowhere.py'),
+    'an override that nothing reads': ([CONFIG, 'num_class=3'], 'nothing reads `num_class`'),
+    'a misspelt key': ([CONFIG, 'default_hoks.logger.interval=3'], 'did you mean `default_hooks.'),
+    'a misspelt argument': (
+        [CONFIG, 'model.head.num_clases=3'],
+        'unknown key `model.head.num_clases` of ActionFormerHead; did you mean `num_classes`?',
+    ),
+    'an argument of nothing': ([CONFIG, 'model.head.colour=red'], 'it takes ['),
+    'a misspelt type': (
+        [CONFIG, 'model.head.type=ActionFormerHaed'],
+        'type `ActionFormerHaed`; did you mean `ActionFormerHead`? (key `model.head.type`)',
+    ),
+    'a number of classes': (
+        [CONFIG, 'model.head.num_classes=7'],
+        'model.head.num_classes is 7, but the data set has 8 classes: shake, sway, ',
+    ),
+    'no batch': (
+        [CONFIG, '{tool}_dataloader.batch_size=0'],
+        '`{tool}_dataloader.batch_size` is 0; set a whole number of at least 1',
+    ),
+    'no annotation file': (
+        [CONFIG, '{tool}_dataloader.dataset.ann_file=none.json'],
+        'none.json does not exist; set `ann_file`',
+    ),
+    'no annotation file to evaluate with': (
+        [CONFIG, 'val_evaluator.ann_file=none.json', 'test_evaluator.ann_file=none.json'],
+        'none.json does not exist; set `ann_file`',
+    ),
+    'an annotation file that is no JSON': (
+        [CONFIG, '{tool}_dataloader.dataset.ann_file=broken.py'],
+        'broken.py is not valid JSON',
+    ),
+    'a launcher that did not launch': ([CONFIG, '--launcher', 'pytorch'], 'has no RANK'),
+}
+
+
+def command_line(tool, mistake, folder):
+    """Tool, arguments and what the message holds."""
+    (config, *rest), message = MISTAKES[mistake]
+    words = [config, *([] if tool == 'train' else ['none.pth'])]
+    if rest and not rest[0].startswith('--'):
+        rest = ['--cfg-options', f'data_root={folder}/', *rest]
+    words = [word.format(tool=tool, folder=folder) for word in (*words, *rest)]
+    return tool, words, message.format(tool=tool)
+
+
+CASES = [(tool, mistake) for tool in ('train', 'test') for mistake in MISTAKES]
+
+
+@pytest.fixture(scope='module')
+def reactions(tmp_path_factory):
+    """Exit code, error output, heavy imports and the message wanted by case; in one process."""
+    folder = tmp_path_factory.mktemp('data')
+    (folder / 'broken.py').write_text('model = dict(\n')
+    (folder / 'orphan.py').write_text("_base_ = 'nowhere.py'\n")
+    annotations = [dict(segment=[0, 1], label=label) for label in ('run', 'jump')]
+    video = dict(subset='training', duration=2.0, annotations=annotations)
+    (folder / 'annotations.json').write_text(json.dumps(dict(database=dict(v=video))))
+    lines = [command_line(*case, folder) for case in CASES]
+    result = subprocess.run(
+        [sys.executable, '-c', TRY_ALL],
+        input=json.dumps(dict(heavy=HEAVY, lines=[line[:2] for line in lines])),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert result.returncode == 0, result.stderr
+    found = zip(CASES, json.loads(result.stdout.splitlines()[-1]), lines)
+    return {case: (*reaction, message) for case, reaction, (_, _, message) in found}
+
+
+@pytest.mark.parametrize(('tool', 'mistake'), CASES)
+def test_a_mistake_is_found_before_the_slow_imports(tool, mistake, reactions):
+    code, text, heavy, message = reactions[tool, mistake]
+    assert code == 2, code
+    assert heavy == []
+    assert text.startswith('error: ') and text.count('\n') == 1
+    assert message in text
