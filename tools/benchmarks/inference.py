@@ -19,27 +19,20 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-from mmtad_decomp.apis import TADInferencer, VideoInput
-from mmtad_decomp.apis.publishing import published_config
-from mmtad_decomp.apis.tad_inferencer import speed_up_on_cpu
-from mmtad_decomp.datasets.windows import window_starts
-from mmtad_decomp.postprocessing import WindowResult
-from mmtad_decomp.postprocessing.block_merger import BlockMerger
-from mmtad_decomp.utils import write_json
-from mmtad_decomp.utils.hardware import processor_name
 from tools.command_line import run_main
 from tools.data.flow.estimators import METHODS, flow_of_frames
+
+if TYPE_CHECKING:
+    import torch
+    from mmengine.config import Config
+
+    from mmtad_decomp.apis import TADInferencer, VideoInput
 
 PARTS = ('decoding', 'flow', 'network', 'post-processing')
 SYSTEMS = {
@@ -67,6 +60,11 @@ class Clock:
 
 def random_weights(config: Config, folder: Path, name: str) -> Path:
     """A checkpoint with random weights that holds its config."""
+    import torch
+    from mmaction.registry import MODELS
+
+    from mmtad_decomp.apis.publishing import published_config
+
     published = published_config(config)
     torch.manual_seed(0)
     state = MODELS.build(published.model).state_dict()
@@ -105,6 +103,12 @@ def look(
         video: The video.
         seconds: Length to look at.
     """
+    import torch
+
+    from mmtad_decomp.datasets.windows import window_starts
+    from mmtad_decomp.postprocessing import WindowResult
+    from mmtad_decomp.postprocessing.block_merger import BlockMerger
+
     clock, pipeline = Clock(), inferencer.pipeline
     with clock.part('decoding'):
         source = pipeline.open(video)
@@ -137,6 +141,14 @@ def look(
 
 def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Median seconds of the processor per minute of video, by system and part."""
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from mmtad_decomp.apis import TADInferencer, VideoInput
+    from mmtad_decomp.apis.publishing import published_config
+    from mmtad_decomp.apis.tad_inferencer import speed_up_on_cpu
+
     seconds, system = args.seconds, f'actionformer_{args.backbone}_thumos'
 
     def read(kind: str, ending: str = '') -> Config:
@@ -227,6 +239,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         ValueError: If an option is out of range.
     """
     args = parse_args(argv)
+    import cv2
+    import torch
+
+    from mmtad_decomp.utils import write_json
+    from mmtad_decomp.utils.hardware import processor_name
+
     if args.seconds <= 0 or args.rounds < 1:
         raise ValueError('--seconds must be above 0 and --rounds at least 1')
     torch.set_num_threads(1)

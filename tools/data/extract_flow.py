@@ -13,16 +13,16 @@ import argparse
 import os
 import sys
 from pathlib import Path
-
-from mmengine.config import Config, DictAction
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.datasets.flow_store import FlowHeader
 from tools.data.common import parallel_map, print_failures, run_main
 from tools.data.common.parallel import parse_shard, share
 from tools.data.flow.estimators import METHODS
-from tools.data.flow.jobs import extract, jobs_of_config, launched_part
+
+if TYPE_CHECKING:
+    from mmtad_decomp.datasets.flow_store import FlowHeader
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -50,7 +50,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--overwrite', action='store_true', help='replace flow made with other settings'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='override settings')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=(), metavar='KEY=VALUE', help='override settings'
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     return parser.parse_args(argv)
 
@@ -76,11 +78,15 @@ def _summary(results: dict[str, tuple[FlowHeader, bool]], method: str, bound: fl
 
 def run(args: argparse.Namespace) -> int:
     """Extract the flow of this process's videos; returns the exit code."""
+    from mmengine.config import Config
+
+    from tools.config_overrides import override
+    from tools.data.flow.jobs import extract, jobs_of_config, launched_part
+
     part = launched_part(args.launcher)
     shard = parse_shard(args.shard)
     config = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        config.merge_from_dict(args.cfg_options)
+    override(config, args.cfg_options)
     jobs = share(jobs_of_config(config, args.method, args.bound, args.overwrite), shard, part)
     workers = args.workers or (_cores() if args.launcher == 'none' else 1)
     results, failures = parallel_map(extract, jobs, workers, 'flow')

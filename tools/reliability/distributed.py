@@ -30,23 +30,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import torch
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.dist import all_reduce, get_rank, get_world_size
-from mmengine.hooks import Hook
-from mmengine.model import BaseModule
-from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmengine.structures import InstanceData
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.structures import TADDataSample, TimeGrid
-from mmtad_decomp.utils import format_table, resolve_checkpoint, unwrap_model, write_json
 from tools.command_line import run_main
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, NUM_CLASSES, WINDOWS, STEPS, BATCH = 32, 3, 20, 16, 4
@@ -61,22 +52,10 @@ _NARROW = dict(
 )
 
 
-@MODELS.register_module()
-class PlainFrameNet(BaseModule):
-    """A convolution without BatchNorm: the smallest backbone of frames."""
-
-    def __init__(self, feat_dim: int = 8) -> None:
-        super().__init__()
-        self.feat_dim = feat_dim
-        self.conv = torch.nn.Conv2d(3, feat_dim, 3, stride=2)
-
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """``(N, 3, H, W)`` frames to ``(N, feat_dim, H', W')``."""
-        return torch.relu(self.conv(frames.to(self.conv.weight.dtype)))
-
-
 def head_configs() -> dict[str, dict]:
     """The small config of every head, narrowed."""
+    from mmengine.config import Config
+
     configs = {}
     for path in sorted((ROOT / 'configs/_base_/models').glob('*_tsm18_small.py')):
         kind = Config.fromfile(path).model.head.type
@@ -128,6 +107,12 @@ def student(head: dict, teacher: Path) -> dict:
 
 def build(config: dict, seed: int) -> torch.nn.Module:
     """Build a model of a seed in which nothing is drawn at random later."""
+    import torch
+    from mmaction.registry import MODELS
+    from mmengine.registry import init_default_scope
+
+    from tools.reliability import distributed_parts  # noqa: F401  registers the backbone
+
     init_default_scope('mmaction')
     torch.manual_seed(seed)
     model = MODELS.build(copy.deepcopy(config))
@@ -142,6 +127,11 @@ def build(config: dict, seed: int) -> torch.nn.Module:
 
 def windows() -> list[dict]:
     """Windows of different lengths with one to three actions, or none."""
+    import torch
+    from mmengine.structures import InstanceData
+
+    from mmtad_decomp.structures import TADDataSample, TimeGrid
+
     generator = torch.Generator().manual_seed(0)
     found = []
     for index in range(WINDOWS):
@@ -163,20 +153,6 @@ def windows() -> list[dict]:
         sample.gt_instances = InstanceData(segments=segments, labels=labels)
         found.append(dict(inputs=dict(frames=frames), data_samples=sample))
     return found
-
-
-class _Losses(Hook):
-    """Notes the loss of every step, averaged over processes."""
-
-    def __init__(self) -> None:
-        self.values: list[float] = []
-
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: object, outputs: dict
-    ) -> None:
-        loss = outputs['loss'].detach().clone()
-        all_reduce(loss, 'mean')
-        self.values.append(float(loss))
 
 
 def train(
@@ -206,7 +182,13 @@ def train(
     Returns:
         ``losses`` of the steps and the ``state_dict``.
     """
-    losses = _Losses()
+    import torch
+    from mmengine.runner import Runner
+
+    from mmtad_decomp.utils import resolve_checkpoint, unwrap_model
+    from tools.reliability.distributed_parts import LossRecorder
+
+    losses = LossRecorder()
     world = int(os.environ.get('WORLD_SIZE', 1)) if launcher == 'pytorch' else 1
     settings = dict(
         model=build(config, seed=0).to(torch.float64 if double else torch.float32),
@@ -243,6 +225,9 @@ def train(
 
 def systems(folder: Path) -> Iterator[tuple[str, dict]]:
     """Names and model configs of all systems; writes the teachers' checkpoints."""
+    import torch
+    from mmengine.dist import get_rank, get_world_size
+
     for kind, head in head_configs().items():
         name = kind.removesuffix('Head')
         yield name, detector(head)
@@ -254,6 +239,9 @@ def systems(folder: Path) -> Iterator[tuple[str, dict]]:
 
 def work(args: argparse.Namespace) -> None:
     """What each process does: train all systems; the first process writes what came out."""
+    import torch
+    from mmengine.dist import get_rank
+
     torch.set_num_threads(1)
     launcher = 'pytorch' if 'RANK' in os.environ else 'none'
     writes = note_writes(args.worker)
@@ -297,6 +285,8 @@ def launch(
     Raises:
         RuntimeError: If a process fails.
     """
+    import torch
+
     target = folder / f'{name}{processes}'
     script = [str(Path(__file__).resolve()), '--worker', str(target), '--folder', str(folder)]
     script += ['--only', *args.only] if args.only else []
@@ -380,6 +370,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Compare; returns the exit code: 1 if a system differs."""
+    from mmtad_decomp.utils import format_table, write_json
+
     if args.worker is not None:
         work(args)
         return 0

@@ -30,10 +30,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmtad_decomp.utils import format_table
 from tools.command_line import run_main
-from tools.reliability.cases import ROOT, same, training_outcome, write_inputs
-from tools.reliability.forks import descendants
 
 PATIENCE = 900.0
 """Seconds after which a launch counts as hung."""
@@ -100,6 +97,8 @@ class Launch:
         Raises:
             RuntimeError: If the run ends before.
         """
+        from tools.reliability.forks import descendants
+
         while not list(self.folder.glob('work/epoch_*.pth')):
             if self.process.poll() is not None:
                 raise RuntimeError(f'ended without a checkpoint, see {self.log}')
@@ -118,6 +117,8 @@ class Launch:
 
 def dist_train(folder: Path, config: Path, *flags: str, **environment: str) -> Launch:
     """``tools/dist_train.sh`` with two processes, on a port that is free."""
+    from tools.reliability.cases import ROOT
+
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = str(probe.getsockname()[1])
@@ -138,6 +139,8 @@ def by_torchrun(folder: Path, config: Path) -> list[str]:
 
 def by_slurm(folder: Path, config: Path) -> list[str]:
     """With stand-ins for SLURM's commands."""
+    from tools.reliability.cases import ROOT
+
     programs = folder / 'bin'
     programs.mkdir(parents=True)
     for name, text in (('srun', _SRUN), ('scontrol', _SCONTROL)):
@@ -178,6 +181,8 @@ def machines() -> Iterator[list[str]]:
 
 def on_two_machines(folder: Path, config: Path) -> list[str]:
     """The script once on each of two machines."""
+    from tools.reliability.cases import ROOT
+
     with machines() as names:
         launches = []
         for rank, name in enumerate(names):
@@ -234,6 +239,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Launch and compare; returns the exit code: 1 if there was a fault."""
+    from mmtad_decomp.utils import format_table
+    from tools.reliability.cases import same, training_outcome, write_inputs
+
     folder = (args.folder or Path(tempfile.mkdtemp(prefix='launchers_'))).absolute()
     write_inputs(folder / 'inputs', epochs=3)
     config = folder / 'inputs/baseline.py'
