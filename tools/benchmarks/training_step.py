@@ -17,20 +17,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mmaction.registry import MODELS
-from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
-from mmengine.structures import InstanceData
-
-import mmtad_decomp  # noqa: F401
-from mmtad_decomp.structures import TADDataSample, TimeGrid
-from mmtad_decomp.utils import write_json
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def frame_size(config: Config) -> tuple[int, int]:
@@ -61,6 +53,11 @@ def generated_batch(
     windows: int, frames: int, size: tuple[int, int], num_classes: int
 ) -> dict[str, dict | list]:
     """Windows of noise and flow with three actions each, as a data loader delivers them."""
+    import torch
+    from mmengine.structures import InstanceData
+
+    from mmtad_decomp.structures import TADDataSample, TimeGrid
+
     samples = []
     for index in range(windows):
         grid = TimeGrid(fps=10)
@@ -94,6 +91,11 @@ class TrainingStep:
     def __init__(
         self, path: str, windows: int | None = None, device: str = 'cpu', size: int | None = None
     ) -> None:
+        from mmaction.registry import MODELS
+        from mmengine.config import Config
+        from mmengine.optim import build_optim_wrapper
+        from mmengine.registry import init_default_scope
+
         config = Config.fromfile(path)
         init_default_scope('mmaction')
         without_pretrained(config.model)
@@ -105,6 +107,8 @@ class TrainingStep:
 
     def seconds(self) -> float:
         """Take one step; its wall time, without that of generating the batch."""
+        import torch
+
         windows, frames, *size = self.shape
         data = generated_batch(windows, frames, tuple(size), self.num_classes)
         start = time.perf_counter()
@@ -127,6 +131,8 @@ def measure(path: str, windows: int, device: str, size: int | None = None) -> di
         ``seconds`` of the second step, ``gib`` at the peak, ``parameters`` in millions, and the
         shape of the input.
     """
+    import torch
+
     step = TrainingStep(path, windows, device, size)
     for _ in range(2):
         seconds = step.seconds()
@@ -150,11 +156,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('configs', nargs='+')
     parser.add_argument('--windows', type=int, default=1, help='windows in the batch')
     parser.add_argument('--size', type=int, help="side of a frame (default: the config's)")
-    default = 'cuda' if torch.cuda.is_available() else 'cpu'
-    parser.add_argument('--device', choices=['cpu', 'cuda'], default=default)
+    parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: a GPU if there is one')
     parser.add_argument('--json', help='write the rows to this file')
     parser.add_argument('--child', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+
+    import torch
+
+    from mmtad_decomp.utils import write_json
+
+    args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.child:
         print(json.dumps(measure(args.configs[0], args.windows, args.device, args.size)))
         return
