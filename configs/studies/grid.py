@@ -116,6 +116,13 @@ rows = [
         cfg_options={f'{factors}.feature.stop': 0.25},
         **by_tg,
     ),
+    dict(
+        name='motion_drop_tg',
+        title='local attention, motion dropped in half of the samples, TG',
+        config=f'{decomp}.py',
+        cfg_options={'model.student.motion_drop_rate': 0.5},
+        **by_tg,
+    ),
 ]
 del system, conventional, decomp, ablation, by_tg, by_of, concat, factors
 compare = [
@@ -131,4 +138,5 @@ compare = [
     ('conventional_of', 'rgb'),
     ('quarter_mimics_tg', 'local_tg'),
     ('quarter_feature_tg', 'local_tg'),
+    ('motion_drop_tg', 'local_tg'),
 ]

@@ -60,12 +60,20 @@ rows = [
             'custom_hooks.0.schedule.prediction.stop': 0.25,
         },
     ),
+    dict(
+        name='motion_drop',
+        title='features, decomposed, local attention, motion dropped in half of the samples',
+        config='configs/decomp/actionformer_features_salads.py',
+        teacher='teacher',
+        cfg_options={'model.student.motion_drop_rate': 0.5},
+    ),
 ]
 compare = [
     ('local', 'features'),
     ('local', 'no_distill'),
     ('local', 'conventional'),
     ('quarter_mimics', 'local'),
+    ('motion_drop', 'local'),
     ('local', 'concat'),
     ('concat', 'conventional'),
     ('conventional', 'features'),

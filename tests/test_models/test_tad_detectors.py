@@ -100,6 +100,21 @@ def test_branches_and_heads_have_weights_of_their_own():
     assert not shared & {id(p) for p in model.head.parameters()}
 
 
+def test_dropped_motion_reaches_no_fusion_in_training():
+    with pytest.raises(ValueError, match=r'motion_drop_rate must be in \[0, 1\)'):
+        decomposed(motion_drop_rate=1.0)
+    model = decomposed(motion_drop_rate=0.5)
+    seen = []
+    model.fusion.register_forward_hook(lambda module, inputs, output: seen.append(inputs[1]))
+    torch.manual_seed(0)
+    for _ in range(8):
+        losses_of(model, raw_batch())
+    dropped = torch.cat([(motion == 0).all(dim=2).all(dim=1) for motion in seen])
+    assert 0 < dropped.float().mean() < 1
+    predict(model, raw_batch())
+    assert (seen[-1] != 0).any(dim=2).any(dim=1).all()
+
+
 def test_testing_runs_the_joint_head_alone():
     model = decomposed()
     expected = predict(model, raw_batch())[0].pred_instances

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
@@ -44,6 +45,8 @@ class BranchMixin:
             nothing: it is the name (``source='motion_outputs'``) by which a distiller's recorder
             reads these outputs.
         appearance_weight: Factor of the losses on the appearance branch.
+        motion_drop_rate: Share of the samples of a training batch whose fusion sees zeros in place
+            of the motion branch.
     """
 
     neck: nn.Module
@@ -59,6 +62,7 @@ class BranchMixin:
         appearance_weight: float,
         shared_head: bool,
         separate_heads: bool = False,
+        motion_drop_rate: float = 0.0,
     ) -> None:
         """Build what a plain detector does not have.
 
@@ -69,13 +73,20 @@ class BranchMixin:
             appearance_weight: See above.
             shared_head: Whether there is one.
             separate_heads: Whether the motion branch has a head of its own beside it.
+            motion_drop_rate: See above.
+
+        Raises:
+            ValueError: If ``motion_drop_rate`` is not in [0, 1).
         """
+        if not 0 <= motion_drop_rate < 1:
+            raise ValueError(f'motion_drop_rate must be in [0, 1), got {motion_drop_rate}')
         self.fusion = MODELS.build(dict(channels=width, **fusion))
         self.shared_head = MODELS.build(copy.deepcopy(head)) if shared_head else None
         separate = shared_head and separate_heads
         self.separate_head = MODELS.build(copy.deepcopy(head)) if separate else None
         self.motion_outputs = nn.Identity()
         self.appearance_weight = appearance_weight
+        self.motion_drop_rate = motion_drop_rate
 
     @property
     def motion_head(self) -> nn.Module | None:
@@ -115,8 +126,16 @@ class BranchMixin:
         features = self.neck(feats, masks)
         appearance = read(self.shared_head, features.appearance)
         motion = self.motion_outputs((read_motion or read)(self.motion_head, features.motion))
-        joint = read(self.head, self.fusion(*features, masks))
+        seen = self._drop_motion(features.motion)
+        joint = read(self.head, self.fusion(features.appearance, seen, masks))
         return Branches(features, masks, appearance, motion, joint)
+
+    def _drop_motion(self, motion: Tensor) -> Tensor:
+        """The motion branch as the fusion sees it in training, ``(N, D, T')``."""
+        if not self.training or self.motion_drop_rate == 0:
+            return motion
+        dropped = torch.rand(len(motion), 1, 1, device=motion.device) < self.motion_drop_rate
+        return motion.masked_fill(dropped, 0.0)
 
     def _name_losses(
         self, joint: dict[str, Tensor], appearance: dict[str, Tensor]

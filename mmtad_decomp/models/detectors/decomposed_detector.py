@@ -33,9 +33,13 @@ class DecomposedDetector(BranchMixin, TADDetector):
             tested.
         separate_heads: True gives the motion branch a head of its own in place of the shared one:
             the ablation "without shared head".
+        motion_drop_rate: Share of the samples of a training batch whose fusion sees zeros in place
+            of the motion branch, so that the joint head does not trust it alone. A teacher that
+            knows its training videos by heart makes it too good there. Not in the paper.
 
     Raises:
-        ValueError: If the head's config does not name its ``in_channels``.
+        ValueError: If the head's config does not name its ``in_channels``, or the rate is not in
+            [0, 1).
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class DecomposedDetector(BranchMixin, TADDetector):
         appearance_weight: float = 1.0,
         shared_head: bool = True,
         separate_heads: bool = False,
+        motion_drop_rate: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
         base = copy.deepcopy(dict(detector))
@@ -62,7 +67,15 @@ class DecomposedDetector(BranchMixin, TADDetector):
         super().__init__(
             neck=dict(type='DualBranchNeck', branch=branch), init_cfg=init_cfg, **base
         )
-        self._add_branches(head, fusion, width, appearance_weight, shared_head, separate_heads)
+        self._add_branches(
+            head,
+            fusion,
+            width,
+            appearance_weight,
+            shared_head,
+            separate_heads,
+            motion_drop_rate,
+        )
 
     def branches(self, inputs: Tensor, masks: Tensor) -> Branches:
         """Run backbone, neck, shared head on both branches, fusion and joint head.
