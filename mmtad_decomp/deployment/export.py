@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from mmtad_decomp.ops import plain_pytorch
+from mmtad_decomp.ops import CAN_EXPORT, plain_pytorch
 from mmtad_decomp.utils import atomic_write
 
 from .deployable import DeployableDetector
@@ -42,6 +42,8 @@ def export_program(model: DeployableDetector, inputs: tuple[Tensor, Tensor]) -> 
     Raises:
         ExportError: If the detector does not export; tells the reason.
     """
+    if not CAN_EXPORT:
+        raise ExportError(f'PyTorch {torch.__version__} is too old to export; it takes 2.7')
     dims = model.dims
     batch = torch.export.Dim('batch', min=1, max=4096)
     if dims.multiple > 1:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import torch
 
+CAN_EXPORT = hasattr(torch.compiler, 'is_exporting')
+"""Whether PyTorch says when it exports, as it does from 2.7 on; models need that to export."""
+
+
+def in_torch_export() -> bool:
+    """Whether torch.export records a graph."""
+    return CAN_EXPORT and torch.compiler.is_exporting()
+
 
 def is_exported() -> bool:
     """Whether one graph must do for every length: torch.export and torch.jit.trace."""
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+    return in_torch_export() or torch.jit.is_tracing()
 
 
 def records_a_graph() -> bool:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...ops import is_exported
+from ...ops import in_torch_export, is_exported
 
 MAX_EXPORTED_STEPS = 8191
 """Longest sequence of an exported graph: its table of maxima has one size for every length."""
@@ -79,7 +79,7 @@ def _table_levels(steps: int) -> int:
     """How many of the windows of 1, 2, 4, ... steps there are."""
     if not is_exported():
         return steps.bit_length()
-    if torch.compiler.is_exporting():
+    if in_torch_export():
         torch._check(steps <= MAX_EXPORTED_STEPS)
     return MAX_EXPORTED_STEPS.bit_length()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...ops import in_torch_export
+
 
 def temporal_roi_align(
     feats: Tensor, segments: Tensor, lengths: Tensor, num_bins: int, aligned: bool = False
@@ -39,7 +41,7 @@ def temporal_roi_align(
     most = (steps + num_bins - 1) // num_bins
     count = (span / num_bins).ceil().clamp(max=most)
     # At least two, since an exported graph cannot be for one position and for several.
-    larger = torch.sym_max if torch.compiler.is_exporting() else max
+    larger = torch.sym_max if in_torch_export() else max
     rank = torch.arange(larger(most, 2), device=feats.device)
     bins = torch.arange(num_bins, device=feats.device)[:, None]
     positions = start + span / num_bins * (bins + (rank + 0.5) / count)

@@ -11,6 +11,7 @@ from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmtad_decomp.ops import in_torch_export
 from mmtad_decomp.structures import PointOutputs
 
 from ...task_modules import PointGenerator
@@ -125,7 +126,7 @@ class ActionFormerHead(PointHead):
     def _padded_length(self, steps: int) -> int:
         """Steps to pad to, so that what ActionFormer's padding shows is shown and no more."""
         stride, visible = self.encoder.strides[-1], self._visible_length(steps)
-        if torch.compiler.is_exporting():
+        if in_torch_export():
             return steps + stride  # multiples of the stride, see `exported_lengths`
         if self.max_seq_len is None:
             return visible
@@ -196,7 +197,7 @@ class ActionFormerHead(PointHead):
         encoded, level_masks = self.encoder(feats, F.pad(masks, padding))
         pyramid = self.pyramid(encoded, level_masks)
         lengths = [-(-steps // stride) for stride in self.encoder.strides]
-        if torch.compiler.is_exporting():
+        if in_torch_export():
             lengths = [steps // stride for stride in self.encoder.strides]
 
         def cut(levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
