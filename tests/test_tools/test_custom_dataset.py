@@ -1,4 +1,4 @@
-"""The commands of docs/en/user_guides/custom_dataset.md, on few recordings, for two epochs."""
+"""The commands of docs/en/user_guides/custom_dataset.md, on few recordings, for one epoch."""
 
 import importlib
 import re
@@ -50,7 +50,7 @@ def replace(path, pattern, text):
 def test_the_commands_lead_from_a_table_to_detections(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     (sample,) = blocks('python')
-    sample, count = re.subn(r'KEEP = \d+', 'KEEP = 12', sample)
+    sample, count = re.subn(r'KEEP = \d+', 'KEEP = 9', sample)
     assert count == 1
     exec(sample, {})
     commands = [line for block in blocks('shell') for line in block.splitlines()]
@@ -61,10 +61,9 @@ def test_the_commands_lead_from_a_table_to_detections(project, monkeypatch, caps
         name = line.partition(' =')[0]
         replace(project / 'configs/custom/data.py', rf'^{name} = .*$', line)
     schedule = project / 'configs/_base_/schedules/scratch_4e.py'
-    replace(schedule, r'max_epochs=4, val_interval=4', 'max_epochs=2, val_interval=2')
-    replace(schedule, r'T_max=3, end=4', 'T_max=1, end=2')
+    replace(schedule, r'max_epochs=4, val_interval=4', 'max_epochs=1, val_interval=1')
     loaded = load_annotations(project / 'data/custom/annotations.json')
-    assert len(loaded.videos) == 12 and loaded.census.instances == 36
+    assert len(loaded.videos) == 9 and loaded.census.instances == 27
     outputs = [run(command, capsys) for command in commands[1:]]
     pictures = list((project / 'work_dirs/browse').glob('*.png'))
     assert len(pictures) == 6
