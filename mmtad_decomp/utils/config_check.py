@@ -66,6 +66,8 @@ def check_config(cfg: Config) -> None:
             raise ConfigError(f'{name}: unknown key `{key}`; did you mean `{close[0]}`?')
     if 'model' not in cfg:
         raise ConfigError(f'{name}: key `model` is missing; is this a base config?')
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        _check_loader(name, loader, cfg.get(loader))
     typed = [
         (path, node) for key in cfg if key in known for path, node in typed_dicts(key, cfg[key])
     ]
@@ -74,8 +76,6 @@ def check_config(cfg: Config) -> None:
             _check_type(cfg, node['type'])
     for path, node in typed:
         _check_arguments(name, path, node)
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        _check_loader(name, loader, cfg.get(loader))
 
 
 def check_device(cfg: Config) -> None:

@@ -24,6 +24,7 @@ _DEFINITION = re.compile(r'^(?:class|def) (\w+)', re.MULTILINE)
 _REGISTERED = re.compile(
     r'^@\w+\.register_module\([^)]*\)\n(?:@.*\n)*(?:class|def) (\w+)', re.MULTILINE
 )
+_METHOD = re.compile(r'^(?=    (?:@|(?:async )?def )\w)', re.MULTILINE)
 
 
 class Arguments(NamedTuple):
@@ -77,7 +78,10 @@ class SourceIndex:
         return [self._arguments_in(name, file, ()) for file in self.registered.get(name, ())]
 
     def _parse_definition(self, name: str, file: Path) -> ast.stmt | None:
-        """Its syntax tree; parsing whole files would take a second."""
+        """Its syntax tree, of a class without the methods but ``__init__``.
+
+        Parsing whole files would take a second.
+        """
         block = re.search(
             rf'^(?:class|def) {name}\b.*?(?=^[^\s)#]|\Z)',
             self._texts[file],
@@ -86,7 +90,9 @@ class SourceIndex:
         if block is None:
             return None
         try:
-            return ast.parse(block[0]).body[0]
+            head, *methods = _METHOD.split(block[0])
+            init = [part for part in methods if part.startswith('    def __init__(')]
+            return ast.parse(''.join([head, *init[:1]])).body[0]
         except SyntaxError:  # a text in it has a line that is not indented
             body = ast.parse(self._texts[file]).body
             return next(node for node in body if getattr(node, 'name', None) == name)
