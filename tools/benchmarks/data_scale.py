@@ -1,0 +1,125 @@
+"""Time and memory of large data sets: index and evaluation. Each part has a process.
+
+- ``index``: build the data set of 20,000 generated videos, which is ActivityNet's size.
+- ``evaluation``: mAP at ten thresholds of 10 million detections in 20,000 videos.
+
+Example:
+    OMP_NUM_THREADS=1 python tools/benchmarks/data_scale.py --json data_scale.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from mmtad_decomp.datasets import TADDataset
+from mmtad_decomp.evaluation.functional import average_precision
+from mmtad_decomp.utils import processor_name, write_json
+from tools.benchmarks._evaluation_problem import make_problem, random_ground_truth
+
+VIDEOS, CLASSES, MIB = 20_000, 200, 2**20
+
+
+def memory(kind: str) -> float:
+    """MiB of this process by a field of Linux's ``/proc/self/status``."""
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f'{kind}:')) / 1024
+
+
+def with_peak(work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
+    """Seconds of the clock and of the processor, and MiB by which memory peaked; the result."""
+    Path('/proc/self/clear_refs').write_text('5')  # the peak starts anew
+    before, clock, processor = memory('VmRSS'), time.perf_counter(), time.process_time()
+    result = work()
+    record = dict(
+        seconds=time.perf_counter() - clock,
+        processor_seconds=time.process_time() - processor,
+        peak_mib=memory('VmHWM') - before,
+    )
+    return record, result
+
+
+def measure_index(folder: Path) -> dict:
+    """Build the data set of generated videos, whose folders of frames are empty."""
+    rng = np.random.default_rng(0)
+    durations, truth = random_ground_truth(rng, VIDEOS, 1.6, CLASSES, 120)
+    database = {
+        f'v_{i}': dict(subset='training', duration=d, fps=30.0, annotations=[])
+        for i, d in enumerate(durations.tolist())
+    }
+    for video, segment, label in zip(*(column.tolist() for column in truth)):
+        item = dict(segment=segment, label=f'class {label}')
+        database[f'v_{video}']['annotations'].append(item)
+    write_json(folder / 'annotations.json', dict(database=database))
+    for name in database:
+        (folder / 'frames' / name).mkdir(parents=True)
+    del database
+    common = dict(
+        ann_file=str(folder / 'annotations.json'),
+        source='frames',
+        data_prefix=dict(frames=str(folder / 'frames')),
+    )
+    records = {}
+    for name, cut in (
+        ('whole videos', dict(num_samples=128)),
+        ('windows', dict(sample_fps=10, window=256)),
+    ):
+        records[name], dataset = with_peak(functools.partial(TADDataset, **common, **cut))
+        records[name] |= dict(videos=VIDEOS, windows=len(dataset))
+    return records
+
+
+def measure_evaluation(folder: Path) -> dict:
+    """Mean average precision of ten million detections."""
+    problem = make_problem(VIDEOS, 500, CLASSES, 1.6, 120)
+    tious = np.linspace(0.5, 0.95, 10)
+    tables = problem.ground_truth, problem.predictions
+    record, _ = with_peak(lambda: average_precision(*tables, tious, CLASSES))
+    size = sum(column.nbytes for column in problem.predictions) / MIB
+    return record | dict(detections=len(problem.predictions.scores), tables_mib=size)
+
+
+PARTS: Mapping[str, Callable[[Path], dict]] = {
+    'index': measure_index,
+    'evaluation': measure_evaluation,
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure; every part in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--parts', nargs='+', choices=PARTS, default=list(PARTS))
+    parser.add_argument('--json', type=Path, help='add the numbers to this file')
+    parser.add_argument('--worker', type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.worker is not None:
+        print(json.dumps(PARTS[args.parts[0]](args.worker)))
+        return
+    records: dict = {}
+    if args.json is not None and args.json.is_file():
+        records = json.loads(args.json.read_text(encoding='utf-8'))
+    for part in args.parts:
+        with tempfile.TemporaryDirectory(prefix='data_scale_') as folder:
+            command = [sys.executable, '-W', 'ignore', __file__, '--parts', part]
+            command += ['--worker', folder]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        records[part] = json.loads(done.stdout.splitlines()[-1]) | dict(processor=processor_name())
+        print(json.dumps({part: records[part]}, indent=1), flush=True)
+        if args.json is not None:
+            write_json(args.json, records, indent=1)
+
+
+if __name__ == '__main__':
+    main()
