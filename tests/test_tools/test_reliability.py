@@ -82,19 +82,14 @@ def test_full_disks(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one():
-    table = run('distributed.py', '--processes', 2, '--only', 'TAGS student', 'TadTR', 'TriDet')
-    assert table.count(' 2  ') >= 3
+    table = run('distributed.py', '--processes', 2, '--only', 'TAGS student', 'TadTR')
+    assert table.count(' 2  ') >= 2
 
 
 @pytest.mark.slow
 def test_two_processes_resume_as_one():
-    table = run('distributed.py', '--compare', 'resume', '--only', 'TAGS student', 'TriDet')
-    assert table.count('1, then 2') == table.count('2, then 1') == 2
-
-
-@pytest.mark.slow
-def test_a_killed_process_is_started_again():
-    assert 'restart' in run('launchers.py', '--only', 'slurm', 'restart')
+    table = run('distributed.py', '--compare', 'resume', '--only', 'TriDet')
+    assert table.count('1, then 2') == table.count('2, then 1') == 1
 
 
 def test_kinds_of_bad_files_are_those_of_the_generators():
