@@ -51,6 +51,7 @@ class BranchMixin:
 
     neck: nn.Module
     head: nn.Module
+    training: bool
     shared_head: nn.Module | None
     separate_head: nn.Module | None
 
