@@ -22,6 +22,10 @@ _SET_BY_LAUNCHER = {
 }
 
 
+_METRICS = ('TADMetric', 'ProposalMetric')
+"""Metrics whose ``ann_file`` is in ActivityNet's format."""
+
+
 def read_checked_config(args: argparse.Namespace, phases: Sequence[str] = ()) -> Config:
     """Read the config, apply the common flags and check it.
 
@@ -98,7 +102,9 @@ def check_data(cfg: Config, phase: str) -> None:
         ConfigError: If a head has another number of classes.
     """
     for _, metric in _parts(cfg, f'{phase}_evaluator', 'evaluation'):
-        if metric.get('ann_file') is not None:
+        # Those of MMAction2's localizers read files of another format.
+        own = str(metric['type']).rpartition('.')[2] in _METRICS
+        if own and metric.get('ann_file') is not None:
             annotation_content.read_content(metric['ann_file'])
     for _, data in _parts(cfg, f'{phase}_dataloader', 'datasets'):
         if data.get('ann_file') is None:

@@ -55,7 +55,7 @@ def test_a_head_of_other_classes_is_refused_before_training(classes, tmp_path, c
     path = small_features.write(tmp_path / 'data', classes=classes)
     text = refusal(capsys, train(path))
     assert f'model.head.num_classes is {classes}, but the data set has 3 classes: a, b, c' in text
-    assert not list((path.parent / 'run').glob('*.pth')) and 'loss' not in log_of(path)
+    assert not (path.parent / 'run').exists()
 
 
 def test_candidates_that_nothing_names_are_refused_before_testing(tmp_path, capsys):

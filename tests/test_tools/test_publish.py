@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from tiny_training import ROOT, config, options, write_videos
 
 from mmtad_decomp import __version__
-from mmtad_decomp.apis.publishing import published_config
+from mmtad_decomp.apis.publishing import publish, published_config
 from mmtad_decomp.utils import CheckpointError, check_config
 from tools import test as test_tool
 from tools.model_converters import publish_student
@@ -84,7 +84,7 @@ def test_predictions_are_equal(kind, tmp_path, capsys):
 def test_the_published_config_stands_alone(tmp_path):
     cfg = Config.fromfile(config('decomp'))
     trained = write_checkpoint(tmp_path / 'trained.pth', cfg)
-    _, text = publish_student.publish(config('decomp'), str(trained), str(tmp_path / 'student'))
+    _, text = publish(config('decomp'), str(trained), str(tmp_path / 'student'))
     assert '_base_' not in text.read_text() and 'teacher' not in text.read_text()
     published = Config.fromfile(text)
     check_config(published)
@@ -103,18 +103,16 @@ def test_pretrained_weights_are_not_asked_for_again():
 def test_a_checkpoint_of_another_config_is_refused(tmp_path):
     trained = write_checkpoint(tmp_path / 'trained.pth', Config.fromfile(config('conventional')))
     with pytest.raises(CheckpointError, match=r'trained\.pth does not fit its config'):
-        publish_student.publish(config('decomp'), str(trained), str(tmp_path / 'student'))
+        publish(config('decomp'), str(trained), str(tmp_path / 'student'))
     assert not list(tmp_path.glob('student*'))
     with pytest.raises(FileNotFoundError, match='gone'):
-        publish_student.publish(config('decomp'), str(tmp_path / 'gone'), str(tmp_path / 's'))
+        publish(config('decomp'), str(tmp_path / 'gone'), str(tmp_path / 's'))
 
 
 def test_the_test_tool_reports_the_same_before_and_after(tmp_path):
     data = write_videos(tmp_path / 'data')
     trained = write_checkpoint(tmp_path / 'trained.pth', Config.fromfile(config('decomp')))
-    weights, text = publish_student.publish(
-        config('decomp'), str(trained), str(tmp_path / 'student')
-    )
+    weights, text = publish(config('decomp'), str(trained), str(tmp_path / 'student'))
     results = []
     for source, checkpoint in ((config('decomp'), trained), (text, weights)):
         dump = tmp_path / f'{len(results)}.json'

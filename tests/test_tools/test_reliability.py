@@ -86,11 +86,5 @@ def test_two_processes_train_as_one():
     assert table.count(' 2  ') >= 2
 
 
-@pytest.mark.slow
-def test_two_processes_resume_as_one():
-    table = run('distributed.py', '--compare', 'resume', '--only', 'TriDet')
-    assert table.count('1, then 2') == table.count('2, then 1') == 1
-
-
 def test_kinds_of_bad_files_are_those_of_the_generators():
     assert tuple(GENERATORS) == bad_input.KINDS

@@ -20,14 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from mmtad_decomp.datasets import TADDataset
-from mmtad_decomp.evaluation.functional import average_precision
-from mmtad_decomp.utils import processor_name, write_json
-from tools.benchmarks._evaluation_problem import make_problem, random_ground_truth
 
 VIDEOS, CLASSES, MIB = 20_000, 200, 2**20
 
@@ -53,6 +46,12 @@ def with_peak(work: Callable[[], Any]) -> tuple[dict[str, float], Any]:
 
 def measure_index(folder: Path) -> dict:
     """Build the data set of generated videos, whose folders of frames are empty."""
+    import numpy as np
+
+    from mmtad_decomp.datasets import TADDataset
+    from mmtad_decomp.utils import write_json
+    from tools.benchmarks._evaluation_problem import random_ground_truth
+
     rng = np.random.default_rng(0)
     durations, truth = random_ground_truth(rng, VIDEOS, 1.6, CLASSES, 120)
     database = {
@@ -83,6 +82,11 @@ def measure_index(folder: Path) -> dict:
 
 def measure_evaluation(folder: Path) -> dict:
     """Mean average precision of ten million detections."""
+    import numpy as np
+
+    from mmtad_decomp.evaluation.functional import average_precision
+    from tools.benchmarks._evaluation_problem import make_problem
+
     problem = make_problem(VIDEOS, 500, CLASSES, 1.6, 120)
     tious = np.linspace(0.5, 0.95, 10)
     tables = problem.ground_truth, problem.predictions
@@ -104,6 +108,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--json', type=Path, help='add the numbers to this file')
     parser.add_argument('--worker', type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+
+    from mmtad_decomp.utils import processor_name, write_json
+
     if args.worker is not None:
         print(json.dumps(PARTS[args.parts[0]](args.worker)))
         return

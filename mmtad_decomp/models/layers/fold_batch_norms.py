@@ -18,7 +18,7 @@ def fold_batch_norms(model: nn.Module) -> int:
     its state no longer fits its config.
 
     Args:
-        model: Changed in place; its ``ConvModule``s in eval mode that normalise right after the
+        model: Changed in place: every ``ConvModule`` in eval mode that normalises right after its
             convolution, also one behind a temporal shift.
 
     Returns:
