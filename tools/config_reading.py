@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -48,9 +49,11 @@ def read_checked_config(args: argparse.Namespace, phases: Sequence[str] = ()) ->
         cfg.work_dir = str(Path('work_dirs', path.resolve().parent.name, path.stem))
     config_check.check_config(cfg)
     use_one_process_loaders(cfg)
+    # Phases share files: each is read once.
+    read = functools.cache(annotation_content.read_content)
     for phase in phases:
         if cfg.get(f'{phase}_cfg') is not None:
-            check_data(cfg, phase)
+            check_data(cfg, phase, read)
     return cfg
 
 
@@ -94,8 +97,13 @@ def use_one_process_loaders(cfg: Config) -> None:
             loader.pop('prefetch_factor', None)
 
 
-def check_data(cfg: Config, phase: str) -> None:
+def check_data(cfg: Config, phase: str, read: Callable[[Path], dict]) -> None:
     """Read the annotation files of a phase, and compare their classes with those of the heads.
+
+    Args:
+        cfg: The config.
+        phase: ``'train'``, ``'val'`` or ``'test'``.
+        read: Reads an annotation file.
 
     Raises:
         AnnotationError: If a file is missing or malformed.
@@ -105,13 +113,13 @@ def check_data(cfg: Config, phase: str) -> None:
         # Those of MMAction2's localizers read files of another format.
         own = str(metric['type']).rpartition('.')[2] in _METRICS
         if own and metric.get('ann_file') is not None:
-            annotation_content.read_content(metric['ann_file'])
+            read(Path(metric['ann_file']))
     for _, data in _parts(cfg, f'{phase}_dataloader', 'datasets'):
         if data.get('ann_file') is None:
             continue
         file = Path(data.get('data_root') or '', data['ann_file'])
         classes = annotation_content.resolve_classes(
-            annotation_content.read_content(file),
+            read(file),
             file,
             (data.get('metainfo') or {}).get('classes'),
             set(data.get('ignore_labels') or ()),
