@@ -292,8 +292,9 @@ def test_installed_wheel_serves_its_configs_as_bases(wheel, tmp_path):
     assert "{'type': 'BMN', 'temporal_dim': 100, '_scope_': 'mmaction'}" in result.stdout
 
 
-@pytest.mark.slow
-def test_installed_wheel_trains_and_infers_outside_the_source_tree(wheel, tmp_path, monkeypatch):
+@pytest.fixture
+def installed(wheel, tmp_path, monkeypatch) -> tuple[Path, dict[str, str], list[str]]:
+    """A folder with videos, an environment that finds the wheel, options of a tiny training."""
     monkeypatch.syspath_prepend(ROOT / 'tests' / 'test_tools')
     from tiny_training import options, write_videos
 
@@ -302,10 +303,15 @@ def test_installed_wheel_trains_and_infers_outside_the_source_tree(wheel, tmp_pa
         archive.extractall(site)
     place.mkdir()
     write_videos(place / 'data')
-    environment = dict(PYTHONPATH=str(site), OMP_NUM_THREADS='1')
+    overrides = [part for part in options(Path('data')) if 'experiment_name' not in part]
+    return place, dict(PYTHONPATH=str(site), OMP_NUM_THREADS='1'), overrides
+
+
+@pytest.mark.slow
+def test_installed_wheel_trains_and_infers_outside_the_source_tree(installed):
+    place, environment, overrides = installed
     mmtad = (sys.executable, '-W', 'ignore', '-m', 'mmtad')
     config = 'configs/baseline/actionformer_tsm18_synthetic.py'
-    overrides = [part for part in options(Path('data')) if 'experiment_name' not in part]
     result = run(*mmtad, 'train', config, *overrides, cwd=place, **environment)
     assert result.returncode == 0, result.stdout
     work_dir = 'work_dirs/baseline/actionformer_tsm18_synthetic'
@@ -345,19 +351,10 @@ def test_mim_finds_every_model_of_the_index_by_a_name_of_its_own(wheel, tmp_path
 
 
 @pytest.mark.slow
-def test_mim_trains_tests_and_runs_tools(wheel, tmp_path, monkeypatch):
+def test_mim_trains_tests_and_runs_tools(installed):
     pytest.importorskip('mim', reason='pip install openmim')
-    monkeypatch.syspath_prepend(ROOT / 'tests' / 'test_tools')
-    from tiny_training import options, write_videos
-
-    site, place = tmp_path / 'site', tmp_path / 'place'
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    place.mkdir()
-    write_videos(place / 'data')
-    environment = dict(PYTHONPATH=str(site), OMP_NUM_THREADS='1')
+    place, environment, overrides = installed
     mim = (sys.executable, '-W', 'ignore', '-m', 'mim')
-    overrides = [part for part in options(Path('data')) if 'experiment_name' not in part]
     config = ('mmtad_decomp', 'baseline_actionformer_tsm18_synthetic.py', '--gpus', '0')
     result = run(*mim, 'train', *config, *overrides, cwd=place, **environment)
     assert result.returncode == 0, result.stdout
