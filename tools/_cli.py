@@ -59,8 +59,10 @@ def import_modules(cfg: Config) -> None:
 def distribute_over_cpus(cfg: Config) -> None:
     """Processes without GPUs talk over gloo, and their models have no device ids."""
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
-    wrapper = cfg.get('model_wrapper_cfg') or dict(type='MMDistributedDataParallel')
-    cfg.model_wrapper_cfg = {**wrapper, 'device_ids': None}
+    wrapper = dict(cfg.get('model_wrapper_cfg') or {})
+    if wrapper.setdefault('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
+        wrapper['device_ids'] = None
+    cfg.model_wrapper_cfg = wrapper
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from mmtad_decomp.structures import TimeGrid, VideoAnnotation
 from mmtad_decomp.utils import seeded
 
 from .video_stream import VideoStream
-from .windows import num_sampled_frames, visible_instances, window_starts
+from .windows import clip_segments, num_sampled_frames, window_starts
 
 DEFAULT_TEMPLATES = {'video': '{}.mp4', 'frames': '{}', 'feature': '{}.npy'}
 """Names of files and folders by source, for annotations without ``path``."""
@@ -271,28 +271,35 @@ class TADDataset(BaseDataset):
             length = min(self.window, num_steps)
             starts = window_starts(num_steps, length, self.overlap)
             spans = [(start, start + length) for start in starts]
-        windows = []
-        for start, stop in spans:
-            segments, labels, ids = video.segments, video.labels, np.arange(len(video.labels))
-            if not self.test_mode and stop is not None:
-                segments, ids = visible_instances(
-                    segments, start / grid.fps, stop / grid.fps, self.min_visible
-                )
-                labels = labels[ids]
-            if not self.test_mode and not len(labels):
-                continue
-            windows.append(
-                dict(
-                    video_id=video.video_id,
-                    path=str(self._file_of(video)),
-                    window=(start, stop),
-                    time_grid=TimeGrid(grid.fps, grid.stride, grid.offset, start),
-                    duration=video.duration,
-                    source_fps=video.fps,
-                    num_frames=video.num_frames,
-                    segments=segments,
-                    labels=labels,
-                    instance_ids=ids,
-                )
+        path = str(self._file_of(video))
+        return [
+            dict(
+                video_id=video.video_id,
+                path=path,
+                window=span,
+                time_grid=TimeGrid(grid.fps, grid.stride, grid.offset, span[0]),
+                duration=video.duration,
+                source_fps=video.fps,
+                num_frames=video.num_frames,
+                segments=segments,
+                labels=video.labels[ids],
+                instance_ids=ids,
             )
-        return windows
+            for span, segments, ids in self._with_instances(video, spans, grid.fps)
+        ]
+
+    def _with_instances(
+        self, video: VideoAnnotation, spans: Sequence[tuple[int, int | None]], fps: float
+    ) -> Iterator[tuple[tuple[int, int | None], np.ndarray, np.ndarray]]:
+        """Spans with their segments and the ids of these; in training those that show any."""
+        everything = np.arange(len(video.labels))
+        if self.test_mode or spans[0][1] is None:
+            for span in spans:
+                if self.test_mode or len(everything):
+                    yield span, video.segments, everything
+            return
+        begin, end = np.array(spans).T / fps
+        clipped, seen = clip_segments(video.segments, begin, end, self.min_visible)
+        for row in np.flatnonzero(seen.any(axis=1)):
+            ids = everything[seen[row]]
+            yield spans[row], clipped[row, ids], ids

@@ -55,6 +55,25 @@ def source_frame_indices(
     return np.clip(np.floor(centres * source_fps + 1e-6).astype(np.int64), 0, num_frames - 1)
 
 
+def clip_segments(
+    segments: np.ndarray, begin: np.ndarray, end: np.ndarray, min_visible: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Clip segments to each of many windows, and find those of which enough can be seen.
+
+    Args:
+        segments: ``(K, 2)`` seconds, each of positive length.
+        begin: Starts of the windows in seconds, ``(W,)``.
+        end: Ends of the windows in seconds, ``(W,)``.
+        min_visible: Smallest share of a segment that must lie in a window.
+
+    Returns:
+        The clipped segments, ``(W, K, 2)``, and whether enough is seen, ``(W, K)``.
+    """
+    clipped = segments.clip(begin[:, None, None], end[:, None, None])
+    visible = (clipped[..., 1] - clipped[..., 0]) / (segments[:, 1] - segments[:, 0])
+    return clipped, (visible >= min_visible) & (visible > 0)
+
+
 def visible_instances(
     segments: np.ndarray, begin: float, end: float, min_visible: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +88,6 @@ def visible_instances(
     Returns:
         The kept segments, clipped, ``(M, 2)``, and their ``(M,)`` indices.
     """
-    clipped = np.clip(segments, begin, end)
-    visible = (clipped[:, 1] - clipped[:, 0]) / (segments[:, 1] - segments[:, 0])
-    index = np.flatnonzero((visible >= min_visible) & (visible > 0))
-    return clipped[index], index
+    clipped, seen = clip_segments(segments, np.array([begin]), np.array([end]), min_visible)
+    index = np.flatnonzero(seen[0])
+    return clipped[0, index], index

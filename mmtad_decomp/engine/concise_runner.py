@@ -6,8 +6,12 @@ import logging
 import sys
 
 from mmaction.registry import RUNNERS
+from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+
+from .model_wrappers.fully_sharded_model import FullyShardedModel, save_whole_state
 
 _FILE_ONLY = (
     'Config:\n',
@@ -31,6 +35,8 @@ class ConciseRunner(Runner):
     These are the config, the hooks, the system's environment and the options of single parameters;
     so do the settings of malloc and the reasons for a precision.
     :class:`~mmtad_decomp.engine.hooks.RunSummaryHook` sums up a run on the screen.
+
+    Checkpoints of a :class:`~mmtad_decomp.engine.model_wrappers.FullyShardedModel` are whole.
     """
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
@@ -40,6 +46,23 @@ class ConciseRunner(Runner):
             if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
                 handler.addFilter(_is_for_the_screen)
         return logger
+
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
+        """Build the wrapper; a sharded optimizer's state is saved whole."""
+        built = super().build_optim_wrapper(optim_wrapper)
+        if isinstance(self.model, FullyShardedModel):
+            save_whole_state(built.optimizer)
+        return built
+
+    def save_checkpoint(self, *args, save_optimizer: bool = True, **kwargs) -> None:
+        """Save as ``Runner.save_checkpoint``, in the first process, with what the others hold."""
+        if isinstance(self.model, FullyShardedModel) and not is_main_process():
+            self.model.join_saving(self.optim_wrapper if save_optimizer else None)
+        super().save_checkpoint(*args, save_optimizer=save_optimizer, **kwargs)
+
+    def _init_model_weights(self) -> None:
+        if not isinstance(self.model, FullyShardedModel):  # has been, before it was sharded
+            super()._init_model_weights()
 
 
 def _is_for_the_screen(record: logging.LogRecord) -> bool:

@@ -9,6 +9,7 @@ Other comparisons:
 
 - ``resume``: an epoch in one process and the next one in two, and the reverse, against two epochs
   in one process.
+- ``sharded``: the same with processes that share the parameters by ``FullyShardedModel`` (FSDP2).
 - ``accumulation``: batches half as large whose gradients are accumulated, against whole batches.
   Each half is divided by its own counts, so these differ where the halves' counts do.
 
@@ -164,6 +165,7 @@ def train(
     epochs: int = 1,
     resume: str | None = None,
     double: bool = False,
+    wrapper: dict | None = None,
     **options: object,
 ) -> dict:
     """Train five steps in an epoch.
@@ -177,14 +179,15 @@ def train(
         epochs: When to stop.
         resume: Folder of a training of fewer epochs that goes on.
         double: Compute in float64.
+        wrapper: Of the model in several processes; default: ``MMDistributedDataParallel``.
         options: Further arguments of the Runner.
 
     Returns:
         ``losses`` of the steps and the ``state_dict``.
     """
     import torch
-    from mmengine.runner import Runner
 
+    from mmtad_decomp.engine.concise_runner import ConciseRunner
     from mmtad_decomp.utils import resolve_checkpoint, unwrap_model
     from tools.reliability.distributed_parts import LossRecorder
 
@@ -212,12 +215,11 @@ def train(
         log_level='ERROR',
     )
     if launcher != 'none':
-        settings['cfg'] = dict(
-            model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None)
-        )
+        plain = dict(type='MMDistributedDataParallel', device_ids=None)
+        settings['cfg'] = dict(model_wrapper_cfg=wrapper or plain)
     if resume is not None:
         settings |= dict(resume=True, load_from=str(resolve_checkpoint(Path(resume, name))))
-    runner = Runner(**{**settings, **options})
+    runner = ConciseRunner(**{**settings, **options})
     runner.train()
     state = unwrap_model(runner.model).state_dict()
     return dict(losses=losses.values, state_dict={k: v.cpu() for k, v in state.items()})
@@ -323,16 +325,23 @@ def compare_processes(args: argparse.Namespace, folder: Path) -> _Trainings:
         yield f'1 and {processes}', launch(args, folder, processes), alone
 
 
-def compare_resumed(args: argparse.Namespace, folder: Path) -> _Trainings:
+def compare_resumed(args: argparse.Namespace, folder: Path, **settings: object) -> _Trainings:
     """Trainings that go on with another number of processes against one that ran through."""
     alone = launch(args, folder, 1, 'through', epochs=2)
     steps = WINDOWS // BATCH
     for before in (1, 2):
-        launch(args, folder, before, 'begun')
+        launch(args, folder, before, 'begun', **settings)
         source = str(folder / f'begun{before}')
-        found = launch(args, folder, 3 - before, 'resumed', epochs=2, resume=source)
+        resumed = dict(settings, epochs=2, resume=source)
+        found = launch(args, folder, 3 - before, 'resumed', **resumed)
         wanted = {name: {**r, 'losses': r['losses'][steps:]} for name, r in alone.items()}
         yield f'{before}, then {3 - before}', found, wanted
+
+
+def compare_sharded(args: argparse.Namespace, folder: Path) -> _Trainings:
+    """The same with two processes that share the parameters."""
+    wrapper = dict(type='FullyShardedModel', units=['PlainFrameNet'])
+    yield from compare_resumed(args, folder, wrapper=wrapper)
 
 
 def compare_accumulated(args: argparse.Namespace, folder: Path) -> _Trainings:
@@ -350,6 +359,7 @@ def compare_accumulated(args: argparse.Namespace, folder: Path) -> _Trainings:
 COMPARISONS: Mapping[str, Callable[[argparse.Namespace, Path], _Trainings]] = {
     'processes': compare_processes,
     'resume': compare_resumed,
+    'sharded': compare_sharded,
     'accumulation': compare_accumulated,
 }
 

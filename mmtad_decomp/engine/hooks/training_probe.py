@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from mmtad_decomp.models.necks import DualBranchNeck
 from mmtad_decomp.structures import Signal
@@ -49,7 +50,8 @@ class TrainingProbe:
         norms = self._gradients.setdefault(part, {})
 
         def note(name: str, parameter: nn.Parameter) -> None:
-            norms[name] = parameter.grad.detach().float().norm()
+            norm = parameter.grad.detach().float().norm()
+            norms[name] = norm.full_tensor() if isinstance(norm, DTensor) else norm
 
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
