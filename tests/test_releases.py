@@ -1,10 +1,11 @@
 """Values of the official releases that configs follow; a default that drifts fails here."""
 
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from config_helpers import CONFIGS, build, load
+from config_helpers import CONFIGS, base_detector, build, load
 from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -164,8 +165,65 @@ def test_built_configs_have_the_values_of_the_releases(path):
     assert not wrong, f'{path}: {"; ".join(wrong)}'
 
 
-@pytest.mark.parametrize('path', RELEASES)
+def rows(folders=FOLDERS[1:]):
+    """Teachers, students and ablations of THUMOS'14 and ActivityNet, below ``configs/``."""
+    return sorted(
+        str(path.relative_to(CONFIGS))
+        for folder in folders
+        for path in (CONFIGS / folder).rglob('*.py')
+        if 'thumos' in path.stem or 'activitynet' in path.stem
+    )
+
+
+@pytest.mark.parametrize('path', rows(FOLDERS))
 def test_headers_name_the_release_and_the_differences(path):
     text = (CONFIGS / path).read_text(encoding='utf-8')
     header = ' '.join(line.lstrip('# ') for line in text.splitlines() if line.startswith('#'))
     assert 'Follows ' in header and 'Differences: ' in header, path
+    if not path.startswith('baseline'):  # the header of the file that it names says more
+        named = header.partition('Follows ')[2].split('.py')[0] + '.py'
+        followed = (CONFIGS / path).parent.joinpath(named).resolve()
+        assert str(followed.relative_to(CONFIGS)) in rows(FOLDERS), path
+        assert f"'{named}'" in text, path
+
+
+def of_the_release(config):
+    """What a row has in common with its baseline: all but its input and its distillation."""
+    detector = base_detector(config.model)
+    parts = dict(neck=detector.get('neck'), head=detector.head)
+    parts['backbone'] = dict(detector.get('backbone') or {})
+    for key in ('in_channels', 'stem_init'):  # of flow
+        parts['backbone'].pop(key, None)
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = config[key].to_dict()
+        loader['dataset'].pop('pipeline')
+        parts[key] = loader
+    settings = ('optim_wrapper', 'param_scheduler', 'train_cfg', 'default_hooks')
+    evaluators = ('val_evaluator', 'test_evaluator')
+    return parts | {key: config[key] for key in (*settings, *evaluators)}
+
+
+@pytest.mark.parametrize('path', rows())
+def test_rows_follow_the_release_of_their_baseline(path):
+    """So the table of releases, which has the baselines, holds for every row of the paper."""
+    stem = next(
+        Path(name).stem
+        for name in sorted(RELEASES, key=len, reverse=True)
+        if Path(path).stem.startswith(Path(name).stem)
+    )
+    row, baseline = (of_the_release(read(name)) for name in (path, f'baseline/{stem}.py'))
+    assert row.keys() == baseline.keys()
+    assert [key for key in row if row[key] != baseline[key]] == []
+
+
+def test_augmentation_is_that_of_e2e_tad():
+    """The transforms' defaults are E2E-TAD's (tests of the transforms); nothing changes them."""
+    for path in (
+        name for head in ('gtad', 'tadtr', 'afsd', 'tags') for name in files(head, 'thumos')
+    ):
+        if path.endswith('_of.py'):  # flow is loaded beside the frames
+            continue
+        pipeline = read(path).train_dataloader.dataset.pipeline
+        steps = {step.type: dict(step) for step in pipeline}
+        assert steps['PhotometricDistortion'] == dict(type='PhotometricDistortion'), path
+        assert steps['RandomRotation'] == dict(type='RandomRotation', degrees=45, prob=0.5), path

@@ -41,7 +41,7 @@ def override(cfg: Config, options: Sequence[str]) -> None:
             raise ConfigError(_says_nothing(cfg, key, value))
         try:
             cfg.merge_from_dict({key: value})
-        except (TypeError, KeyError, IndexError, AssertionError) as error:
+        except (AttributeError, TypeError, KeyError, IndexError, AssertionError) as error:
             raise ConfigError(
                 f'{cfg.filename}: --cfg-options {key}={value} does not fit: {error}'
             ) from error

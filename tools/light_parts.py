@@ -32,5 +32,6 @@ def _load(name: str) -> ModuleType:
 patches = _load('compat.patches')
 _load('utils.json_keys')
 _load('utils.source_index')
+_load('utils.value_check')
 config_check = _load('utils.config_check')
 annotation_content = _load('annotations.content')

@@ -212,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except (StepFailed, StudyError) as error:
         print(f'\nerror: {error}', file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, StudyError) else 1
     print_table(catalog, results)
     print(f'\npicture: {out / "timeline.png"}\nnumbers: {results.path}')
     print(f'student: {out / "published"} (RGB alone, without teacher and training aids)')

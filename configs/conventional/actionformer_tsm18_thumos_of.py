@@ -1,3 +1,6 @@
+# Follows ../baseline/actionformer_tsm18_thumos.py, whose header names the release.
+# Differences: those listed there; conventional distillation from a teacher on
+# optical flow.
 _base_ = ['../baseline/actionformer_tsm18_thumos.py', '../_base_/distill/conventional_of.py']
 
 model = dict(

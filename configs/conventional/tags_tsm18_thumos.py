@@ -1,3 +1,6 @@
+# Follows ../baseline/tags_tsm18_thumos.py, whose header names the release.
+# Differences: those listed there; conventional distillation from a teacher on
+# the temporal gradient.
 _base_ = ['../baseline/tags_tsm18_thumos.py', '../_base_/distill/conventional_tg.py']
 
 model = dict(

@@ -1,3 +1,6 @@
+# Follows ../baseline/actionformer_features_thumos.py, whose header names the release.
+# Differences: those listed there; two branches and decomposed distillation from a teacher on
+# the flow half of the features.
 _base_ = [
     '../baseline/actionformer_features_thumos.py',
     '../_base_/distill/decomp_flow_features.py',

@@ -1,3 +1,6 @@
+# Follows ../baseline/actionformer_slowfast50_activitynet.py, whose header names the release.
+# Differences: those listed there; two branches and decomposed distillation from a teacher on
+# optical flow.
 _base_ = ['../baseline/actionformer_slowfast50_activitynet.py', '../_base_/distill/decomp_of.py']
 
 model = dict(

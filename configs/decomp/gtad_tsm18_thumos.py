@@ -1,3 +1,6 @@
+# Follows ../baseline/gtad_tsm18_thumos.py, whose header names the release.
+# Differences: those listed there; two branches and decomposed distillation from a teacher on
+# the temporal gradient.
 _base_ = ['../baseline/gtad_tsm18_thumos.py', '../_base_/distill/decomp_tg.py']
 
 model = dict(

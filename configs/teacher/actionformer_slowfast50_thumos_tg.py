@@ -1,3 +1,5 @@
+# Follows ../baseline/actionformer_slowfast50_thumos.py, whose header names the release.
+# Differences: those listed there; the input is the temporal gradient.
 _base_ = '../baseline/actionformer_slowfast50_thumos.py'
 
 model = dict(

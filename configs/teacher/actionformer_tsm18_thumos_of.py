@@ -1,3 +1,5 @@
+# Follows ../baseline/actionformer_tsm18_thumos.py, whose header names the release.
+# Differences: those listed there; the input is optical flow.
 _base_ = ['../baseline/actionformer_tsm18_thumos.py', '../_base_/inputs/optical_flow.py']
 
 model = _base_.flow_detector

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -75,6 +76,12 @@ class OutputPathError(OSError):
     """A file that is to be written later cannot be."""
 
 
+def _temporary_of(path: Path) -> Path:
+    """A new name for the content of a file while it is being written."""
+    name = f'.{path.name}.{os.getpid()}-{_machine()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}'
+    return path.with_name(name)
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = 'wb', **kwargs: Any) -> Iterator[IO]:
     """Open a file that appears under its name only once it is written completely.
@@ -98,8 +105,7 @@ def atomic_write(path: str | Path, mode: str = 'wb', **kwargs: Any) -> Iterator[
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path.parent.absolute(), os.getpid())
-    name = f'.{path.name}.{os.getpid()}-{_machine()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}'
-    temporary = path.with_name(name)
+    temporary = _temporary_of(path)
     try:
         with open(temporary, mode, **kwargs) as file:
             yield file
@@ -117,24 +123,39 @@ def atomic_write(path: str | Path, mode: str = 'wb', **kwargs: Any) -> Iterator[
 
 
 def demand_writable(path: str | Path, option: str) -> None:
-    """Check that a file can be written later, without making anything.
+    """Check that a file can be written later, by trying; nothing is left of it.
+
+    Rights tell too little: root has all of them in folders that take no files, such as ``/proc``.
 
     Args:
         path: The file.
         option: Flag or config key that names it, for the message.
 
     Raises:
-        OutputPathError: If the file is a folder, or its folder can neither be written nor made.
+        OutputPathError: If the file is a folder or a device, or cannot be made in its folder.
     """
     path = Path(path)
     if path.is_dir():
         raise OutputPathError(f'{option} {path} is a folder; name a file in it')
+    if path.exists() and not path.is_file():
+        raise OutputPathError(f'{option} {path} is a device or a pipe; name a file')
     folder = path.absolute().parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        state = 'cannot be written' if folder.is_dir() else 'is no folder'
-        raise OutputPathError(f'{option} {path}: {folder} {state}; choose another place')
+    try:
+        with contextlib.ExitStack() as stack:
+            place = folder
+            if folder != path.absolute().parent:  # whose name is its own: others may try, too
+                place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+            temporary = _temporary_of(place / path.name)
+            with open(temporary, 'xb'):
+                pass
+            temporary.unlink()
+    except OSError as error:
+        state = f'cannot be written ({error.strerror})' if folder.is_dir() else 'is no folder'
+        raise OutputPathError(
+            f'{option} {path}: {folder} {state}; choose another place'
+        ) from error
 
 
 def write_json(path: str | Path, content: object, **kwargs: Any) -> None:

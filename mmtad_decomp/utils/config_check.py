@@ -6,6 +6,7 @@ their arguments come from the sources.
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import re
@@ -15,17 +16,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from mmengine.config import Config
 
 from mmtad_decomp.utils.source_index import source_index
+from mmtad_decomp.utils.value_check import fits
 
-_READ_ELSEWHERE = (
-    'activation_checkpointing',
-    'auto_scale_lr',
-    'compile',
-    'custom_imports',
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'runner_type',
-    'sync_bn',
+# Keys that other parts of MMEngine read than the Runner's constructor, and their types.
+_READ_ELSEWHERE = dict(
+    activation_checkpointing='list[str]',
+    auto_scale_lr='dict',
+    compile='bool | dict',
+    custom_imports='dict',
+    efficient_conv_bn_eval='list[str] | str',
+    find_unused_parameters='bool',
+    runner_type='str',
+    sync_bn='str',
 )
+_RANDOMNESS = dict(seed='int', diff_rank_seed='bool', deterministic='bool')
 # What builders take out of a dict before the class named in it is called.
 _TAKEN_BY_BUILDERS = (
     'type',
@@ -44,7 +48,7 @@ class ConfigError(ValueError):
 def runner_keys() -> set[str]:
     """Top-level keys that MMEngine's Runner reads."""
     (runner,) = source_index().arguments('Runner')
-    return set(runner.names - {'cfg'}) | set(_READ_ELSEWHERE)
+    return (runner.names - {'cfg'}) | set(_READ_ELSEWHERE)
 
 
 def check_config(cfg: Config) -> None:
@@ -55,8 +59,8 @@ def check_config(cfg: Config) -> None:
     Below, every ``type`` must be known, and its dict is compared with the constructor.
 
     Raises:
-        ConfigError: If a key is misspelt, the model is missing, a type is unknown, or a data
-            loader has a wrong number.
+        ConfigError: If a key is misspelt, the model is missing, a type is unknown, or a value is
+            of another type than its constructor's annotation, or a wrong number of a data loader.
     """
     known = runner_keys()
     name = cfg.filename or 'config'
@@ -66,6 +70,11 @@ def check_config(cfg: Config) -> None:
             raise ConfigError(f'{name}: unknown key `{key}`; did you mean `{close[0]}`?')
     if 'model' not in cfg:
         raise ConfigError(f'{name}: key `model` is missing; is this a base config?')
+    (runner,) = source_index().arguments('Runner')
+    _check_values(name, 'Runner', '', cfg, _parsed(_READ_ELSEWHERE) | runner.hints)
+    randomness = cfg.get('randomness') or {}
+    _check_keys(name, 'randomness', randomness, 'Runner', set(_RANDOMNESS), False)
+    _check_values(name, 'Runner', 'randomness', randomness, _parsed(_RANDOMNESS))
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         _check_loader(name, loader, cfg.get(loader))
     typed = [
@@ -111,6 +120,39 @@ def check_class_count(place: str, num_classes: int, classes: Sequence[str]) -> N
         )
 
 
+def _parsed(hints: dict[str, str]) -> dict[str, ast.expr | None]:
+    return {name: ast.parse(hint, mode='eval').body for name, hint in hints.items()}
+
+
+def _check_values(
+    file: str, owner: str, path: str, node: dict, hints: dict[str, ast.expr | None]
+) -> None:
+    """Compare values with the annotations of the arguments that they are for."""
+    for key, value in node.items():
+        hint = hints.get(key)
+        if hint is None or fits(value, hint):
+            continue
+        place = f'{path}.{key}' if path else key
+        for step, item, alone in _items(value):  # name the one that does not fit
+            if fits(type(alone)(), hint) and not fits(alone, hint):
+                place, value = place + step, item
+                break
+        wanted = ast.unparse(source_index().alias(ast.unparse(hint)) or hint)
+        advice = ''
+        if 'dict(' in str(value):
+            advice = '; a command line has no dicts: set the keys below it, or edit the config'
+        raise ConfigError(f'{file}: `{place}` is {value!r}, but {owner} takes {wanted}{advice}')
+
+
+def _items(value: object) -> list[tuple[str, object, object]]:
+    """How the place of each item continues, the item, and a container of the item alone."""
+    if isinstance(value, dict):
+        return [(f'.{key}', item, {key: item}) for key, item in value.items()]
+    if isinstance(value, (list, tuple)):
+        return [(f'[{index}]', item, [item]) for index, item in enumerate(value)]
+    return []
+
+
 def _check_loader(file: str, path: str, loader: object) -> None:
     """Check the numbers of a data loader, which torch refuses late and without their key."""
     if not isinstance(loader, dict):
@@ -120,6 +162,12 @@ def _check_loader(file: str, path: str, loader: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigError(
                 f'{file}: `{path}.{key}` is {value!r}; set a whole number of at least {least}'
+            )
+    for key in ('dataset', 'sampler'):
+        if not isinstance(loader.get(key, {}), dict):
+            raise ConfigError(
+                f'{file}: `{path}.{key}` is {loader[key]!r}; set a dict with a `type`, or keys '
+                'below it'
             )
 
 
@@ -196,21 +244,34 @@ def _check_arguments(file: str, path: str, node: dict) -> None:
     """Compare a dict's keys with what the classes of its ``type`` take."""
     kind, complaints = node['type'], []
     if isinstance(kind, str):
-        targets: list[tuple] = [*source_index().arguments(kind.rpartition('.')[2])]
+        found = source_index().arguments(kind.rpartition('.')[2])
+        targets = [(arguments.hints, arguments.open_ended) for arguments in found]
     else:
-        targets, kind = [accepted_arguments(kind)], kind.__name__
-    for names, open_ended in targets:
-        unknown = [key for key in node if key not in names and key not in _TAKEN_BY_BUILDERS]
-        for key in unknown:
-            close = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
-            if close or not open_ended:
-                fix = f'did you mean `{close[0]}`?' if close else f'it takes {sorted(names)}'
-                complaints.append(f'{file}: unknown key `{path}.{key}` of {kind}; {fix}')
-                break
+        names, open_ended = accepted_arguments(kind)
+        targets, kind = [(dict.fromkeys(names), open_ended)], kind.__name__
+    for hints, open_ended in targets:
+        try:
+            _check_keys(file, path, node, kind, set(hints), open_ended)
+            _check_values(file, kind, path, node, hints)
+        except ConfigError as error:
+            complaints.append(error)
         else:
             return
     if complaints:
-        raise ConfigError(complaints[0])
+        raise complaints[0]
+
+
+def _check_keys(
+    file: str, path: str, node: dict, kind: str, names: set[str], open_ended: bool
+) -> None:
+    """Compare keys with the names of arguments."""
+    for key in node:
+        if key in names or key in _TAKEN_BY_BUILDERS:
+            continue
+        close = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
+        if close or not open_ended:
+            fix = f'did you mean `{close[0]}`?' if close else f'it takes {sorted(names)}'
+            raise ConfigError(f'{file}: unknown key `{path}.{key}` of {kind}; {fix}')
 
 
 def explain_build_error(cfg: Config, error: TypeError | KeyError) -> Exception:

@@ -20,6 +20,8 @@ _PLACES = (
     'torch/utils/data',
 )
 """Packages, or parts of one, whose classes and functions configs name."""
+_TRUSTED = {'mmtad_decomp', 'mmengine', 'torch'}
+"""Packages whose annotations are right: MMAction2's ``average_clips: Optional[Dict]`` is a str."""
 _DEFINITION = re.compile(r'^(?:class|def) (\w+)', re.MULTILINE)
 _REGISTERED = re.compile(
     r'^@\w+\.register_module\([^)]*\)\n(?:@.*\n)*(?:class|def) (\w+)', re.MULTILINE
@@ -31,13 +33,18 @@ class Arguments(NamedTuple):
     """What a class or function can be called with.
 
     Attributes:
-        names: Names of its arguments. A class that hands ``**kwargs`` on to its base accepts the
-            base's too.
+        hints: Annotations of its arguments by name, None where there is none to rely on. A class
+            that hands ``**kwargs`` on to its base accepts the base's too.
         open_ended: Whether it may take others.
     """
 
-    names: frozenset[str]
+    hints: dict[str, ast.expr | None]
     open_ended: bool
+
+    @property
+    def names(self) -> set[str]:
+        """Names of its arguments."""
+        return set(self.hints)
 
 
 class SourceIndex:
@@ -65,6 +72,8 @@ class SourceIndex:
                     for name in defined if '/' in place else _REGISTERED.findall(text):
                         self.registered.setdefault(name, []).append(file)
         self._parse = functools.cache(self._parse_definition)
+        self.alias = functools.cache(self._find_alias)
+        self.is_class = functools.cache(self._find_class)
 
     def mentions(self, word: str) -> bool:
         """Whether a word occurs anywhere, as a name that is registered by hand does."""
@@ -100,20 +109,20 @@ class SourceIndex:
     def _arguments_in(self, name: str, file: Path, below: tuple[str, ...]) -> Arguments:
         node = self._parse(name, file)
         if isinstance(node, ast.FunctionDef):
-            names = _names_of(node.args)
-            return Arguments(frozenset(names), node.args.kwarg is not None)
+            return Arguments(_hints_of(node.args, file), node.args.kwarg is not None)
         if not isinstance(node, ast.ClassDef):
-            return Arguments(frozenset(), True)
+            return Arguments({}, True)
+        hints: dict[str, ast.expr | None] = {}
         for item in node.body:
             if isinstance(item, ast.FunctionDef) and item.name == '__init__':
-                names = _names_of(item.args) - {'self'}
+                hints = _hints_of(item.args, file)
+                hints.pop('self', None)
                 if item.args.kwarg is None:
-                    return Arguments(frozenset(names), False)
+                    return Arguments(hints, False)
                 break
         else:
             if any(isinstance(item, ast.AnnAssign) for item in node.body):
-                return Arguments(frozenset(), True)  # perhaps a dataclass
-            names = set()
+                return Arguments({}, True)  # perhaps a dataclass
         bases = [ast.unparse(base).rpartition('.')[2] for base in node.bases]
         found = [
             self._arguments_in(base, place, (*below, name))
@@ -121,9 +130,30 @@ class SourceIndex:
             if base not in (*below, name)
             for place in self._files_of(base, file)
         ]
-        names.update(*(arguments.names for arguments in found))
+        for arguments in found:
+            hints = arguments.hints | hints
         closed = len(found) >= len(bases) > 0 and not any(a.open_ended for a in found)
-        return Arguments(frozenset(names), not closed)
+        return Arguments(hints, not closed)
+
+    def _find_alias(self, name: str) -> ast.expr | None:
+        """What a name stands for that a file defines as ``Name = Union[...]`` or the like."""
+        start = re.compile(rf'^{name} = (?=Union|Optional|List|Dict|Sequence)', re.MULTILINE)
+        for text in self._texts.values():
+            match = start.search(text) if name in text else None
+            if match is None:
+                continue
+            lines = text[match.end() :].split('\n', 9)[:-1]
+            for count in range(1, len(lines) + 1):
+                try:
+                    return ast.parse('\n'.join(lines[:count]), mode='eval').body
+                except SyntaxError:
+                    continue
+        return None
+
+    def _find_class(self, name: str) -> bool:
+        """Whether the sources define a class of that name."""
+        files = self.definitions.get(name, ())
+        return any(re.search(rf'^class {name}\b', self._texts[f], re.MULTILINE) for f in files)
 
     def _files_of(self, base: str, file: Path) -> list[Path]:
         """Files that define a base of a class: the class's own, else all."""
@@ -145,5 +175,7 @@ def _folder_of(place: str) -> Path:
     return Path(spec.origin).parent / part
 
 
-def _names_of(arguments: ast.arguments) -> set[str]:
-    return {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
+def _hints_of(arguments: ast.arguments, file: Path) -> dict[str, ast.expr | None]:
+    given = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+    trusted = not _TRUSTED.isdisjoint(file.parts)
+    return {argument.arg: argument.annotation if trusted else None for argument in given}

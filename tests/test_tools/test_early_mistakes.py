@@ -61,6 +61,33 @@ MISTAKES = {
         [CONFIG, '{tool}_dataloader.dataset.ann_file=broken.py'],
         'broken.py is not valid JSON',
     ),
+    'a dict in words': (
+        [CONFIG, 'visualizer.vis_backends=[dict(type="LocalVisBackend")]'],
+        '`visualizer.vis_backends[0]` is \'dict(type="LocalVisBackend")\', but TADVisua',
+    ),
+    'a text for a part': (
+        [CONFIG, 'model.head=GTADHead'],
+        "`model.head` is 'GTADHead', but TADDet",
+    ),
+    'a text for a number': (
+        [CONFIG, 'model.head.num_classes=three'],
+        "`model.head.num_classes` is 'three', but ActionFormerHead takes int",
+    ),
+    'a number for a hook': (
+        [CONFIG, 'default_hooks.logger=5'],
+        '`default_hooks.logger` is 5, but Runner takes Optional[Dict[str, Union[Hook, Dict]]]',
+    ),
+    'a number for one of several parts': (
+        [CONFIG, 'param_scheduler.0=5'],
+        'param_scheduler.0=5 does',
+    ),
+    'a text for a data set': (
+        [CONFIG, '{tool}_dataloader.dataset=FIR'],
+        "`{tool}_dataloader.dataset` is 'FIR'; set a dict",
+    ),
+    'a seed in words': ([CONFIG, 'randomness.seed=one'], "`randomness.seed` is 'one', but Runner"),
+    'a misspelt seed': ([CONFIG, 'randomness.sed=1'], 'did you mean `seed`?'),
+    'a number for modules': ([CONFIG, 'custom_imports=5'], '`custom_imports` is 5, but'),
     'a launcher that did not launch': ([CONFIG, '--launcher', 'pytorch'], 'has no RANK'),
 }
 

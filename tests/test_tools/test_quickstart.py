@@ -1,11 +1,18 @@
 """The quickstart around its study; the run itself is the README's first command."""
 
 import io
+import multiprocessing
+import os
+import signal
+import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
+from study_helpers import Project
 
+from mmtad_decomp.utils.atomic import process_runs
 from tools import quickstart
 from tools.studies import Catalog, Results, Task, load_study
 
@@ -80,7 +87,32 @@ def test_the_table_has_a_line_for_each_system(catalog, monkeypatch, capsys):
 
 def test_a_study_that_cannot_start_is_one_sentence(monkeypatch, capsys):
     monkeypatch.setattr(quickstart, 'STUDY', 'configs/studies/none.py')
-    assert quickstart.main([]) == 1
+    assert quickstart.main([]) == 2
     assert capsys.readouterr().err.strip() == (
         'error: study file configs/studies/none.py does not exist'
     )
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs POSIX')
+def test_ended_by_a_signal_it_leaves_no_training_and_shares_no_folder(
+    tmp_path, monkeypatch, capsys
+):
+    project = Project(tmp_path, monkeypatch)
+    project.study(cfg_options=dict(pause=60))
+    monkeypatch.setattr(quickstart, 'STUDY', str(tmp_path / 'small.py'))
+    before = signal.getsignal(signal.SIGTERM)
+    process = multiprocessing.get_context('fork').Process(
+        target=lambda: sys.exit(quickstart.main([]))
+    )
+    process.start()
+    while not any('Epoch' in log.read_text() for log in tmp_path.rglob('train.log')):
+        assert process.is_alive()
+        time.sleep(0.05)
+    assert quickstart.main([]) == 2  # a second start while the first one runs
+    assert 'is in use by another study or by processes' in capsys.readouterr().err
+    signal.signal(signal.SIGTERM, before)
+    own, *trainings = map(int, (tmp_path / 'work' / '.lock').read_text().split())
+    assert own == process.pid and trainings and all(map(process_runs, trainings))
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(30)
+    assert process.exitcode == 130 and not any(map(process_runs, trainings))

@@ -35,6 +35,21 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path):
         demand_writable(tmp_path / 'file' / 'a.json', '--out')
     with pytest.raises(OutputPathError, match='is a folder; name a file'):
         demand_writable(tmp_path, '--out')
+    with pytest.raises(OutputPathError, match='is a device or a pipe; name a file'):
+        demand_writable(os.devnull, '--out')
+    name = 'x' * 250  # the temporary name beside it is longer
+    for path in (tmp_path / name, tmp_path / 'new' / name):
+        with pytest.raises(OutputPathError, match=r'cannot be written .*choose another place'):
+            demand_writable(path, '--out')
+    assert [file.name for file in tmp_path.iterdir()] == ['file']
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='a folder of Linux')
+@pytest.mark.parametrize('path', ['/proc/a.json', '/proc/new/a.json', '/sys/a.json'])
+def test_a_folder_that_takes_no_files_is_refused_whoever_asks(path):
+    """Root may write to it, says the operating system."""
+    with pytest.raises(OutputPathError, match=rf'--out {path}: /\w+ cannot be written \('):
+        demand_writable(path, '--out')
 
 
 def _refusal(path):
@@ -64,7 +79,7 @@ def test_a_folder_without_permission_is_refused():
         os.chmod(folder, 0o555)
         path = os.path.join(folder, 'a.json')
         assert _refusal(path) == (
-            f'--out {path}: {folder} cannot be written; choose another place'
+            f'--out {path}: {folder} cannot be written (Permission denied); choose another place'
         )
         os.chmod(folder, 0o777)
         assert _refusal(path) == ''

@@ -1,3 +1,4 @@
+# Follows ../actionformer_tsm18_thumos.py. Differences: the fusion is cross-attention.
 _base_ = '../actionformer_tsm18_thumos.py'
 
 model = dict(student=dict(fusion=dict(_delete_=True, type='CrossAttentionFusion')))
