@@ -26,6 +26,7 @@ _READ_ELSEWHERE = dict(
     custom_imports='dict',
     efficient_conv_bn_eval='list[str] | str',
     find_unused_parameters='bool',
+    model_wrapper_cfg='dict',
     runner_type='str',
     sync_bn='str',
 )

@@ -23,6 +23,7 @@ class Network(BaseModel):
         super().__init__()
         self.backbone, self.head = Layer(5, 7), torch.nn.Linear(7, 1)
         self.register_buffer('scale', torch.tensor([2.0, 3.0]))
+        self.backbone.weight.data = torch.rand(5, 7).t()  # not contiguous, as channels_last
 
     def init_weights(self):
         self.backbone.weight.data.add_(0.5)

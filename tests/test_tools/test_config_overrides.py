@@ -54,6 +54,12 @@ def test_other_keys_are_set_after_the_data_folder(tmp_path):
     assert cfg.test_evaluator.ann_file == f'{tmp_path}/annotations.json'
 
 
+def test_keys_that_the_runner_reads_from_the_config():
+    cfg = load('baseline/actionformer_tsm18_fir.py')
+    override(cfg, ['model_wrapper_cfg.type=FullyShardedModel', 'compile=True'])
+    assert cfg.model_wrapper_cfg.type == 'FullyShardedModel' and cfg.compile
+
+
 def test_a_data_folder_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match=r'data_root=.*nowhere: there is no such folder'):
         override(load('baseline/actionformer_tsm18_fir.py'), [f'data_root={tmp_path}/nowhere'])

@@ -1,6 +1,9 @@
-"""Time and memory of large data sets: index and evaluation. Each part has a process.
+"""Time and memory of large data sets: index, data loader, evaluation. Each part has a process.
 
 - ``index``: build the data set of 20,000 generated videos, which is ActivityNet's size.
+- ``loader``: windows of the embedded recordings for each second of the processor, with and without
+  the cache of decoded frames, against those that the network trains on; videos decoded twice.
+- ``growth``: memory of the process and of two workers that load 10,000 windows.
 - ``evaluation``: mAP at ten thresholds of 10 million detections in 20,000 videos.
 
 Example:
@@ -18,16 +21,21 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-VIDEOS, CLASSES, MIB = 20_000, 200, 2**20
+if TYPE_CHECKING:
+    from mmtad_decomp.datasets import TADDataset
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs/baseline/actionformer_tsm18narrow_grid_mini.py'
+VIDEOS, CLASSES, WINDOWS, MIB = 20_000, 200, 10_000, 2**20
 
 
-def memory(kind: str) -> float:
-    """MiB of this process by a field of Linux's ``/proc/self/status``."""
-    lines = Path('/proc/self/status').read_text().splitlines()
+def memory(kind: str, process: int | str = 'self') -> float:
+    """MiB of a process by a field of Linux's ``/proc/PID/status``."""
+    lines = Path(f'/proc/{process}/status').read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f'{kind}:')) / 1024
 
 
@@ -80,6 +88,81 @@ def measure_index(folder: Path) -> dict:
     return records
 
 
+def _training_set(cache: Path | None) -> TADDataset:
+    """The training set of the embedded recordings."""
+    from mmaction.registry import DATASETS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    import mmtad_decomp  # noqa: F401
+
+    init_default_scope('mmaction')
+    config = Config.fromfile(CONFIG).train_dataloader.dataset
+    config.data_root = str(ROOT / config.data_root)
+    config.pipeline[0].cache_dir = None if cache is None else str(cache)
+    return DATASETS.build(config)
+
+
+def _batches(dataset: TADDataset, windows: int, workers: int) -> Any:
+    """An iterator of PyTorch's ``DataLoader`` over batches of four windows, drawn at random."""
+    from mmengine.dataset import pseudo_collate
+    from torch.utils.data import DataLoader, RandomSampler
+
+    sampler = RandomSampler(dataset, replacement=True, num_samples=windows)
+    options = dict(batch_size=4, num_workers=workers, collate_fn=pseudo_collate)
+    return iter(DataLoader(dataset, sampler=sampler, **options))
+
+
+def _windows_per_second(work: Callable[[], Any], windows: int) -> float:
+    work()  # what only the first time takes
+    begin = time.process_time()
+    work()
+    return windows / (time.process_time() - begin)
+
+
+def measure_loader(folder: Path) -> dict:
+    """Windows for each second of the processor, of the loader and of the network."""
+    import torch
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.optim import OptimWrapper
+
+    torch.set_num_threads(1)
+    records: dict = {}
+    for name, cache, windows in (('cached', folder / 'cache', 400), ('decoded', None, 80)):
+        dataset = _training_set(cache)
+        if cache is not None:
+            for index in range(len(dataset)):
+                dataset[index]
+            stored = {p: p.stat().st_mtime_ns for p in cache.rglob('*') if p.is_file()}
+        load = functools.partial(lambda *args: [*_batches(*args)], dataset, windows, 0)
+        records[name] = _windows_per_second(load, windows)
+    found = {p: p.stat().st_mtime_ns for p in (folder / 'cache').rglob('*') if p.is_file()}
+    videos = {dataset.get_data_info(index)['path'] for index in range(len(dataset))}
+    decoded_again = sum(stored.get(path) != written for path, written in found.items())
+    records |= dict(videos=len(videos), cached_files=len(stored), decoded_again=decoded_again)
+    model = MODELS.build(Config.fromfile(CONFIG).model)
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-4))
+    (batch,) = _batches(dataset, 4, 0)
+    records['network'] = _windows_per_second(
+        lambda: [model.train_step(batch, wrapper) for _ in range(3)], 12
+    )
+    return records
+
+
+def measure_growth(folder: Path) -> dict:
+    """Memory of the process and of its workers, after each fifth of the windows."""
+    batches = _batches(_training_set(folder / 'cache'), WINDOWS, 2)
+    records = []
+    for number, _ in enumerate(batches, start=1):
+        if 4 * number % (WINDOWS // 5) == 0:
+            pids = ['self', *(worker.pid for worker in batches._workers)]
+            kinds = ('VmRSS', 'RssAnon')
+            own = {kind: [round(memory(kind, pid), 1) for pid in pids] for kind in kinds}
+            records.append(dict(windows=4 * number, **own))
+    return dict(steps=records)
+
+
 def measure_evaluation(folder: Path) -> dict:
     """Mean average precision of ten million detections."""
     import numpy as np
@@ -97,6 +180,8 @@ def measure_evaluation(folder: Path) -> dict:
 
 PARTS: Mapping[str, Callable[[Path], dict]] = {
     'index': measure_index,
+    'loader': measure_loader,
+    'growth': measure_growth,
     'evaluation': measure_evaluation,
 }
 

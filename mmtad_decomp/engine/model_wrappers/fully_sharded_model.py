@@ -40,6 +40,8 @@ class FullyShardedModel(nn.Module):
             module.init_weights()  # from now on no process has a whole parameter
         for tensor in module.state_dict().values():
             broadcast(tensor)
+        for parameter in module.parameters():
+            parameter.data = parameter.data.contiguous()  # fully_shard takes no channels_last
         known = {type(part).__name__ for part in module.modules()}
         if missing := sorted(set(units) - known):
             raise ValueError(
