@@ -163,7 +163,7 @@ def local_capabilities() -> list[tuple[int, int]]:
 
 def _by_time_to_compile(source: str) -> tuple[int, str]:
     """Units that take long first, in order, so that no core waits for one that began last."""
-    longest = ('.cu', 'operators.cpp', 'autograd.cpp')
+    longest = ('.cu', 'operators.cpp')
     place = next((i for i, ending in enumerate(longest) if source.endswith(ending)), len(longest))
     return place, source
 
@@ -173,9 +173,9 @@ def make_extension(with_cuda: bool):
     from torch.utils import cpp_extension
 
     csrc = Path(PACKAGE, 'ops', 'csrc')
-    unit = (csrc / 'cpu' / 'operators.cpp').read_text(encoding='utf-8')
+    unit = (csrc / 'operators.cpp').read_text(encoding='utf-8')
     included = {csrc / name for name in re.findall(r'#include "(.+\.cpp)"', unit)}
-    sources = [*csrc.glob('*.cpp'), *csrc.glob('autograd/*.cpp'), *csrc.glob('cpu/*.cpp')]
+    sources = [*csrc.glob('*.cpp'), *csrc.glob('cpu/*.cpp')]
     sources = [source for source in sources if source not in included]
     flags = {'cxx': ['-O3', '-fopenmp', '-fvisibility=hidden', '-g0', '-Wno-psabi']}
     # Headers of torch that offer a choice include the operators that they use, not all of them.

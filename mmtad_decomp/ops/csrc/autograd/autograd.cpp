@@ -5,7 +5,7 @@
 
 #include "common/checks.h"
 
-namespace mmtad {
+namespace mmtad::autograd {
 namespace {
 
 using at::Tensor;
@@ -184,4 +184,4 @@ TORCH_LIBRARY_IMPL(mmtad_decomp, Autograd, m) {
   m.impl("local_attentive_fusion_backward", fusion_gradients);
 }
 
-}  // namespace mmtad
+}  // namespace mmtad::autograd
