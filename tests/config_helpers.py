@@ -1,6 +1,8 @@
 """Models of configs at a size that tests can afford, and what one training step must show."""
 
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import torch
 from mmaction.registry import MODELS
@@ -37,13 +39,38 @@ def without_pretrained(node):
             without_pretrained(value)
 
 
+POOL = 1_000_003  # a prime, so that no two rows of a weight are the same
+
+
+@contextmanager
+def pooled_random_numbers():
+    """Fill large weights from a pool of random numbers: drawing 50 M takes a third of a test."""
+
+    def pooled(name):
+        draw = getattr(torch.Tensor, name)
+        pool = draw(torch.empty(POOL, device='cpu'))
+
+        def fill(tensor, *range_or_moments, **options):
+            if tensor.numel() < POOL // 10 or len(range_or_moments) != 2 or tensor.is_cuda:
+                return draw(tensor, *range_or_moments, **options)
+            first, second = range_or_moments
+            scale = second - first if name == 'uniform_' else second
+            numbers = pool.repeat(-(-tensor.numel() // POOL))[: tensor.numel()]
+            return tensor.copy_(numbers.mul_(scale).add_(first).view_as(tensor))
+
+        return mock.patch.object(torch.Tensor, name, fill)
+
+    with pooled('uniform_'), pooled('normal_'):
+        yield
+
+
 def build(model, device='cpu'):
     """Build a config's model, without pretrained weights and without padding to full length."""
     init_default_scope('mmaction')
     without_pretrained(model)
     base_detector(model)['data_preprocessor']['pad_to'] = None
     torch.manual_seed(0)
-    with torch.device(device):
+    with torch.device(device), pooled_random_numbers():
         return MODELS.build(model)
 
 
