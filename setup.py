@@ -183,7 +183,7 @@ def make_extension(with_cuda: bool):
     if with_cuda:
         build = cpp_extension.CUDAExtension
         macros.append(('MMTAD_WITH_CUDA', None))
-        sources += [*csrc.glob('cuda/*.cpp'), *csrc.glob('cuda/*.cu')]
+        sources += csrc.glob('cuda/*.cu')
         flags['nvcc'] = list(NVCC_FLAGS)
     return build(
         name=f'{PACKAGE}._ext',

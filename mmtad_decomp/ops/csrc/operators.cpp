@@ -1,5 +1,5 @@
-// Everything that needs torch's headers, but the CUDA code, as one translation unit. Parsing these
-// headers takes most of the time to compile each of these files, so setup.py compiles them together.
+// Everything that needs torch/library.h, as one translation unit. Parsing torch's headers takes most
+// of the time to compile each of these files, so setup.py compiles them together.
 #include "ops.cpp"
 
 #include "autograd/autograd.cpp"
@@ -9,3 +9,6 @@
 #include "cpu/nms_bins.cpp"
 #include "cpu/soft_nms.cpp"
 #include "cpu/voting.cpp"
+#ifdef MMTAD_WITH_CUDA
+#include "cuda/registration.cpp"
+#endif

@@ -1,6 +1,7 @@
 #include "cuda/launch.h"
 #include "cuda/local_attention_backward_kernels.cuh"
 #include "cuda/local_attention_kernels.cuh"
+#include "cuda/operators.h"
 
 namespace mmtad {
 namespace {
@@ -61,7 +62,9 @@ void run(
   cuda::launch(kernel, batch * args.heads * args.tiles, cuda::kAttentionThreads, shared_bytes, op, args);
 }
 
-std::tuple<Tensor, Tensor> local_attention(
+}  // namespace
+
+std::tuple<Tensor, Tensor> cuda::local_attention(
     const Tensor& query_, const Tensor& key_, const Tensor& value_, const std::optional<Tensor>& mask_,
     int64_t window) {
   const char* op = "local_attention";
@@ -92,7 +95,7 @@ std::tuple<Tensor, Tensor> local_attention(
   return {out, lse};
 }
 
-std::tuple<Tensor, Tensor, Tensor> local_attention_backward(
+std::tuple<Tensor, Tensor, Tensor> cuda::local_attention_backward(
     const Tensor& grad_, const Tensor& query_, const Tensor& key_, const Tensor& value_,
     const std::optional<Tensor>& mask_, const Tensor& lse_, int64_t window, Needs needs) {
   const char* op = "local_attention_backward";
@@ -135,13 +138,6 @@ std::tuple<Tensor, Tensor, Tensor> local_attention_backward(
   if (!to_key.is_same(grad_key)) grad_key.copy_(to_key);
   if (!to_value.is_same(grad_value)) grad_value.copy_(to_value);
   return {grad_query, grad_key, grad_value};
-}
-
-}  // namespace
-
-TORCH_LIBRARY_IMPL(mmtad_decomp, CUDA, m) {
-  m.impl("local_attention", local_attention);
-  m.impl("local_attention_backward", local_attention_backward);
 }
 
 }  // namespace mmtad

@@ -1,5 +1,6 @@
 #include "cuda/launch.h"
 #include "cuda/local_attentive_fusion_kernels.cuh"
+#include "cuda/operators.h"
 
 namespace mmtad {
 namespace {
@@ -91,7 +92,9 @@ scalar* pointer(const Tensor& x) {
   return static_cast<scalar*>(x.mutable_data_ptr());
 }
 
-Tensor local_attentive_fusion(
+}  // namespace
+
+Tensor cuda::local_attentive_fusion(
     const Tensor& value, const Tensor& query, const Tensor& key, const std::optional<Tensor>& mask,
     std::optional<int64_t> window, bool residual) {
   Call call(value, query, key, mask, window, residual);
@@ -110,7 +113,7 @@ Tensor local_attentive_fusion(
   return out;
 }
 
-std::tuple<Tensor, Tensor, Tensor> local_attentive_fusion_backward(
+std::tuple<Tensor, Tensor, Tensor> cuda::local_attentive_fusion_backward(
     const Tensor& grad, const Tensor& value, const Tensor& query, const Tensor& key, const std::optional<Tensor>& mask,
     std::optional<int64_t> window, bool residual, Needs needs) {
   Call call(value, query, key, mask, window, residual);
@@ -137,13 +140,6 @@ std::tuple<Tensor, Tensor, Tensor> local_attentive_fusion_backward(
           outputs);
   });
   return {grad_value, grad_query, grad_key};
-}
-
-}  // namespace
-
-TORCH_LIBRARY_IMPL(mmtad_decomp, CUDA, m) {
-  m.impl("local_attentive_fusion", local_attentive_fusion);
-  m.impl("local_attentive_fusion_backward", local_attentive_fusion_backward);
 }
 
 }  // namespace mmtad
