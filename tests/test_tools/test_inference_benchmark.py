@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 
 from tools.benchmarks import inference
@@ -12,16 +13,25 @@ def test_ratios_and_table_are_of_sums_over_parts():
     parts = {
         'RGB baseline': (1.0, 0.0, 8.0, 1.0),
         'decomposed student': (1.0, 0.0, 10.0, 1.0),
+        'two streams, TV-L1 at 224x224 and 30 fps': (3.0, 818.0, 18.0, 1.0),
         'two streams, TV-L1': (1.0, 100.0, 18.0, 1.0),
         'two streams, DIS': (1.0, 4.0, 18.0, 1.0),
     }
     results = {name: dict(zip(inference.PARTS, values)) for name, values in parts.items()}
     ratios = inference.bars(results)
-    assert ratios['student / baseline'] == 1.2
-    assert ratios['two streams with TV-L1 / student'] == 10
-    assert ratios['two streams with DIS / student'] == 2
+    assert list(ratios.values()) == [1.2, 70, 10, 2]
     row = inference.table(results).splitlines()[3]
     assert row == '| decomposed student | 1.00 | 0.00 | 10.00 | 1.00 | 12.00 | 1.20 |'
+
+
+def test_flow_of_a_finer_clock_is_scaled_to_the_frames():
+    frames = np.zeros((3, 4, 8, 3))
+    frames[:, :, 2:6] = 1
+    assert (inference.squares(frames) == 1).all() and inference.squares(frames).shape[2] == 4
+    flow = np.arange(6, dtype=np.float32).repeat(8 * 8 * 2).reshape(6, 8, 8, 2)
+    small = inference.shrunk(flow, np.array([0, 3]), (2, 3))
+    assert small.shape == (2, 2, 3, 2)
+    assert (small[0] == 0).all() and (small[1] == 3 * 2 / 8).all()
 
 
 def test_the_clock_counts_the_processor_and_adds_up():
