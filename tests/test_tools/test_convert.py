@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -328,3 +329,21 @@ def test_groups_by_pattern_and_by_column(tmp_path, videos):
         for key, video in content['database'].items():
             subsets.setdefault(key[place], set()).add(video['subset'])
         assert sorted(map(sorted, subsets.values())) == [['training'], ['validation']]
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'action', 'window'),
+    [
+        (3.0, 0.5, 75),  # whole, not 64 frames twice
+        (3.8, 0.5, 95),
+        (3.84, 0.5, 64),
+        (2.0, 0.5, 50),
+        (600.0, 2.0, 150),
+        (600.0, 60.0, 512),
+    ],
+)
+def test_the_window_is_three_actions_or_a_whole_video(tmp_path, seconds, action, window):
+    infos = [SimpleNamespace(fps=25.0, duration=seconds), SimpleNamespace(fps=25.0, duration=1.0)]
+    # the shortest actions ask for the videos' own rate
+    lines = convert.suggest([*[0.1] * 10, *[action] * 90], infos, tmp_path, ('run', 'jump'))
+    assert lines.splitlines()[-2:] == ['sample_fps = 25', f'window = {window}']

@@ -47,6 +47,7 @@ VERSION = 'custom-1'
 SUBSETS = ('training', 'validation', 'testing')
 _FRAMES_OF_SHORTEST = 4
 _WINDOW = (64, 512)
+_MOST_WINDOWS_OF_ONE = 1.5  # longest video, in windows, that is looked at whole
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -201,12 +202,18 @@ def choose_subsets(
 
 
 def suggest(lengths: Sequence[float], infos: Sequence[VideoInfo], out: Path, classes) -> str:
-    """The four lines of configs/custom/data.py for this data set."""
+    """The four lines of configs/custom/data.py for this data set.
+
+    Videos that are little longer than a window are looked at whole: two windows would show most of
+    their frames twice and make training twice as long.
+    """
     short, long = np.percentile(lengths, (5, 95))
     native = max(float(info.fps) for info in infos)
     fps = min(native, max(1.0, float(np.ceil(_FRAMES_OF_SHORTEST / short))))
     whole = max(int(np.ceil(info.duration * fps)) for info in infos)
-    window = min(int(np.clip(np.ceil(3 * long * fps), *_WINDOW)), whole)
+    window = int(np.clip(np.ceil(3 * long * fps), *_WINDOW))
+    if whole < _MOST_WINDOWS_OF_ONE * window:
+        window = whole
     return (
         f'data_root = {str(out).rstrip("/") + "/"!r}\nclasses = {tuple(classes)!r}\n'
         f'sample_fps = {fps:g}\nwindow = {window}'
