@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from unittest import mock
 
+from tools.command_line import run_main
+
 
 @dataclass
 class Finished:
@@ -18,7 +20,7 @@ class Finished:
 
 
 def run_tool(main: Callable[[], object], *arguments: object) -> Finished:
-    """Run ``main`` with ``sys.argv``; an exit with a message is code 1, as Python has it."""
+    """Run ``main`` with ``sys.argv``, as the command does."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     with (
         mock.patch.object(sys, 'argv', ['tool', *map(str, arguments)]),
@@ -26,9 +28,7 @@ def run_tool(main: Callable[[], object], *arguments: object) -> Finished:
         contextlib.redirect_stderr(err),
     ):
         try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-            if isinstance(end.code, str):
-                print(end.code, file=sys.stderr)
+            code = run_main(main)
+        except SystemExit as end:  # of argparse
+            code = end.code
     return Finished(code, out.getvalue(), err.getvalue())

@@ -146,5 +146,5 @@ def test_weights_that_the_head_cannot_load_are_not_written(tmp_path, change, wor
     source, target = tmp_path / 'src.pth.tar', tmp_path / 'dst.pth'
     torch.save({'state_dict': weights}, source)
     result = run_tool(main, source, target)
-    assert result.returncode == 1 and words in result.stderr and not target.exists()
+    assert result.returncode == 2 and words in result.stderr and not target.exists()
     assert 'Traceback' not in result.stderr

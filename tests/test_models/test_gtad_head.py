@@ -13,7 +13,8 @@ from tiny_detectors import (
 )
 
 from mmtad_decomp.models.heads.gtad.branches import pairs_between_peaks
-from mmtad_decomp.structures import valid_pairs
+from mmtad_decomp.models.layers.sg_align import sample_positions
+from mmtad_decomp.structures import TimeGrid, valid_pairs
 
 HEAD = dict(
     type='GTADHead',
@@ -185,6 +186,21 @@ def test_it_learns_to_detect():
         }
         expected = zip(wanted.segments.tolist(), wanted.labels.tolist())
         assert best == {(*segment, label) for segment, label in expected}
+
+
+def test_steps_are_whole_in_targets_predictions_and_alignment():
+    """Step s is [s, s + 1] strides of the window, as in G-TAD's release."""
+    grid = TimeGrid(fps=10, start=30)
+    seconds = torch.tensor([[3.2, 3.5]])  # steps 2 to 4, whole
+    head, masks = make(), prefix_masks((8,), 8)
+    outputs = head(features(1, 8), masks)
+    ious = head.targets(outputs, [instances(*grid.to_steps(seconds).tolist())]).ious[0].amax(dim=0)
+    assert ious[2, 2].item() == pytest.approx(1) and (ious > 0.99).sum() == 1
+    segments = head.dense_predictions(outputs)['segments']
+    torch.testing.assert_close(grid.to_seconds(segments[2, 2]), seconds[0])
+    # features lie at the middles of steps: SGAlign reads around the middle of steps 2 to 4
+    positions = 2 + sample_positions(duration=2, num_samples=4, extension=0.5)
+    assert grid.to_seconds(positions).mean().item() == pytest.approx(seconds.mean().item())
 
 
 def official_pairs(starts, ends, durations):

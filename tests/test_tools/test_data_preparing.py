@@ -1,6 +1,7 @@
 """Real downloads: their own clock, upright, and one bad file costs itself only."""
 
 import json
+import shutil
 from pathlib import Path
 
 import av
@@ -126,12 +127,16 @@ def test_files_of_one_name_are_named(source, tmp_path, capsys):
         (source / folder).mkdir()
         videos.record(source / folder / 'v_twin.mp4', range(25))
     videos.record(source / 'v_fine.mp4', range(25))
-    assert run(tmp_path, {'twin': 1.0, 'fine': 1.0}, '--fps', '10') == 1
+    left = videos.record(source / 'v_left.mp4', range(25))
+    shutil.copy(left, source / 'v_left.webm')
+    names = dict.fromkeys(('twin', 'left', 'fine'), 1.0)
+    assert run(tmp_path, names, '--fps', '10') == 1
     printed = capsys.readouterr().err
     assert '2 files are called v_twin: ' in printed
+    assert f'2 files are called v_left: {left}, {left.with_suffix(".webm")}; keep' in printed
     assert str(source / 't1' / 'v_twin.mp4') in printed and str(source / 't2') in printed
     assert not (tmp_path / 'out' / 'annotations.json').exists()
-    assert run(tmp_path, {'twin': 1.0, 'fine': 1.0}, '--fps', '10', '--allow-missing') == 1
+    assert run(tmp_path, names, '--fps', '10', '--allow-missing') == 1
     assert list(load_annotations(tmp_path / 'out' / 'annotations.json').videos) == ['fine']
 
 

@@ -1,6 +1,7 @@
 """Help texts come before torch, MMEngine and the like are imported."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,13 @@ def test_every_tool_is_asked():
         if '.parse_args(' in path.read_text(encoding='utf-8')
     }
     assert parsing <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_every_tool_ends_a_mistake_with_one_sentence(script):
+    """By :func:`tools.command_line.run_main`, around all that it does."""
+    if script == 'tools/quickstart.py':  # has sentences of its own
+        return
+    text = (ROOT / script).read_text(encoding='utf-8')
+    main = re.search(r"__name__ == '__main__':\n    .*\bmain\b.*\n\Z", text)
+    assert main and 'run_main(' in text, script

@@ -54,7 +54,7 @@ def test_rgb_weights_become_a_flow_stem(tmp_path, capsys):
     state = {f'module.{k}': v for k, v in reference_i3d.official_state(3).items()}
     torch.save(dict(state_dict=state), tmp_path / 'port.pt')
     arguments = [str(tmp_path / 'port.pt'), str(tmp_path / 'flow.pth'), '--in-channels', '2']
-    with pytest.raises(SystemExit, match=r'reads \[3\] channels, 2 are wanted'):
+    with pytest.raises(CheckpointError, match=r'reads \[3\] channels, 2 are wanted'):
         i3d.main(arguments)
     assert not (tmp_path / 'flow.pth').exists()
     i3d.main([*arguments, '--stem-init', 'average', '--prefix', 'backbone.'])
@@ -92,7 +92,7 @@ def test_a_file_without_weights_is_named(tmp_path):
     torch.save(dict(epoch=3), tmp_path / 'other.pt')
     with pytest.raises(CheckpointError, match=r'other\.pt holds no weights'):
         i3d.convert(tmp_path / 'other.pt', tmp_path / 'i3d.pth')
-    with pytest.raises(SystemExit, match='does not exist'):
+    with pytest.raises(FileNotFoundError, match='does not exist'):
         i3d.main([str(tmp_path / 'none.pt'), str(tmp_path / 'i3d.pth')])
 
 

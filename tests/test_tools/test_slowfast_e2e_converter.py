@@ -110,6 +110,15 @@ def test_a_flow_stem_and_other_depths(official, tmp_path):
         slowfast_e2e.depth_of(dict(list(names.items())[:1]))
 
 
+def test_weights_that_the_encoder_lacks_are_not_written(official, tmp_path):
+    content = dict(model=read_weights(official[1]))
+    del content['model']['backbone.backbone.fast_path.layer1.0.conv1.conv.weight']
+    torch.save(content, tmp_path / 'half.pth')
+    with pytest.raises(CheckpointError, match=r'half\.pth'):
+        slowfast_e2e.convert(tmp_path / 'half.pth', tmp_path / 'x.pth', None)
+    assert not (tmp_path / 'x.pth').exists()
+
+
 def test_other_detectors_are_refused():
     with pytest.raises(CheckpointError, match=r'no\s+SlowFast detector of E2E-TAD'):
         slowfast_e2e.convert_state_dict({'backbone.backbone.base_model.conv1.weight': None})

@@ -295,4 +295,15 @@ def test_command_line(tmp_path):
     state = torch.load(target, weights_only=True)['state_dict']
     assert state['head.decoder.query_content'].shape == (5, 64)
     missing = run_tool(main, tmp_path / 'nowhere.pth', target)
-    assert missing.returncode == 1 and 'does not exist' in missing.stderr
+    assert missing.returncode == 2 and 'does not exist' in missing.stderr
+
+
+def test_weights_that_the_head_cannot_load_are_not_written(tmp_path):
+    """Their names are all there, but one shape is another model's."""
+    weights = official_weights(**TINY)
+    name = 'transformer.decoder.layers.0.linear2.weight'
+    weights[name] = torch.zeros(3)
+    torch.save(dict(model=weights), tmp_path / 'src.pth')
+    result = run_tool(main, tmp_path / 'src.pth', tmp_path / 'tadtr.pth')
+    assert result.returncode == 2 and 'do not fit TadTRHead: ' in result.stderr
+    assert not (tmp_path / 'tadtr.pth').exists()

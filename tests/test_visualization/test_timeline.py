@@ -23,6 +23,7 @@ from mmtad_decomp.visualization import (
     score_curve,
 )
 from mmtad_decomp.visualization.timeline import lanes_of
+from tools.command_line import run_main
 
 CLASSES = ('walk', 'sit down', 'fall')
 
@@ -227,9 +228,11 @@ def test_tool_draws_the_tested_video_with_most_instances(tool, files, capsys):
         (['--subset', 'train'], 'no video is of subset'),
     ],
 )
-def test_tool_errors_are_sentences(tool, files, more, message):
-    with pytest.raises(SystemExit, match=message):
-        tool.main([f'{files}/ann.json', '--results', f'ours={files}/a.json', *more])
+def test_tool_errors_are_sentences(tool, files, more, message, capsys):
+    arguments = [f'{files}/ann.json', '--results', f'ours={files}/a.json', *more]
+    assert run_main(tool.main, arguments) == 2
+    text = capsys.readouterr().err
+    assert text.startswith('error: ') and message in text and text.count('\n') == 1
 
 
 def test_tool_wants_named_results(tool, files, capsys):

@@ -20,6 +20,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
+
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = ('baseline', 'teacher', 'conventional', 'decomp')
 DATA_SETS = {
@@ -372,4 +374,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

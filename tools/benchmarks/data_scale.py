@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
+
 if TYPE_CHECKING:
     from mmtad_decomp.datasets import TADDataset
 
@@ -214,4 +216,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

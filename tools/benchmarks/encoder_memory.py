@@ -19,6 +19,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
+
 SETTINGS: dict[str, dict] = {
     'plain': dict(),
     'backbone.with_cp': dict(backbone=dict(with_cp=True)),
@@ -138,4 +140,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

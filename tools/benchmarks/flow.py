@@ -19,6 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
 from tools.data.flow.estimators import METHODS, flow_of_frames
 
 CASES = (('FIR', 54, 72, 6.25), ("THUMOS'14", 110, 147, 10.0), ('the paper', 224, 224, 30.0))
@@ -116,4 +117,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -21,8 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tools.command_line import run_main
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
 
 CONFIG = ROOT / 'configs' / 'decomp' / 'actionformer_tsm18narrow_grid_mini.py'
 SIDES = (96, 64)
@@ -130,4 +133,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

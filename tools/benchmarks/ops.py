@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -385,4 +387,4 @@ def print_row(row: dict) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

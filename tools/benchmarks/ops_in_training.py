@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.benchmarks.training_step import frame_size, generated_batch, without_pretrained
+from tools.command_line import run_main
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -70,4 +71,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

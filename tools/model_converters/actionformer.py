@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
 from tools.model_converters.common import demand_fit
 
 if TYPE_CHECKING:
@@ -243,17 +244,12 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from mmtad_decomp.utils import CheckpointError
-
-    try:
-        official = load_official(args.src, args.weights, args.legacy)
-        converted = convert_state_dict(official, '', args.loss_norm)
-        settings = head_settings(converted)
-        # One attention head fits every width; the number of heads changes no shape.
-        encoder = {**settings['encoder'], 'num_heads': 1}
-        demand_fit(converted, {**settings, 'type': 'ActionFormerHead', 'encoder': encoder})
-    except (ConversionError, CheckpointError) as error:
-        raise SystemExit(f'error: {error}') from error
+    official = load_official(args.src, args.weights, args.legacy)
+    converted = convert_state_dict(official, '', args.loss_norm)
+    settings = head_settings(converted)
+    # One attention head fits every width; the number of heads changes no shape.
+    encoder = {**settings['encoder'], 'num_heads': 1}
+    demand_fit(converted, {**settings, 'type': 'ActionFormerHead', 'encoder': encoder})
     named = {args.prefix + name: value for name, value in converted.items()}
     save_atomically({'meta': {'source': 'ActionFormer'}, 'state_dict': named}, args.dst)
     listed = ', '.join(f'{name}={value!r}' for name, value in settings.items())
@@ -266,4 +262,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
 from tools.model_converters.common import demand_fit, read_weights, write_weights
 
 if TYPE_CHECKING:
@@ -154,18 +155,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('--prefix', default='head.', help='put before every name (%(default)s)')
     args = parser.parse_args(argv)
 
-    from mmtad_decomp.utils import CheckpointError
-
-    try:
-        converted = convert_state_dict(read_weights(args.src))
-        settings = head_settings(converted)
-        demand_fit(converted, dict(type='GTADHead', **settings))
-    except (CheckpointError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}') from error
+    converted = convert_state_dict(read_weights(args.src))
+    settings = head_settings(converted)
+    demand_fit(converted, dict(type='GTADHead', **settings))
     write_weights(args.dst, converted, 'G-TAD', args.prefix)
     listed = ', '.join(f'{name}={value!r}' for name, value in settings.items())
     print(f"{len(converted)} tensors written to {args.dst}, for dict(type='GTADHead', {listed})")
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

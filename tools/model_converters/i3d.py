@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
 from tools.model_converters.common import (
     backbone_parser,
     fit_to_encoder,
@@ -142,14 +143,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
 
-    from mmtad_decomp.utils import CheckpointError
-
-    try:
-        count = convert(args.src, args.dst, args.in_channels, args.stem_init, args.prefix)
-    except (CheckpointError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}') from error
+    count = convert(args.src, args.dst, args.in_channels, args.stem_init, args.prefix)
     print(f'{count} tensors written to {args.dst}')
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

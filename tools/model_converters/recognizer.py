@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
 from tools.model_converters.common import (
     backbone_parser,
     fit_to_encoder,
@@ -87,14 +88,9 @@ def main(argv: list[str] | None = None) -> None:
     """Command line."""
     args = backbone_parser(__doc__, "the recognizer's checkpoint", True).parse_args(argv)
 
-    from mmtad_decomp.utils import CheckpointError
-
-    try:
-        kept, left = convert(args.config, args.src, args.dst, args.stem_init, args.prefix)
-    except (CheckpointError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}') from error
+    kept, left = convert(args.config, args.src, args.dst, args.stem_init, args.prefix)
     print(f'{kept} tensors written to {args.dst}, {left} left out')
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
 from tools.model_converters.common import (
     backbone_parser,
     fit_to_encoder,
@@ -128,14 +129,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--in-channels', type=int, help='input channels of the result (3)')
     args = parser.parse_args(argv)
 
-    from mmtad_decomp.utils import CheckpointError
-
-    try:
-        depth, count = convert(args.src, args.dst, args.stem_init, args.in_channels, args.prefix)
-    except (CheckpointError, FileNotFoundError) as error:
-        raise SystemExit(f'error: {error}') from error
+    depth, count = convert(args.src, args.dst, args.stem_init, args.in_channels, args.prefix)
     print(f'SlowFast{depth}: {count} tensors written to {args.dst}')
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -26,6 +26,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tools.command_line import run_main
+
 if TYPE_CHECKING:
     from mmtad_decomp.postprocessing import Detections
     from mmtad_decomp.structures import VideoAnnotation
@@ -96,18 +98,18 @@ def choose_video(
     """The video asked for, else the one with most instances that all models have results for.
 
     Raises:
-        SystemExit: If there is none.
+        ValueError: If there is none.
     """
     if wanted is not None:
         if wanted not in videos:
-            raise SystemExit(
+            raise ValueError(
                 f'video "{wanted}" is not among the {len(videos)} annotated ones of this subset, '
                 f'such as {", ".join(list(videos)[:3])}; correct --video or --subset'
             )
         return videos[wanted]
     common = [v for v in videos.values() if all(v.video_id in found for found in results.values())]
     if not common:
-        raise SystemExit(
+        raise ValueError(
             'no annotated video has results of every model; check that --results and --subset '
             'belong together'
         )
@@ -118,14 +120,14 @@ def key_frames(video: VideoAnnotation, folder: Path, count: int) -> list[tuple[f
     """Times in seconds and ``(H, W, 3)`` uint8 pictures in the middle of equal parts of a video.
 
     Raises:
-        SystemExit: If the annotation does not say where the video is, or it cannot be read.
+        ValueError: If the annotation does not say where the video is, or it cannot be read.
     """
     from mmtad_decomp.datasets.video_reader import VideoReadError, read_frames
 
     if count < 1:
         return []
     if video.path is None or video.fps is None:
-        raise SystemExit(
+        raise ValueError(
             f'--key-frames: video "{video.video_id}" has no "path" or no "fps" in its annotation; '
             'add them, or leave the option out'
         )
@@ -133,7 +135,7 @@ def key_frames(video: VideoAnnotation, folder: Path, count: int) -> list[tuple[f
     try:
         images = read_frames(folder / video.path, (times * video.fps).astype(int), video.fps)
     except VideoReadError as error:
-        raise SystemExit(f'--key-frames: {error}') from error
+        raise ValueError(f'--key-frames: {error}') from error
     return list(zip(times.tolist(), images))
 
 
@@ -141,25 +143,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Draw and write the picture."""
     args = parse_args(arguments)
 
-    from mmtad_decomp.annotations import AnnotationError, load_annotations
-    from mmtad_decomp.evaluation import SubmissionError, load_submission
+    from mmtad_decomp.annotations import load_annotations
+    from mmtad_decomp.evaluation import load_submission
     from mmtad_decomp.postprocessing import Detections
     from mmtad_decomp.utils import demand_writable
     from mmtad_decomp.visualization import draw_overview, draw_timeline, save_figure
 
     demand_writable(args.out, '--out')
     if args.curves and args.best:
-        raise SystemExit('--curves has no place in the picture of --best; leave one of them out')
-    try:
-        annotations = load_annotations(
-            args.annotations, args.subset, args.classes, args.ignore_labels
-        )
-        results, curves = (
-            {name: load_submission(path, annotations.classes) for name, path in named}
-            for named in (args.results, args.curves)
-        )
-    except (AnnotationError, SubmissionError) as error:
-        raise SystemExit(str(error)) from error
+        raise ValueError('--curves has no place in the picture of --best; leave one of them out')
+    annotations = load_annotations(args.annotations, args.subset, args.classes, args.ignore_labels)
+    results, curves = (
+        {name: load_submission(path, annotations.classes) for name, path in named}
+        for named in (args.results, args.curves)
+    )
     video = choose_video(annotations.videos, results, args.video)
     nothing = Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64))
     drawing = dict(
@@ -182,4 +179,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))
