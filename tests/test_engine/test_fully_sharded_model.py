@@ -7,8 +7,12 @@ from torch.distributed.tensor import DTensor
 
 from mmtad_decomp.engine.concise_runner import ConciseRunner
 from mmtad_decomp.engine.hooks import OutputHealthHook, SafeCheckpointHook
-from mmtad_decomp.engine.model_wrappers import FullyShardedModel
+from mmtad_decomp.engine.model_wrappers.fully_sharded_model import (
+    RUNS_ON_CPUS,
+    FullyShardedModel,
+)
 
+pytestmark = pytest.mark.skipif(not RUNS_ON_CPUS, reason='this PyTorch shards on GPUs only')
 WORLD, DATA = 2, [dict(inputs=torch.linspace(-1, 1, 5).add(i).sin()) for i in range(8)]
 
 

@@ -112,6 +112,7 @@ def build(config: dict, seed: int) -> torch.nn.Module:
     from mmaction.registry import MODELS
     from mmengine.registry import init_default_scope
 
+    import mmtad_decomp  # noqa: F401  patches MMAction2, whose models `build` imports
     from tools.reliability import distributed_parts  # noqa: F401  registers the backbone
 
     init_default_scope('mmaction')

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import broadcast
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODEL_WRAPPERS
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
+
+RUNS_ON_CPUS = hasattr(torch.cpu.Stream, 'record_event')  # not in PyTorch 2.6
 
 
 @MODEL_WRAPPERS.register_module()
@@ -30,11 +33,17 @@ class FullyShardedModel(nn.Module):
             ``('BasicBlock',)``. What lies in none of them is one more unit.
 
     Raises:
+        RuntimeError: On a CPU, if this PyTorch shards models on GPUs only.
         ValueError: If the model has no module of a class in ``units``.
     """
 
     def __init__(self, module: nn.Module, units: Sequence[str] = ()) -> None:
         super().__init__()
+        if get_device() == 'cpu' and not RUNS_ON_CPUS:
+            raise RuntimeError(
+                f'model_wrapper_cfg: PyTorch {torch.__version__} shards models on GPUs only; '
+                'install a newer one, or remove the key'
+            )
         self.module = module
         if hasattr(module, 'init_weights'):
             module.init_weights()  # from now on no process has a whole parameter

@@ -1,0 +1,134 @@
+"""Compare trainings with and without `compile` in the config, which is `torch.compile`.
+
+Every head trains two steps as a detector, and as a decomposed student with a teacher. Losses and
+weights must equal those of the steps that are not compiled. Each system has a process of its own:
+compiling takes long, and much memory. Beside the differences, the table has the seconds of the
+processor that the compiled training took, the number of graphs that its steps were cut into, and
+how often they were cut.
+
+Example:
+    python tools/reliability/compiled.py --backend aot_eager --json compiled.json
+    python tools/reliability/compiled.py --only ActionFormer
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tools.command_line import run_main
+from tools.reliability.distributed import (
+    BATCH,
+    TOLERANCE,
+    difference,
+    head_configs,
+    systems,
+    train,
+    windows,
+)
+
+STEPS = 2
+
+
+def compare(name: str, folder: Path, backend: str) -> dict:
+    """Train a system twice.
+
+    Args:
+        name: Of the system.
+        folder: Where to work.
+        backend: Of ``torch.compile``.
+
+    Returns:
+        Largest differences of ``losses`` and ``weights``, ``seconds`` of the processor, number of
+        ``graphs``, and ``breaks``: how often the steps were cut, by reason.
+    """
+    config = next(config for known, config in systems(folder) if known == name)
+    loader = dict(
+        dataset=windows()[: STEPS * BATCH],
+        batch_size=BATCH,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=dict(type='pseudo_collate'),
+    )
+    eager = train(name, config, folder / 'eager', 'none', train_dataloader=loader)
+    begin = time.process_time()
+    chosen = dict(compile=dict(backend=backend))
+    found = train(name, config, folder / 'compiled', 'none', train_dataloader=loader, cfg=chosen)
+    seconds = time.process_time() - begin
+    from torch._dynamo.utils import counters
+
+    losses, weights = difference(found, eager)
+    breaks = {' '.join(words.split())[:300]: n for words, n in counters['graph_break'].items()}
+    return dict(
+        losses=losses,
+        weights=weights,
+        seconds=seconds,
+        graphs=counters['stats']['unique_graphs'],
+        breaks=breaks,
+    )
+
+
+def in_a_process(name: str, backend: str) -> dict:
+    """:func:`compare` in a process of its own; ``error`` where it fails."""
+    with tempfile.TemporaryDirectory(prefix='compiled_') as folder:
+        words = [sys.executable, '-W', 'ignore', __file__, '--only', name, '--backend', backend]
+        done = subprocess.run([*words, '--folder', folder], capture_output=True, text=True)
+    if done.returncode:
+        return dict(error=done.stderr.strip().splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--only', nargs='+', metavar='SYSTEM', help='default: all')
+    parser.add_argument('--backend', default='inductor', help="of torch.compile, or 'aot_eager'")
+    parser.add_argument('--json', type=Path, help='write the differences to this file')
+    parser.add_argument('--folder', type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare; returns the exit code: 1 if a system differs or does not compile."""
+    if args.folder is not None:
+        import torch
+
+        torch.set_num_threads(1)
+        print(json.dumps(compare(args.only[0], args.folder, args.backend)))
+        return 0
+    from mmtad_decomp.utils import format_table, write_json
+
+    heads = [kind.removesuffix('Head') for kind in head_configs()]
+    names = args.only or [f'{head}{kind}' for kind in ('', ' student') for head in heads]
+    records = []
+    for name in names:
+        records.append(dict(system=name, backend=args.backend) | in_a_process(name, args.backend))
+        print(json.dumps(records[-1]), file=sys.stderr, flush=True)
+    keys = ('losses', 'weights', 'seconds', 'graphs')
+    rows = [
+        [r['system'], r['error'][:60], *[''] * 4]
+        if 'error' in r
+        else [r['system'], *(f'{r[key]:.2g}' for key in keys), sum(r['breaks'].values())]
+        for r in records
+    ]
+    print(format_table(['system', *keys, 'breaks'], rows))
+    if args.json is not None:
+        write_json(args.json, records, indent=1)
+    differs = (max(r.get('losses', 1), r.get('weights', 1)) > TOLERANCE for r in records)
+    return int(any(differs))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    return run_main(run, parse_args(argv))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
