@@ -71,13 +71,14 @@ print(digest.hexdigest())
 PY
 }
 
-# pip_install TITLE [arguments of pip install]: shows the title and the seconds that pass.
+# pip_install TITLE [arguments of pip install]: shows the title and the seconds that pass. Python
+# compiles to bytecode what is imported, which is less than all that is installed.
 pip_install() {
     local title="$1" started=$SECONDS pid code=0
     shift
     mkdir -p "$(dirname "$SETUP_LOG")"
     printf '\n$ pip install %s\n' "$*" >>"$SETUP_LOG"
-    "$VENV_PYTHON" -m pip install --disable-pip-version-check --no-input -c "$CONSTRAINTS" "$@" \
+    "$VENV_PYTHON" -m pip install --disable-pip-version-check --no-input --no-compile -c "$CONSTRAINTS" "$@" \
         >>"$SETUP_LOG" 2>&1 &
     pid=$!
     trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM # bash lets background jobs ignore Ctrl-C
@@ -103,9 +104,8 @@ install_lite() {
     if "$VENV_PYTHON" -c 'from importlib.metadata import version; version("mmcv")' 2>/dev/null; then
         needs=(-r requirements/runtime.txt)
     fi
-    # Python compiles to bytecode what is imported: that is less than all of torch, and runs beside the
-    # compiler of the operators, which leaves a part of the cores idle.
-    pip_install 'torch, MMEngine, MMCV (lite), MMAction2' --no-compile "${needs[@]}"
+    pip_install 'torch, MMEngine, MMCV (lite), MMAction2' "${needs[@]}"
+    # Beside the compiler of the operators, which leaves a part of the cores idle.
     "$VENV_PYTHON" -W ignore -c 'import tools._cli' >>"$SETUP_LOG" 2>&1 &
     pip_install 'this project and its compiled operators' -e . --no-build-isolation --no-deps
 }

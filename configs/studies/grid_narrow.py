@@ -10,10 +10,10 @@ test_on_training = False
 metric = 'mAP_0.3:0.7'
 results = 'docs/en/benchmarks/grid_narrow.json'
 cfg_options = {
-    'train_cfg.max_epochs': 8,
-    'train_cfg.val_interval': 8,
-    'param_scheduler.1.T_max': 7,
-    'param_scheduler.1.end': 8,
+    'train_cfg.max_epochs': 6,
+    'train_cfg.val_interval': 6,
+    'param_scheduler.1.T_max': 5,
+    'param_scheduler.1.end': 6,
     'optim_wrapper.dtype': 'float32',
     'val_cfg.dtype': 'float32',
     'test_cfg.dtype': 'float32',
@@ -26,9 +26,9 @@ ablation = f'configs/decomp/ablation/{system}'
 # The backbone of the quickstart, in each kind of model.
 narrow = {
     'backbone.backbone.type': 'NarrowResNetTSM',
-    'backbone.backbone.base_channels': 16,
+    'backbone.backbone.base_channels': 32,
     'backbone.backbone.strides': (2, 2, 2, 2),
-    'neck.in_channels': 128,
+    'neck.in_channels': 256,
 }
 detector = {f'model.{key}': value for key, value in narrow.items()}
 branches = {f'model.detector.{key}': value for key, value in narrow.items()}
