@@ -1,6 +1,7 @@
 # GRID: real 3-second recordings of one speaker's mouth, 26 spoken words as classes, prepared by
 # tools/data/grid. Words last 0.08 to 0.43 s, so every frame is kept and short detections count. A
-# window holds a whole recording.
+# window holds a whole recording. No PhotometricDistortion: trained from scratch for six epochs, an
+# RGB network (ActionFormer, TSM18 of 32 channels, seed 0) has 69.5 mAP without it and 49.4 with it.
 _base_ = './small_videos.py'
 
 data_root = 'data/grid/'
@@ -16,7 +17,6 @@ load_frames = dict(type='LoadVideoFrames', short_side=32, cache_dir=data_root + 
 train_pipeline = [
     dict(**load_frames, skip_unreadable=True),
     dict(type='RandomSpatialCrop', size=(28, 42)),
-    dict(type='PhotometricDistortion'),
     dict(type='RandomHorizontalFlip', prob=0.5),
     dict(type='PackTADInputs'),
 ]
@@ -30,7 +30,7 @@ test_pipeline = [
 # for its student.
 uncached_frames = dict(type='LoadVideoFrames', short_side=32)
 load_flow = dict(type='LoadOpticalFlow', folder=data_root + 'flow', frames=uncached_frames)
-flow_train_pipeline = [load_flow, train_pipeline[1], *train_pipeline[3:]]
+flow_train_pipeline = [load_flow, *train_pipeline[1:]]
 flow_test_pipeline = [load_flow, *test_pipeline[1:]]
 paired_train_pipeline = [train_pipeline[0], load_flow, *train_pipeline[1:]]
 
