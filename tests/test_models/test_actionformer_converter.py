@@ -1,7 +1,5 @@
 """The converter's files, errors and command line; its weights are tested against the official."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,6 @@ from tools.model_converters.actionformer import (
     load_official,
     main,
 )
-
-ROOT = Path(__file__).parents[2]
 
 
 def parts_of_a_layer(name, *, width=4):
@@ -68,11 +64,6 @@ def official_weights():
     }
 
 
-def run(*args):
-    command = [sys.executable, 'tools/model_converters/actionformer.py', *map(str, args)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-
-
 def test_names_and_shapes():
     converted = convert_state_dict(official_weights(), loss_norm=7)
     assert converted['head.encoder.embed_norms.0.weight'].shape == (4,)
@@ -102,7 +93,7 @@ def test_averaged_weights_are_preferred(tmp_path):
 def test_command_line(tmp_path):
     source, target = tmp_path / 'src.pth.tar', tmp_path / 'new' / 'dst.pth'
     torch.save({'state_dict': whole_weights()}, source)
-    result = run(source, target)
+    result = run_tool(main, source, target)
     assert result.returncode == 0, result.stderr
     assert (
         "dict(type='ActionFormerHead', num_classes=5, in_channels=3, num_levels=2" in result.stdout

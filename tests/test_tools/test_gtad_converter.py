@@ -1,19 +1,16 @@
 """Converted weights give what the official network gives, written out here from its definition."""
 
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from tool_runner import run_tool
 
 from mmtad_decomp.models.heads import GTADHead
 from mmtad_decomp.utils import CheckpointError
 from tools.model_converters.gtad import convert_state_dict, head_settings, main
 
-ROOT = Path(__file__).parents[2]
 NEIGHBORS, GROUPS, WIDTH = 3, 32, 4
 THUMOS = dict(feat=2048, dims=256, map3d=512, map2d=128, inner=16, context=16)
 ACTIVITYNET = dict(feat=400, dims=256, map3d=512, map2d=128, inner=32, context=4, kernel=1)
@@ -162,8 +159,7 @@ def test_command_line(tmp_path):
     weights = official_weights(**TINY)
     state = {f'module.{name}': value for name, value in weights.items()}
     torch.save({'epoch': 3, 'state_dict': state}, source)
-    command = [sys.executable, 'tools/model_converters/gtad.py', str(source), str(target)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    result = run_tool(main, source, target)
     assert result.returncode == 0, result.stderr
     content = torch.load(target, weights_only=True)
     assert len(content['state_dict']) == len(weights)

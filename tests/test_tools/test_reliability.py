@@ -82,8 +82,8 @@ def test_full_disks(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one():
-    table = run('distributed.py', '--processes', 2, '--only', 'TAGS student', 'TadTR')
-    assert table.count(' 2  ') >= 2
+    table = run('distributed.py', '--processes', 2, '--only', 'TAGS student')
+    assert table.count(' 2  ') >= 1
 
 
 def test_kinds_of_bad_files_are_those_of_the_generators():
