@@ -30,7 +30,25 @@ _READ_ELSEWHERE = dict(
     runner_type='str',
     sync_bn='str',
 )
-_RANDOMNESS = dict(seed='int', diff_rank_seed='bool', deterministic='bool')
+# Dicts without a `type` that MMEngine reads, those around others first, and their keys' types.
+_SETTINGS = {
+    'randomness': dict(seed='int', diff_rank_seed='bool', deterministic='bool'),
+    'env_cfg': dict(cudnn_benchmark='bool', mp_cfg='dict', dist_cfg='dict', resource_limit='int'),
+    'env_cfg.mp_cfg': dict(
+        mp_start_method="Literal['fork', 'spawn', 'forkserver']", opencv_num_threads='int'
+    ),
+    'env_cfg.dist_cfg': dict(backend='str', timeout='float', init_backend='str', port='int'),
+    'auto_scale_lr': dict(enable='bool', base_batch_size='int'),
+    'compile': dict(
+        fullgraph='bool',
+        dynamic='bool',
+        backend='str | Callable',
+        mode='str',
+        options='dict',
+        disable='bool',
+    ),
+}
+_OPEN_ENDED = ('env_cfg.dist_cfg', 'compile')  # PyTorch takes the rest of them
 # What builders take out of a dict before the class named in it is called.
 _TAKEN_BY_BUILDERS = (
     'type',
@@ -73,9 +91,8 @@ def check_config(cfg: Config) -> None:
         raise ConfigError(f'{name}: key `model` is missing; is this a base config?')
     (runner,) = source_index().arguments('Runner')
     _check_values(name, 'Runner', '', cfg, _parsed(_READ_ELSEWHERE) | runner.hints)
-    randomness = cfg.get('randomness') or {}
-    _check_keys(name, 'randomness', randomness, 'Runner', set(_RANDOMNESS), False)
-    _check_values(name, 'Runner', 'randomness', randomness, _parsed(_RANDOMNESS))
+    for path, hints in _SETTINGS.items():
+        _check_settings(name, path, cfg, _parsed(hints))
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         _check_loader(name, loader, cfg.get(loader))
     typed = [
@@ -152,6 +169,17 @@ def _items(value: object) -> list[tuple[str, object, object]]:
     if isinstance(value, (list, tuple)):
         return [(f'[{index}]', item, [item]) for index, item in enumerate(value)]
     return []
+
+
+def _check_settings(file: str, path: str, cfg: Config, hints: dict[str, ast.expr | None]) -> None:
+    """Check keys and values of a dict without a ``type``, where the config has it."""
+    first, *rest = path.split('.')
+    node = cfg.get(first)
+    for key in rest:
+        node = node.get(key) if isinstance(node, dict) else None
+    if isinstance(node, dict):
+        _check_keys(file, path, node, 'Runner', set(hints), path in _OPEN_ENDED)
+        _check_values(file, 'Runner', path, node, hints)
 
 
 def _check_loader(file: str, path: str, loader: object) -> None:

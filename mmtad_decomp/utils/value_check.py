@@ -52,6 +52,8 @@ def _fits_generic(value: object, name: str, parts: list[ast.expr]) -> bool:
     """The same for a type with others in brackets."""
     if name in ('Optional', 'Union'):
         return any(fits(value, part) for part in parts)
+    if name == 'Literal':
+        return value in [part.value for part in parts if isinstance(part, ast.Constant)]
     if not _fits_name(value, name):
         return False
     if name.lower() in _MAPPINGS and isinstance(value, dict):

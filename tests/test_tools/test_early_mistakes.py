@@ -87,6 +87,34 @@ MISTAKES = {
     ),
     'a seed in words': ([CONFIG, 'randomness.seed=one'], "`randomness.seed` is 'one', but Runner"),
     'a misspelt seed': ([CONFIG, 'randomness.sed=1'], 'did you mean `seed`?'),
+    'a text for a switch of the environment': (
+        [CONFIG, 'env_cfg.cudnn_benchmark=foo'],
+        "`env_cfg.cudnn_benchmark` is 'foo', but Runner takes bool",
+    ),
+    'a misspelt key of the environment': (
+        [CONFIG, 'env_cfg.cudnn_benchmrk=True'],
+        'unknown key `env_cfg.cudnn_benchmrk` of Runner; did you mean `cudnn_benchmark`?',
+    ),
+    'a text for settings': (
+        [CONFIG, 'env_cfg.dist_cfg=nccl'],
+        "`env_cfg.dist_cfg` is 'nccl', but Runner takes dict",
+    ),
+    'a timeout in words': (
+        [CONFIG, 'env_cfg.dist_cfg.timeout=long'],
+        "`env_cfg.dist_cfg.timeout` is 'long', but Runner takes float",
+    ),
+    'a way to start processes that is none': (
+        [CONFIG, 'env_cfg.mp_cfg.mp_start_method=fourk'],
+        "is 'fourk', but Runner takes Literal['fork', 'spawn', 'forkserver']",
+    ),
+    'a text for an option of the compiler': (
+        [CONFIG, 'compile.fullgraph=yes'],
+        "`compile.fullgraph` is 'yes', but Runner takes bool",
+    ),
+    'a misspelt option of the compiler': (
+        [CONFIG, 'compile.bakend=aot_eager'],
+        'unknown key `compile.bakend` of Runner; did you mean `backend`?',
+    ),
     'a number for modules': ([CONFIG, 'custom_imports=5'], '`custom_imports` is 5, but'),
     'a launcher that did not launch': ([CONFIG, '--launcher', 'pytorch'], 'has no RANK'),
 }
