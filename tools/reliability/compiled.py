@@ -1,10 +1,11 @@
 """Compare trainings with and without `compile` in the config, which is `torch.compile`.
 
-Every head trains two steps as a detector, and as a decomposed student with a teacher. Losses and
-weights must equal those of the steps that are not compiled. Each system has a process of its own:
-compiling takes long, and much memory. Beside the differences, the table has the seconds of the
-processor that the compiled training took, the number of graphs that its steps were cut into, and
-how often they were cut.
+Every head trains as a detector, and as a decomposed student with a teacher: two steps on batches
+of each of several lengths. Losses and weights must equal those of the steps that are not compiled.
+Each system has a process of its own: compiling takes long, and much memory. Beside the
+differences, the table has the seconds of the processor that the compiled training took, the number
+of graphs that were compiled until the end of each length, how often the steps were cut, how often
+a function was compiled again, and for how many functions PyTorch gave up doing so.
 
 Example:
     python tools/reliability/compiled.py --backend aot_eager --json compiled.json
@@ -34,7 +35,7 @@ from tools.reliability.distributed import (
     windows,
 )
 
-STEPS = 2
+STEPS, LENGTHS = 2, (16, 24, 32)
 
 
 def compare(name: str, folder: Path, backend: str) -> dict:
@@ -47,31 +48,56 @@ def compare(name: str, folder: Path, backend: str) -> dict:
 
     Returns:
         Largest differences of ``losses`` and ``weights``, ``seconds`` of the processor, number of
-        ``graphs``, and ``breaks``: how often the steps were cut, by reason.
+        ``graphs`` after the steps of each length, ``breaks``: how often the steps were cut, by
+        reason, ``again``: functions that were compiled again, with the reason, and ``given_up``:
+        how many functions reached PyTorch's limit of that.
     """
+    from torch._dynamo import config as limits
+    from torch._dynamo import utils
+
+    from tools.reliability.distributed_parts import GraphCounter
+
     config = next(config for known, config in systems(folder) if known == name)
     loader = dict(
-        dataset=windows()[: STEPS * BATCH],
+        dataset=[w for length in LENGTHS for w in windows(length)[: STEPS * BATCH]],
         batch_size=BATCH,
         num_workers=0,
         sampler=dict(type='DefaultSampler', shuffle=False),
         collate_fn=dict(type='pseudo_collate'),
     )
     eager = train(name, config, folder / 'eager', 'none', train_dataloader=loader)
+    utils.set_compilation_metrics_limit(100_000)
+    counter = GraphCounter()
     begin = time.process_time()
-    chosen = dict(compile=dict(backend=backend))
-    found = train(name, config, folder / 'compiled', 'none', train_dataloader=loader, cfg=chosen)
+    found = train(
+        name,
+        config,
+        folder / 'compiled',
+        'none',
+        train_dataloader=loader,
+        hooks=[counter],
+        cfg=dict(compile=dict(backend=backend)),
+    )
     seconds = time.process_time() - begin
-    from torch._dynamo.utils import counters
-
     losses, weights = difference(found, eager)
-    breaks = {' '.join(words.split())[:300]: n for words, n in counters['graph_break'].items()}
+    compiled = {str(m.compile_id): m for m in utils.get_compilation_metrics()}
+    numbers = {
+        key: int(key.split('/')[1]) for key in compiled
+    }  # of the compilations of a function
+    again = [
+        f'{compiled[key].co_name}: {compiled[key].recompile_reason}'[:300]
+        for key, number in numbers.items()
+        if number
+    ]
+    breaks = utils.counters['graph_break'].items()
     return dict(
         losses=losses,
         weights=weights,
         seconds=seconds,
-        graphs=counters['stats']['unique_graphs'],
-        breaks=breaks,
+        graphs=counter.by_step[STEPS - 1 :: STEPS],
+        breaks={' '.join(words.split())[:300]: n for words, n in breaks},
+        again=again,
+        given_up=[*numbers.values()].count(limits.recompile_limit - 1),
     )
 
 
@@ -111,14 +137,22 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         records.append(dict(system=name, backend=args.backend) | in_a_process(name, args.backend))
         print(json.dumps(records[-1]), file=sys.stderr, flush=True)
-    keys = ('losses', 'weights', 'seconds', 'graphs')
+    keys = ('losses', 'weights', 'seconds')
     rows = [
-        [r['system'], r['error'][:60], *[''] * 4]
+        [r['system'], r['error'][:60], *[''] * 6]
         if 'error' in r
-        else [r['system'], *(f'{r[key]:.2g}' for key in keys), sum(r['breaks'].values())]
+        else [
+            r['system'],
+            *(f'{r[key]:.2g}' for key in keys),
+            ' '.join(map(str, r['graphs'])),
+            sum(r['breaks'].values()),
+            len(r['again']),
+            r['given_up'],
+        ]
         for r in records
     ]
-    print(format_table(['system', *keys, 'breaks'], rows))
+    titles = ['system', *keys, 'graphs', 'breaks', 'compiled again', 'given up']
+    print(format_table(titles, rows))
     if args.json is not None:
         write_json(args.json, records, indent=1)
     differs = (max(r.get('losses', 1), r.get('weights', 1)) > TOLERANCE for r in records)

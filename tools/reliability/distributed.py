@@ -9,7 +9,7 @@ Other comparisons:
 
 - ``resume``: an epoch in one process and the next one in two, and the reverse, against two epochs
   in one process.
-- ``sharded``: the same with processes that share the parameters by ``FullyShardedModel`` (FSDP2).
+- ``sharded``: both with processes that share the parameters by ``FullyShardedModel`` (FSDP2).
 - ``accumulation``: batches half as large whose gradients are accumulated, against whole batches.
   Each half is divided by its own counts, so these differ where the halves' counts do.
 
@@ -29,7 +29,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ from tools.command_line import run_main
 
 if TYPE_CHECKING:
     import torch
+    from mmengine.hooks import Hook
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, NUM_CLASSES, WINDOWS, STEPS, BATCH = 32, 3, 20, 16, 4
@@ -127,8 +128,8 @@ def build(config: dict, seed: int) -> torch.nn.Module:
     return model
 
 
-def windows() -> list[dict]:
-    """Windows of different lengths with one to three actions, or none."""
+def windows(longest: int = STEPS) -> list[dict]:
+    """Windows of different lengths, up to the longest, with one to three actions, or none."""
     import torch
     from mmengine.structures import InstanceData
 
@@ -137,7 +138,7 @@ def windows() -> list[dict]:
     generator = torch.Generator().manual_seed(0)
     found = []
     for index in range(WINDOWS):
-        steps = STEPS - index % 4
+        steps = longest - index % 4
         frames = torch.randint(0, 256, (steps, 3, 8, 8), generator=generator, dtype=torch.uint8)
         sample = TADDataSample(
             metainfo=dict(
@@ -167,6 +168,7 @@ def train(
     resume: str | None = None,
     double: bool = False,
     wrapper: dict | None = None,
+    hooks: Sequence[Hook] = (),
     **options: object,
 ) -> dict:
     """Train five steps in an epoch.
@@ -181,6 +183,7 @@ def train(
         resume: Folder of a training of fewer epochs that goes on.
         double: Compute in float64.
         wrapper: Of the model in several processes; default: ``MMDistributedDataParallel``.
+        hooks: Further ones.
         options: Further arguments of the Runner.
 
     Returns:
@@ -207,7 +210,7 @@ def train(
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.01, momentum=0.9)),
         default_hooks=dict(checkpoint=dict(type='SafeCheckpointHook'), logger=None),
-        custom_hooks=[losses],
+        custom_hooks=[losses, *hooks],
         randomness=dict(seed=0),
         env_cfg=dict(dist_cfg=dict(backend='gloo')),
         launcher=launcher,
@@ -319,11 +322,11 @@ def difference(found: dict, wanted: dict) -> tuple[float, float]:
 _Trainings = Iterator[tuple[str, dict, dict]]  # name, results, those that they should equal
 
 
-def compare_processes(args: argparse.Namespace, folder: Path) -> _Trainings:
+def compare_processes(args: argparse.Namespace, folder: Path, **settings: object) -> _Trainings:
     """Several processes against one."""
     alone = launch(args, folder, 1)
     for processes in args.processes:
-        yield f'1 and {processes}', launch(args, folder, processes), alone
+        yield f'1 and {processes}', launch(args, folder, processes, **settings), alone
 
 
 def compare_resumed(args: argparse.Namespace, folder: Path, **settings: object) -> _Trainings:
@@ -340,8 +343,9 @@ def compare_resumed(args: argparse.Namespace, folder: Path, **settings: object) 
 
 
 def compare_sharded(args: argparse.Namespace, folder: Path) -> _Trainings:
-    """The same with two processes that share the parameters."""
+    """Both with processes that share the parameters."""
     wrapper = dict(type='FullyShardedModel', units=['PlainFrameNet'])
+    yield from compare_processes(args, folder, wrapper=wrapper)
     yield from compare_resumed(args, folder, wrapper=wrapper)
 
 

@@ -1,4 +1,4 @@
-"""Backbone and hook of the trainings that distributed.py compares."""
+"""Backbone and hooks of the trainings that distributed.py and compiled.py compare."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.model import BaseModule
 from mmengine.runner import Runner
+from torch._dynamo.utils import counters
 
 
 @MODELS.register_module()
@@ -36,3 +37,15 @@ class LossRecorder(Hook):
         loss = outputs['loss'].detach().clone()
         all_reduce(loss, 'mean')
         self.values.append(float(loss))
+
+
+class GraphCounter(Hook):
+    """Notes how many graphs ``torch.compile`` has compiled after every step."""
+
+    def __init__(self) -> None:
+        self.by_step: list[int] = []
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object, outputs: dict
+    ) -> None:
+        self.by_step.append(counters['stats']['unique_graphs'])

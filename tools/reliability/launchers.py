@@ -12,6 +12,7 @@ be equal, bit for bit, to those of `tools/dist_train.sh` left alone:
 
 Example:
     python tools/reliability/launchers.py
+    python tools/reliability/launchers.py --only restart --times 10
 """
 
 from __future__ import annotations
@@ -215,7 +216,9 @@ def after_a_death(folder: Path, config: Path) -> list[str]:
 
 def restarted(folder: Path, config: Path) -> list[str]:
     """torchrun starts the processes again."""
-    launch = dist_train(folder, config, '--resume', TORCHRUN_ARGS='--max-restarts=1')
+    words = '--max-restarts=1 --rdzv-backend=c10d --rdzv-endpoint=127.0.0.1:0'
+    store = dict(TORCH_DISABLE_SHARE_RDZV_TCP_STORE='1')  # a new one for each start
+    launch = dist_train(folder, config, '--resume', TORCHRUN_ARGS=words, **store)
     launch.kill_second()
     return finish(launch)
 
@@ -233,6 +236,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--only', nargs='+', choices=LAUNCHES, default=list(LAUNCHES))
+    parser.add_argument('--times', type=int, default=1, help='how often; default: once')
     parser.add_argument('--folder', type=Path, help='where to work; default: a temporary one')
     return parser.parse_args(argv)
 
@@ -247,10 +251,12 @@ def run(args: argparse.Namespace) -> int:
     config = folder / 'inputs/baseline.py'
     wanted: dict[str, str] = {}
     rows = []
-    for name in dict.fromkeys(['torchrun', *args.only]):
+    chosen = [name for name in args.only if name != 'torchrun']
+    for name in ['torchrun', *(name for name in chosen for _ in range(args.times))]:
         begin = time.monotonic()
-        faults = LAUNCHES[name](folder / name, config)
-        found = training_outcome(folder / name / 'work')
+        target = folder / f'{name}{len(rows)}'
+        faults = LAUNCHES[name](target, config)
+        found = training_outcome(target / 'work')
         wanted = wanted or found
         faults += [f'{item} differs' for item in same(found, wanted)]
         rows.append([name, f'{time.monotonic() - begin:.0f}', '; '.join(faults) or 'none'])
