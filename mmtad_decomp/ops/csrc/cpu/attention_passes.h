@@ -3,9 +3,7 @@
 
 // A longer tile repeats less of its neighbours; a shorter one stays in the second-level cache.
 inline int64_t attention_tile(const AttentionArgs& args) {
-  const int64_t lanes = args.dtype == Dtype::Double ? Simd<double>::lanes : Simd<float>::lanes;
-  const int64_t wanted = at_least(128, 2 * args.radius);
-  return round_up(at_most(wanted, args.steps), lanes);
+  return round_up(at_most(at_least(128, 2 * args.radius), args.steps), kGroup);
 }
 
 inline int64_t attention_scratch(const AttentionArgs& args, Pass pass) {

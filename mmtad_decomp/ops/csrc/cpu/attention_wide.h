@@ -1,110 +1,118 @@
 // The backward pass of sliding-window attention for wide windows. Included inside an instruction
 // set's namespace, behind attention.h.
 
-// A tile of a wide window's backward pass: two tensors at its own steps, two at those around them.
+// Two tensors at a group of the tile's own steps, and two at those around the tile.
 template <typename T>
-struct WideTile {
-  static constexpr int64_t lanes = Simd<T>::lanes;
-  int64_t width, dims, columns, span;
-  Workspace<T> space;
-  Rows<T> own[2], around[2], out[2];
+struct WideTile : TileShape<T> {
+  Rows<T> own[2], by_channel[2], by_step[2], out;
   typename Simd<T>::Int* keep;  // Of the steps around.
   T *lse, *delta, *weights, *grads;
 
   WideTile(const AttentionArgs& args, int64_t tile, void* scratch)
-      : width(2 * args.radius + 1),
-        dims(round_up(args.dims, at_least(lanes, 4))),
-        columns(tile),
-        span(round_up(tile + 2 * args.radius, lanes)),
-        space{static_cast<char*>(scratch)},
-        own{space.rows(dims, columns), space.rows(dims, columns)},
-        around{space.rows(dims, span), space.rows(dims, span)},
-        out{space.rows(dims, columns), space.rows(dims, columns)},
-        keep(space.template take<typename Simd<T>::Int>(span)),
-        lse(space.template take<T>(span)),
-        delta(space.template take<T>(span)),
-        weights(space.template take<T>(width * lanes)),
-        grads(space.template take<T>(width * lanes)) {}
+      : TileShape<T>(args, tile, scratch),
+        own{this->space.by_step(kGroup), this->space.by_step(kGroup)},
+        by_channel{this->space.by_channel(this->around), this->space.by_channel(this->around)},
+        by_step{this->space.by_step(this->around), this->space.by_step(this->around)},
+        out(this->space.by_step(kGroup)),
+        keep(this->space.template take<typename Simd<T>::Int>(this->around)),
+        lse(this->space.template take<T>(this->around)),
+        delta(this->space.template take<T>(this->around)),
+        weights(this->space.template take<T>(kGroup * this->stride)),
+        grads(this->space.template take<T>(kGroup * this->stride)) {}
+
+  Weights<T> band(const T* data) const { return {data, this->stride - 1, 1}; }
 };
 
 // dq, and delta: the sum over the window of P * dP.
 template <typename E>
 void attention_grad_query_of(const AttentionArgs& args, int64_t columns, Tile tile, void* scratch) {
   using T = Compute<E>;
-  using IntVec = typename Simd<T>::IntVec;
-  constexpr int64_t lanes = Simd<T>::lanes;
   const WideTile<T> w(args, columns, scratch);
-  const int64_t first = tile.first, radius = args.radius, start = first - radius;
+  const int64_t start = tile.first - w.radius;
   const bool* mask = args.mask ? args.mask + tile.n * args.steps : nullptr;
-  const T scale = T(1) / __builtin_sqrt(T(args.dims));
-  const int64_t row = (tile.n * args.heads + tile.h) * args.steps;
+  const int64_t row = (tile.n * args.heads + tile.h) * args.steps + tile.first;
   const T* lse = static_cast<const T*>(args.lse) + row;
   T* delta = static_cast<T*>(args.delta) + row;
+  const auto query = select<const E>(args.query, args, tile), grad = select<const E>(args.grad, args, tile);
+  const auto key = select<const E>(args.key, args, tile), value = select<const E>(args.value, args, tile);
+  const bool needs_query = args.grad_query.data != nullptr;
+  const Factors<T> scaled{&w.scale, false};
 
-  pack_mask(mask, args.steps, start, w.span, w.keep);
-  const auto* own_keep = w.keep + radius;
-  pack(select<const E>(args.query, args, tile), first, columns, own_keep, scale, w.own[0]);
-  pack(select<const E>(args.grad, args, tile), first, columns, own_keep, T(1), w.own[1]);
-  pack(select<const E>(args.key, args, tile), start, w.span, w.keep, T(1), w.around[0]);
-  pack(select<const E>(args.value, args, tile), start, w.span, w.keep, T(1), w.around[1]);
-  for (int64_t i = 0; i < columns && first + i < args.steps; i += lanes) {
-    band_dot(w.width, w.own[0].from(i), w.around[0].from(i), w.weights, lanes);
-    band_dot(w.width, w.own[1].from(i), w.around[1].from(i), w.grads, lanes);
-    const Vec<T> log_total = load_first(lse + first + i, args.steps - first - i);
-    const auto own_kept = (IntVec)load(reinterpret_cast<const T*>(own_keep + i));
-    Vec<T> mean = {};
-    for (int64_t c = 0; c < w.width; ++c) {
-      const auto kept = (IntVec)load(reinterpret_cast<const T*>(w.keep + i + c)) & own_kept;
-      const Vec<T> weight = exponential(load(w.weights + c * lanes) - log_total);
-      store(w.weights + c * lanes, (Vec<T>)((IntVec)weight & kept));
-      mean += (Vec<T>)((IntVec)weight & kept) * load(w.grads + c * lanes);
+  pack_mask(mask, args.steps, start, w.around, w.keep);
+  pack<Order::ByChannel>(key, start, w.around, w.keep, T(1), w.by_channel[0]);
+  pack<Order::ByChannel>(value, start, w.around, w.keep, T(1), w.by_channel[1]);
+  if (needs_query) pack<Order::ByStep>(key, start, w.around, w.keep, T(1), w.by_step[0]);
+  for_groups(w, args.steps - tile.first, [&](int64_t group, int64_t count) {
+    const int64_t first = tile.first + group;
+    const auto* keep = w.keep + w.radius + group;
+    pack<Order::ByStep>(query, first, count, keep, w.scale, w.own[0]);
+    pack<Order::ByStep>(grad, first, count, keep, T(1), w.own[1]);
+    band_dot(w.width, count, w.own[0], w.by_channel[0].at(0, group), w.weights);
+    band_dot(w.width, count, w.own[1], w.by_channel[1].at(0, group), w.grads);
+    for (int64_t i = 0; i < count && first + i < args.steps; ++i) {
+      T *weights = w.weights + i * w.stride, *grads = w.grads + i * w.stride;
+      delta[group + i] = 0;
+      if (keep[i])
+        delta[group + i] = softmax_backward(w, w.keep + group + i, lse[group + i], weights, grads);
+      else
+        clear(grads, w.width);
     }
-    for (int64_t c = 0; c < w.width; ++c)
-      store(w.grads + c * lanes, load(w.weights + c * lanes) * (load(w.grads + c * lanes) - mean));
-    store_first(delta + first + i, mean, args.steps - first - i);
-    if (args.grad_query.data != nullptr) band_apply(w.width, w.grads, lanes, w.around[0].from(i), w.out[0].from(i));
-  }
-  if (args.grad_query.data != nullptr)
-    unpack(w.out[0], first, columns, own_keep, scale, select<E>(args.grad_query, args, tile));
+    if (!needs_query) return;
+    band_apply(w.width, count, w.band(w.grads), w.by_step[0].at(group, 0), w.out);
+    unpack(w.out, first, count, keep, scaled, select<E>(args.grad_query, args, tile));
+  });
 }
 
-// dk and dv, over the queries around a tile of keys: query j + c - radius is at offset c of key j.
+// dk and dv, over the queries around a tile of keys.
 template <typename E>
 void attention_grad_key_value_of(const AttentionArgs& args, int64_t columns, Tile tile, void* scratch) {
   using T = Compute<E>;
-  using IntVec = typename Simd<T>::IntVec;
   constexpr int64_t lanes = Simd<T>::lanes;
   const WideTile<T> w(args, columns, scratch);
-  const int64_t first = tile.first, radius = args.radius, start = first - radius;
+  const int64_t start = tile.first - w.radius;
   const bool* mask = args.mask ? args.mask + tile.n * args.steps : nullptr;
   const bool needs_key = args.grad_key.data != nullptr, needs_value = args.grad_value.data != nullptr;
-  const T scale = T(1) / __builtin_sqrt(T(args.dims));
-  const int64_t row = (tile.n * args.heads + tile.h) * args.steps;
+  const int64_t row = (tile.n * args.heads + tile.h) * args.steps + start;
+  const T one = 1;
+  const Factors<T> scaled{&w.scale, false}, unscaled{&one, false};
+  const auto key = select<const E>(args.key, args, tile), value = select<const E>(args.value, args, tile);
+  const auto query = select<const E>(args.query, args, tile), grad = select<const E>(args.grad, args, tile);
 
-  pack_mask(mask, args.steps, start, w.span, w.keep);
-  const auto* own_keep = w.keep + radius;
-  pack(select<const E>(args.key, args, tile), first, columns, own_keep, scale, w.own[0]);
-  pack(select<const E>(args.value, args, tile), first, columns, own_keep, T(1), w.own[1]);
-  pack(select<const E>(args.query, args, tile), start, w.span, w.keep, T(1), w.around[0]);
-  pack(select<const E>(args.grad, args, tile), start, w.span, w.keep, T(1), w.around[1]);
-  for (int64_t i = 0; i < w.span; ++i) {
-    w.lse[i] = w.keep[i] ? static_cast<const T*>(args.lse)[row + start + i] : T(__builtin_inff());
-    w.delta[i] = w.keep[i] && needs_key ? static_cast<const T*>(args.delta)[row + start + i] : T(0);
+  pack_mask(mask, args.steps, start, w.around, w.keep);
+  pack<Order::ByChannel>(query, start, w.around, w.keep, T(1), w.by_channel[0]);
+  if (needs_key) pack<Order::ByChannel>(grad, start, w.around, w.keep, T(1), w.by_channel[1]);
+  if (needs_key) pack<Order::ByStep>(query, start, w.around, w.keep, T(1), w.by_step[0]);
+  if (needs_value) pack<Order::ByStep>(grad, start, w.around, w.keep, T(1), w.by_step[1]);
+  for (int64_t i = 0; i < w.around; ++i) {
+    w.lse[i] = w.keep[i] ? static_cast<const T*>(args.lse)[row + i] : T(__builtin_inff());
+    w.delta[i] = w.keep[i] && needs_key ? static_cast<const T*>(args.delta)[row + i] : T(0);
   }
-  for (int64_t i = 0; i < columns && first + i < args.steps; i += lanes) {
-    band_dot(w.width, w.own[0].from(i), w.around[0].from(i), w.weights, lanes);
-    if (needs_key) band_dot(w.width, w.own[1].from(i), w.around[1].from(i), w.grads, lanes);
-    const auto own_kept = (IntVec)load(reinterpret_cast<const T*>(own_keep + i));
-    for (int64_t c = 0; c < w.width; ++c) {
-      const auto kept = (IntVec)load(reinterpret_cast<const T*>(w.keep + i + c)) & own_kept;
-      const Vec<T> logit = load(w.weights + c * lanes) - load(w.lse + i + c);
-      const auto weight = (Vec<T>)((IntVec)exponential(logit) & kept);
-      store(w.weights + c * lanes, weight);
-      if (needs_key) store(w.grads + c * lanes, weight * (load(w.grads + c * lanes) - load(w.delta + i + c)));
+  for_groups(w, args.steps - tile.first, [&](int64_t group, int64_t count) {
+    const int64_t first = tile.first + group;
+    const auto* keep = w.keep + w.radius + group;
+    pack<Order::ByStep>(key, first, count, keep, w.scale, w.own[0]);
+    band_dot(w.width, count, w.own[0], w.by_channel[0].at(0, group), w.weights);
+    if (needs_key) {
+      pack<Order::ByStep>(value, first, count, keep, T(1), w.own[1]);
+      band_dot(w.width, count, w.own[1], w.by_channel[1].at(0, group), w.grads);
     }
-    if (needs_key) band_apply(w.width, w.grads, lanes, w.around[0].from(i), w.out[0].from(i));
-    if (needs_value) band_apply(w.width, w.weights, lanes, w.around[1].from(i), w.out[1].from(i));
-  }
-  if (needs_key) unpack(w.out[0], first, columns, own_keep, scale, select<E>(args.grad_key, args, tile));
-  if (needs_value) unpack(w.out[1], first, columns, own_keep, T(1), select<E>(args.grad_value, args, tile));
+    for (int64_t i = 0; i < count; ++i) {
+      T *weights = w.weights + i * w.stride, *grads = w.grads + i * w.stride;
+      for (int64_t c = 0; c < w.width; c += lanes) {
+        const int64_t q = group + i + c;
+        const auto kept = load_mask(w.keep + q) & w.inside(c);
+        const Vec<T> weight = only(exponential(load(weights + c) - load(w.lse + q)), kept);
+        store(weights + c, weight);
+        if (needs_key) store(grads + c, only(weight * (load(grads + c) - load(w.delta + q)), kept));
+      }
+    }
+    if (needs_key) {
+      band_apply(w.width, count, w.band(w.grads), w.by_step[0].at(group, 0), w.out);
+      unpack(w.out, first, count, keep, scaled, select<E>(args.grad_key, args, tile));
+    }
+    if (needs_value) {
+      band_apply(w.width, count, w.band(w.weights), w.by_step[1].at(group, 0), w.out);
+      unpack(w.out, first, count, keep, unscaled, select<E>(args.grad_value, args, tile));
+    }
+  });
 }

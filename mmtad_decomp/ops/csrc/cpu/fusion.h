@@ -31,7 +31,7 @@ struct WindowSums {
     if (whole) {
       Vec<T> total = {};
       for (int64_t t = 0; t < steps; t += lanes) total += load(padded + t);
-      const Vec<T> all = fill(sum<T>(total));
+      const Vec<T> all = across<T>(total, [](Vec<T> a, Vec<T> b) { return a + b; });
       for (int64_t t = 0; t < steps; t += lanes) store(sums + t, all);
       return;
     }

@@ -2,6 +2,13 @@
 // types. Included inside that instruction set's namespace (see kernels_avx512.cpp); MMTAD_BYTES
 // is the width of its registers.
 
+// For what is large or rare: inlined into all that calls it, it would double the compiler's time.
+#define MMTAD_ONCE __attribute__((noinline))
+
+constexpr int64_t at_least(int64_t x, int64_t bound) { return x < bound ? bound : x; }
+constexpr int64_t at_most(int64_t x, int64_t bound) { return x < bound ? x : bound; }
+constexpr int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+
 template <typename T>
 struct Simd {
   static constexpr int64_t lanes = MMTAD_BYTES / sizeof(T);
@@ -28,48 +35,6 @@ inline void store(T* p, Vec<T> x) {
 template <typename T>
 inline Vec<T> fill(T x) {
   return x - Vec<T>{};
-}
-
-// The vectors at p, p + 1, ... p + count - 1. Up to one vector behind them is read.
-template <typename T, int count>
-struct Shifts {
-  const T* p;
-  explicit Shifts(const T* p) : p(p) {}
-  template <int c>
-  Vec<T> by() const {
-    return load(p + c);
-  }
-};
-
-#if defined(__AVX512F__) && MMTAD_BYTES == 64
-// Most of these loads cross two cache lines, which costs four times a load within one. So lines
-// are loaded once and shifted in registers; a third are loads after all, since the unit that
-// shifts also multiplies.
-template <int count>
-struct Shifts<float, count> {
-  static constexpr int lanes = 16;
-  const float* p;
-  __m512i part[(count + lanes - 2) / lanes + 1];
-  explicit Shifts(const float* p) : p(p) {
-    for (auto& x : part) x = _mm512_loadu_si512(p), p += lanes;
-  }
-  template <int c>
-  Vec<float> by() const {
-    if constexpr (c % lanes == 0)
-      return (Vec<float>)part[c / lanes];
-    else if constexpr (c % 3 == 2)
-      return load(p + c);
-    else
-      return (Vec<float>)_mm512_alignr_epi32(part[c / lanes + 1], part[c / lanes], c % lanes);
-  }
-};
-#endif
-
-template <typename T>
-inline T sum(Vec<T> x) {
-  T total = 0;
-  for (int64_t i = 0; i < Simd<T>::lanes; ++i) total += x[i];
-  return total;
 }
 
 // e^x to a few units in the last place: 0 below -87 (no denormals), NaN for NaN.
@@ -136,7 +101,20 @@ inline Vec<T> interleave(Vec<T> a, Vec<T> b, std::integer_sequence<Int, lane...>
   return MMTAD_SHUFFLE(a, b, (first + lane / 2 + (lane % 2) * lanes)...);
 }
 
+template <typename T, int distance, typename Int, Int... lane>
+inline Vec<T> exchange(Vec<T> x, std::integer_sequence<Int, lane...>) {
+  return MMTAD_SHUFFLE(x, x, (lane ^ distance)...);
+}
+
 #undef MMTAD_SHUFFLE
+
+// f over all lanes, in every lane.
+template <typename T, int distance = Simd<T>::lanes / 2, typename F>
+inline Vec<T> across(Vec<T> x, F f) {
+  x = f(x, exchange<T, distance>(x, typename Simd<T>::Lanes{}));
+  if constexpr (distance > 1) x = across<T, distance / 2>(x, f);
+  return x;
+}
 
 // Transposes a square of vectors: log2(lanes) perfect shuffles of its rows.
 template <typename T>
@@ -236,25 +214,38 @@ inline void store_as(Half* p, Vec<float> x) {
 }
 #endif
 
-// The first `count` elements; zeros behind them.
+// Elements p[first] ... of those at p[0, size); zeros for the others.
 template <typename E>
-inline Vec<Compute<E>> load_first(const E* p, int64_t count) {
+MMTAD_ONCE Vec<Compute<E>> load_part(const E* p, int64_t first, int64_t size) {
   constexpr int64_t lanes = Simd<Compute<E>>::lanes;
-  if (count >= lanes) return load_as(p);
-  E whole[lanes] = {};
-  for (int64_t i = 0; i < count; ++i) whole[i] = p[i];
-  return load_as(whole);
+  E part[lanes] = {};
+  for (int64_t i = at_least(-first, 0); i < at_most(lanes, size - first); ++i) part[i] = p[first + i];
+  return load_as(part);
 }
 
 template <typename E>
-inline void store_first(E* p, Vec<Compute<E>> x, int64_t count) {
-  constexpr int64_t lanes = Simd<Compute<E>>::lanes;
-  if (count >= lanes) return store_as(p, x);
-  E whole[lanes];
+MMTAD_ONCE void store_part(E* p, Vec<Compute<E>> x, int64_t count) {
+  E whole[Simd<Compute<E>>::lanes];
   store_as(whole, x);
   for (int64_t i = 0; i < count; ++i) p[i] = whole[i];
 }
 
-inline int64_t at_least(int64_t x, int64_t bound) { return x < bound ? bound : x; }
-inline int64_t at_most(int64_t x, int64_t bound) { return x < bound ? x : bound; }
-inline int64_t round_up(int64_t x, int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+template <typename E>
+inline Vec<Compute<E>> load_within(const E* p, int64_t first, int64_t size) {
+  const bool whole = first >= 0 && first + Simd<Compute<E>>::lanes <= size;
+  return whole ? load_as(p + first) : load_part(p, first, size);
+}
+
+// The first `count` elements; zeros behind them.
+template <typename E>
+inline Vec<Compute<E>> load_first(const E* p, int64_t count) {
+  return count >= Simd<Compute<E>>::lanes ? load_as(p) : load_part(p, 0, count);
+}
+
+template <typename E>
+inline void store_first(E* p, Vec<Compute<E>> x, int64_t count) {
+  if (count >= Simd<Compute<E>>::lanes)
+    store_as(p, x);
+  else
+    store_part(p, x, count);
+}
