@@ -8,6 +8,7 @@ where not. ``FORCE_CUDA=1`` builds the CUDA kernels without a GPU in sight.
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -187,7 +188,7 @@ def make_extension(with_cuda: bool):
         flags['nvcc'] = list(NVCC_FLAGS)
     return build(
         name=f'{PACKAGE}._ext',
-        sources=sorted(map(str, sources), key=_by_time_to_compile),
+        sources=sorted(map(str, sources)),
         include_dirs=[str(ROOT / csrc)],
         depends=sorted(map(str, {*csrc.rglob('*.h'), *csrc.rglob('*.cuh'), *included})),
         define_macros=macros,
@@ -231,6 +232,10 @@ def make_build_command(required: bool, cuda_required: bool) -> type:
                 )
                 self.extensions = []
 
+        def swig_sources(self, sources: list, extension) -> list:
+            # The last step before the compiler; the one before sorts by name.
+            return sorted(super().swig_sources(sources, extension), key=_by_time_to_compile)
+
         def get_ext_filename(self, fullname: str) -> str:
             # Loaded by torch.ops.load_library, so one name for every Python.
             return str(Path(*fullname.split('.')).with_suffix('.so'))
@@ -250,7 +255,8 @@ def ops_extension() -> tuple[list, dict]:
     """Return the operators' extension and its build command, or nothing where torch is missing."""
     wanted, forced = os.environ.get('MMTAD_WITH_OPS'), os.environ.get('FORCE_CUDA') == '1'
     required = wanted == '1' or forced
-    if wanted == '0':
+    # pip asks for metadata twice before it builds; importing torch takes seconds each time.
+    if wanted == '0' or {'egg_info', 'dist_info'} & set(sys.argv):
         return [], {}
     try:
         import torch

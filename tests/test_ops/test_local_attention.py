@@ -200,7 +200,7 @@ def test_wide_windows(compiled_device, steps, window, dtype, kind):
 WIDE_MEMORY = """
 import resource, sys
 import torch
-from mmtad_decomp.ops import local_attention
+from mmtad_decomp.ops.local_attention import local_attention
 inputs = [torch.randn(1, 1, 2304, 16, requires_grad=True) for _ in range(3)]
 local_attention(*inputs, None, 19).sum().backward()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -236,7 +236,7 @@ def test_only_the_gradients_that_are_needed(compiled_device, window, needs):
 THREADS = """
 import torch
 from op_helpers import make_inputs
-from mmtad_decomp.ops import local_attention
+from mmtad_decomp.ops.local_attention import local_attention
 inputs = [x.requires_grad_() for x in make_inputs(3, (1, 3, 700, 32))]
 results = []
 for threads in (1, 2, 2):
@@ -260,7 +260,7 @@ def test_same_bits_for_any_number_of_threads(compiled_device):
 INSTRUCTIONS = """
 import torch
 from op_helpers import attention_formula, check_against_formula, make_inputs, make_mask
-from mmtad_decomp.ops import local_attention
+from mmtad_decomp.ops.local_attention import local_attention
 for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
     for shape in ((2, 2, 70, 20), (1, 1, 33, 1)):
         for arrange in (lambda x: x, lambda x: x.transpose(2, 3).contiguous().transpose(2, 3)):

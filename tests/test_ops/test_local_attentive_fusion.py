@@ -190,7 +190,7 @@ def test_autocast_and_mixed_dtypes(device):
 THREADS = """
 import torch
 from op_helpers import make_inputs
-from mmtad_decomp.ops import local_attentive_fusion
+from mmtad_decomp.ops.local_attentive_fusion import local_attentive_fusion
 inputs = [x.requires_grad_() for x in make_inputs(3, (2, 50, 700))]
 results = []
 for threads in (1, 2, 2):
@@ -214,7 +214,7 @@ def test_same_bits_for_any_number_of_threads(compiled_device):
 INSTRUCTIONS = """
 import torch
 from op_helpers import check_against_formula, fusion_formula, make_inputs, make_mask
-from mmtad_decomp.ops import local_attentive_fusion
+from mmtad_decomp.ops.local_attentive_fusion import local_attentive_fusion
 for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
     for window in (1, 19, None):
         *inputs, grad = make_inputs(4, (2, 3, 70), dtype)

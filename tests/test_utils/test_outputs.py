@@ -8,6 +8,7 @@ import sys
 import tempfile
 
 import pytest
+from light_imports import without_init
 
 from mmtad_decomp.utils import (
     OutputPathError,
@@ -133,8 +134,8 @@ def test_a_work_directory_has_one_user(tmp_path):
 def test_what_a_killed_user_left_is_waited_for(tmp_path, seconds, works, monkeypatch):
     """Data loader workers of a killed training inherit its lock, and end some seconds later."""
     monkeypatch.setattr(work_dir, '_PATIENCE', 3.0 if works else 0.5)
-    holder = (
-        'import os, subprocess, sys\n'
+    holder = without_init('mmtad_decomp', 'mmtad_decomp.utils') + (
+        'import os, subprocess\n'
         'from mmtad_decomp.utils.work_dir import WorkDirLock\n'
         'lock = WorkDirLock(sys.argv[1])\n'
         'settings = dict(pass_fds=[lock.file.fileno()], stdout=subprocess.DEVNULL)\n'

@@ -338,7 +338,8 @@ struct ForwardTile : TileShape<T> {
 
 // Logits, over the steps that `keep` has, to their exponentials, divided by that of the largest one.
 template <typename T>
-MMTAD_ONCE void exponentials(const TileShape<T>& shape, const typename Simd<T>::Int* keep, T* row, T& largest, T& total) {
+MMTAD_ONCE void exponentials(
+    const TileShape<T>& shape, const typename Simd<T>::Int* keep, T* row, T& largest, T& total) {
   constexpr int64_t lanes = Simd<T>::lanes;
   const Vec<T> lowest = fill(-T(__builtin_inff()));
   Vec<T> top = lowest, sum = {};
@@ -426,7 +427,8 @@ struct BackwardTile : TileShape<T> {
 // For one query: logits to weights, and the gradients of weights to those of logits. Returns the mean
 // of the former gradients, weighted.
 template <typename T>
-MMTAD_ONCE T softmax_backward(const TileShape<T>& shape, const typename Simd<T>::Int* keep, T log_total, T* row, T* grads) {
+MMTAD_ONCE T
+softmax_backward(const TileShape<T>& shape, const typename Simd<T>::Int* keep, T log_total, T* row, T* grads) {
   constexpr int64_t lanes = Simd<T>::lanes;
   Vec<T> mean = {};
   for (int64_t c = 0; c < shape.width; c += lanes) {
@@ -481,8 +483,7 @@ void attention_backward_of(const AttentionArgs& args, int64_t columns, Tile tile
     });
   };
   if (args.grad_query.data != nullptr) {
-    pack<Order::ByStep>(
-        select<const E>(args.key, args, tile), first_query, w.around, query_keep, T(1), w.own_key);
+    pack<Order::ByStep>(select<const E>(args.key, args, tile), first_query, w.around, query_keep, T(1), w.own_key);
     write(args.grad_query, {w.grads + radius * w.stride, w.stride - 1, 1}, w.own_key, w.scale);
   }
   // Key j is at offset 2 * radius + j - s of query s, both counted from the first of the tile.
