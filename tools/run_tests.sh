@@ -16,10 +16,16 @@ echo '[tests] ruff check'
 "$VENV_PYTHON" -m ruff check . || failed+=('ruff check')
 echo '[tests] ruff format --check'
 "$VENV_PYTHON" -m ruff format --check . || failed+=('ruff format --check')
-echo '[tests] mypy'
-"$VENV_PYTHON" -m mypy || failed+=('mypy')
+# Beside the tests: half a minute of one core.
+types="$(mktemp)"
+trap 'rm -f "$types"' EXIT
+"$VENV_PYTHON" -m mypy >"$types" 2>&1 &
+mypy=$!
 echo "[tests] pytest, $workers workers, OMP_NUM_THREADS=$OMP_NUM_THREADS"
 "$VENV_PYTHON" -m pytest --numprocesses "$workers" --dist worksteal --durations=10 "$@" || failed+=('pytest')
+echo '[tests] mypy'
+wait "$mypy" || failed+=('mypy')
+cat "$types"
 
 if [ ${#failed[@]} -gt 0 ]; then
     printf '[tests] failed: %s\n' "${failed[@]}" >&2

@@ -1,11 +1,9 @@
 """tools/analysis_tools/diagnose.py on a small submission."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from tiny_training import ROOT
+from tool_runner import run_tool
 
 from mmtad_decomp.evaluation.diagnosis import CHARACTERISTICS, PRESETS
 from mmtad_decomp.evaluation.diagnosis.false_positives import LABEL_RULES
@@ -103,11 +101,9 @@ def test_mistakes_are_named(files, tmp_path, more, message):
     assert not (tmp_path / 'out').exists()
 
 
-def test_runs_as_a_command(files, tmp_path):
-    tool = str(ROOT / 'tools/analysis_tools/diagnose.py')
-    done = subprocess.run(
-        [sys.executable, tool, *files, *flags(tmp_path)], capture_output=True, text=True, cwd='/'
-    )
+def test_runs_in_any_folder(files, tmp_path, monkeypatch):
+    monkeypatch.chdir('/')
+    done = run_tool(diagnose.main, *files, *flags(tmp_path))
     assert done.returncode == 0, done.stderr
     assert 'Gain of removing an error' in done.stdout
 

@@ -106,25 +106,33 @@ def test_teacher_and_students_train_and_test(name, data, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_mmaction2s_own_tools(data, tmp_path):
+def test_mmaction2s_own_tools(data, tmp_path, monkeypatch):
     tools = Path(mmaction.__file__).parent / '.mim' / 'tools'
     environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
 
-    def run(tool, kind, *arguments, teacher=None):
-        command = [sys.executable, str(tools / tool), config('tem_activitynet', kind), *arguments]
-        command += ['--work-dir', str(tmp_path / kind)]
-        command += ['--cfg-options', *options(data, 'tem_activitynet', kind, teacher)]
+    def command_line(kind, *arguments, teacher=None):
+        return [
+            *(config('tem_activitynet', kind), *arguments, '--work-dir', str(tmp_path / kind)),
+            *('--cfg-options', *options(data, 'tem_activitynet', kind, teacher)),
+        ]
+
+    def run(tool, *arguments, teacher):
+        command = [
+            *(sys.executable, str(tools / tool)),
+            *command_line('decomp', *arguments, teacher=teacher),
+        ]
         done = subprocess.run(
             command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr[-2000:]
         return done.stdout + done.stderr
 
-    run('train.py', 'teacher')
-    output = run('train.py', 'decomp', teacher=tmp_path / 'teacher')
+    monkeypatch.chdir(tmp_path)
+    train_tool.main(command_line('teacher'))
+    output = run('train.py', teacher=tmp_path / 'teacher')
     assert 'teacher loaded from' in output and 'joint_loss_action' in output
     checkpoint = (tmp_path / 'decomp' / 'last_checkpoint').read_text()
-    assert 'AR@100' in run('test.py', 'decomp', checkpoint, teacher=tmp_path / 'teacher')
+    assert 'AR@100' in run('test.py', checkpoint, teacher=tmp_path / 'teacher')
 
 
 def test_generated_sets_repeat_and_are_well_formed(data, tmp_path):
