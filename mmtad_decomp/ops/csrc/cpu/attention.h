@@ -215,8 +215,8 @@ void pack_channels(const Sequence<const E>& x, int64_t first, int64_t span, cons
       for (int64_t i = 0; i < span; i += lanes) store(out.at(d, i).data, load_row(d, i));
     return;
   }
-  for (int64_t i = 0; i < span; i += lanes)
-    for (int64_t d = 0; d < out.dims; d += lanes) {
+  for (int64_t d = 0; d < out.dims; d += lanes)
+    for (int64_t i = 0; i < span; i += lanes) {
       Vec<T> square[lanes];
 #pragma GCC unroll 16
       for (int64_t r = 0; r < lanes; ++r) square[r] = load_row(d + r, i);
@@ -260,8 +260,8 @@ MMTAD_ONCE void unpack(
     }
     return;
   }
-  for (int64_t i = 0; i < steps; i += lanes)
-    for (int64_t d = 0; d < x.dims; d += lanes) {
+  for (int64_t d = 0; d < x.dims; d += lanes)
+    for (int64_t i = 0; i < steps; i += lanes) {
       Vec<T> square[lanes];
 #pragma GCC unroll 16
       for (int64_t r = 0; r < lanes; ++r) square[r] = load_row(i + r, d, factors[i + r]);
