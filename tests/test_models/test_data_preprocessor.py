@@ -6,6 +6,7 @@ from mmaction.registry import MODELS, TRANSFORMS
 
 import mmtad_decomp
 from mmtad_decomp.models.data_preprocessors import TADDataPreprocessor
+from mmtad_decomp.structures import TADDataSample
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
@@ -129,3 +130,20 @@ def test_frames_of_different_sizes():
 
 def test_the_key_of_the_config_is_in_no_checkpoint():
     assert not build('RGBInput').state_dict(), 'mean and std come from the config'
+
+
+def test_compiles_once_for_all_batches():
+    from torch._dynamo.testing import CompileCounterWithBackend
+
+    counter = CompileCounterWithBackend('aot_eager')
+    preprocessor = build('RGBInput', pad_to=6)
+    compiled = torch.compile(preprocessor.forward, backend=counter)
+    for batch in range(3):
+        clips = [clip(6), clip(4)]
+        samples = [TADDataSample(metainfo=dict(window=(batch, batch + 6))) for _ in clips]
+        data = dict(inputs=dict(frames=clips), data_samples=samples)
+        found, wanted = compiled(data), preprocessor(data)
+        assert torch.equal(found['inputs'], wanted['inputs'])
+        assert torch.equal(found['masks'], wanted['masks'])
+        assert found['data_samples'][1].window == (batch, batch + 6)
+    assert counter.frame_count == 1

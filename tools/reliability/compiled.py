@@ -1,15 +1,15 @@
 """Compare trainings with and without `compile` in the config, which is `torch.compile`.
 
-Every head trains as a detector, and as a decomposed student with a teacher: two steps on batches
-of each of several lengths. Losses and weights must equal those of the steps that are not compiled.
-Each system has a process of its own: compiling takes long, and much memory. Beside the
-differences, the table has the seconds of the processor that the compiled training took, the number
-of graphs that were compiled until the end of each length, how often the steps were cut, how often
-a function was compiled again, and for how many functions PyTorch gave up doing so.
+Every head trains as a detector, and as a decomposed student with a teacher, on batches of several
+lengths. Losses and weights must equal those of the steps that are not compiled. Each system has a
+process of its own: compiling takes long, and much memory. Beside the differences, the table has
+the seconds of the processor that the compiled training took, the number of graphs that were
+compiled until the end of each step, how often the steps were cut, how often a function was
+compiled again, and for how many functions PyTorch gave up doing so.
 
 Example:
     python tools/reliability/compiled.py --backend aot_eager --json compiled.json
-    python tools/reliability/compiled.py --only ActionFormer
+    python tools/reliability/compiled.py --only ActionFormer --lengths 16 16 24 24
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -28,6 +29,7 @@ from tools.command_line import run_main
 from tools.reliability.distributed import (
     BATCH,
     TOLERANCE,
+    WINDOWS,
     difference,
     head_configs,
     systems,
@@ -35,22 +37,23 @@ from tools.reliability.distributed import (
     windows,
 )
 
-STEPS, LENGTHS = 2, (16, 24, 32)
+LENGTHS = (16, 24, 32)
 
 
-def compare(name: str, folder: Path, backend: str) -> dict:
+def compare(name: str, folder: Path, backend: str, lengths: Sequence[int]) -> dict:
     """Train a system twice.
 
     Args:
         name: Of the system.
         folder: Where to work.
         backend: Of ``torch.compile``.
+        lengths: Steps of the longest window of each batch.
 
     Returns:
         Largest differences of ``losses`` and ``weights``, ``seconds`` of the processor, number of
-        ``graphs`` after the steps of each length, ``breaks``: how often the steps were cut, by
-        reason, ``again``: functions that were compiled again, with the reason, and ``given_up``:
-        how many functions reached PyTorch's limit of that.
+        ``graphs`` after each step, ``breaks``: how often the steps were cut, by reason, ``again``:
+        functions that were compiled again, with the reason, and ``given_up``: how many functions
+        reached PyTorch's limit of that.
     """
     from torch._dynamo import config as limits
     from torch._dynamo import utils
@@ -58,8 +61,11 @@ def compare(name: str, folder: Path, backend: str) -> dict:
     from tools.reliability.distributed_parts import GraphCounter
 
     config = next(config for known, config in systems(folder) if known == name)
+    batches = [
+        windows(length)[BATCH * step % WINDOWS :][:BATCH] for step, length in enumerate(lengths)
+    ]
     loader = dict(
-        dataset=[w for length in LENGTHS for w in windows(length)[: STEPS * BATCH]],
+        dataset=[window for batch in batches for window in batch],
         batch_size=BATCH,
         num_workers=0,
         sampler=dict(type='DefaultSampler', shuffle=False),
@@ -94,18 +100,19 @@ def compare(name: str, folder: Path, backend: str) -> dict:
         losses=losses,
         weights=weights,
         seconds=seconds,
-        graphs=counter.by_step[STEPS - 1 :: STEPS],
+        graphs=counter.by_step,
         breaks={' '.join(words.split())[:300]: n for words, n in breaks},
         again=again,
         given_up=[*numbers.values()].count(limits.recompile_limit - 1),
     )
 
 
-def in_a_process(name: str, backend: str) -> dict:
+def in_a_process(name: str, args: argparse.Namespace) -> dict:
     """:func:`compare` in a process of its own; ``error`` where it fails."""
     with tempfile.TemporaryDirectory(prefix='compiled_') as folder:
-        words = [sys.executable, '-W', 'ignore', __file__, '--only', name, '--backend', backend]
-        done = subprocess.run([*words, '--folder', folder], capture_output=True, text=True)
+        words = [sys.executable, '-W', 'ignore', __file__, '--only', name, '--folder', folder]
+        words += ['--backend', args.backend, '--lengths', *map(str, args.lengths)]
+        done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         return dict(error=done.stderr.strip().splitlines()[-1])
     return json.loads(done.stdout.splitlines()[-1])
@@ -116,6 +123,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--only', nargs='+', metavar='SYSTEM', help='default: all')
     parser.add_argument('--backend', default='inductor', help="of torch.compile, or 'aot_eager'")
+    parser.add_argument(
+        '--lengths', type=int, nargs='+', default=LENGTHS, help=f'of the batches; {LENGTHS}'
+    )
     parser.add_argument('--json', type=Path, help='write the differences to this file')
     parser.add_argument('--folder', type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -127,15 +137,16 @@ def run(args: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(1)
-        print(json.dumps(compare(args.only[0], args.folder, args.backend)))
+        print(json.dumps(compare(args.only[0], args.folder, args.backend, args.lengths)))
         return 0
     from mmtad_decomp.utils import format_table, write_json
 
-    heads = [kind.removesuffix('Head') for kind in head_configs()]
-    names = args.only or [f'{head}{kind}' for kind in ('', ' student') for head in heads]
+    names = args.only or [
+        kind.removesuffix('Head') + role for role in ('', ' student') for kind in head_configs()
+    ]
     records = []
     for name in names:
-        records.append(dict(system=name, backend=args.backend) | in_a_process(name, args.backend))
+        records.append(dict(system=name, backend=args.backend) | in_a_process(name, args))
         print(json.dumps(records[-1]), file=sys.stderr, flush=True)
     keys = ('losses', 'weights', 'seconds')
     rows = [
@@ -145,9 +156,9 @@ def run(args: argparse.Namespace) -> int:
             r['system'],
             *(f'{r[key]:.2g}' for key in keys),
             ' '.join(map(str, r['graphs'])),
-            sum(r['breaks'].values()),
-            len(r['again']),
-            r['given_up'],
+            str(sum(r['breaks'].values())),
+            str(len(r['again'])),
+            str(r['given_up']),
         ]
         for r in records
     ]

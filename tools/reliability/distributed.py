@@ -9,7 +9,8 @@ Other comparisons:
 
 - ``resume``: an epoch in one process and the next one in two, and the reverse, against two epochs
   in one process.
-- ``sharded``: both with processes that share the parameters by ``FullyShardedModel`` (FSDP2).
+- ``sharded``, ``sharded-resume``: several processes that share the parameters by
+  ``FullyShardedModel`` (FSDP2) against one, and ``resume`` with them.
 - ``accumulation``: batches half as large whose gradients are accumulated, against whole batches.
   Each half is divided by its own counts, so these differ where the halves' counts do.
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, NUM_CLASSES, WINDOWS, STEPS, BATCH = 32, 3, 20, 16, 4
 TOLERANCE = 1e-5
+SHARING = dict(type='FullyShardedModel', units=['PlainFrameNet'])
 _NARROW = dict(
     ActionFormerHead=dict(num_levels=3, encoder=dict(embed_dims=WIDTH, window_size=5)),
     AFSDHead=dict(channels=WIDTH, num_levels=3, num_groups=4, loss_contrast=None),
@@ -343,10 +345,13 @@ def compare_resumed(args: argparse.Namespace, folder: Path, **settings: object) 
 
 
 def compare_sharded(args: argparse.Namespace, folder: Path) -> _Trainings:
-    """Both with processes that share the parameters."""
-    wrapper = dict(type='FullyShardedModel', units=['PlainFrameNet'])
-    yield from compare_processes(args, folder, wrapper=wrapper)
-    yield from compare_resumed(args, folder, wrapper=wrapper)
+    """Several processes that share the parameters against one."""
+    yield from compare_processes(args, folder, wrapper=SHARING)
+
+
+def compare_sharded_resumed(args: argparse.Namespace, folder: Path) -> _Trainings:
+    """``resume`` with processes that share the parameters."""
+    yield from compare_resumed(args, folder, wrapper=SHARING)
 
 
 def compare_accumulated(args: argparse.Namespace, folder: Path) -> _Trainings:
@@ -365,6 +370,7 @@ COMPARISONS: Mapping[str, Callable[[argparse.Namespace, Path], _Trainings]] = {
     'processes': compare_processes,
     'resume': compare_resumed,
     'sharded': compare_sharded,
+    'sharded-resume': compare_sharded_resumed,
     'accumulation': compare_accumulated,
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseDataPreprocessor
@@ -62,6 +64,16 @@ class TADDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking)
         self.modality = MODELS.build(modality)
         self.pad_to = pad_to
+
+    def cast_data(self, data: Any) -> Any:
+        """Move a batch to the device; ``torch.compile`` leaves this out of its graphs.
+
+        MMEngine copies the metadata of samples. A graph of that holds for this batch alone, so
+        each batch would be compiled again.
+        """
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(super().cast_data)(data)
+        return super().cast_data(data)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Make a batch.
