@@ -219,7 +219,8 @@ def test_prediction_mimic(temperature):
         student.cls_logits, teacher.cls_logits, pairs[:, None], 'kl', temperature
     )
     ious = reference_distance(student.reg_logits, teacher.reg_logits, pairs, 'mse')
-    loss = GTADPredictionMimicLoss(temperature, 2.0, 3.0, 4.0)(student, teacher)
+    mimic = GTADPredictionMimicLoss(3.0, 4.0, temperature=temperature, class_weight=2.0)
+    loss = mimic(student, teacher)
     assert loss.item() == pytest.approx(2 * classes + 3 * ious + 4 * nodes, rel=1e-5)
 
 

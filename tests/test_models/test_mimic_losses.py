@@ -155,14 +155,16 @@ def test_prediction_loss_equals_the_reference(boundary, tau):
     student, teacher = outputs(0), outputs(1)
     classes, boundaries = prediction_reference(student, teacher, tau, boundary)
     for class_weight, boundary_weight in ((1, 0), (0, 1), (2, 3)):
-        loss = PointPredictionMimicLoss(tau, boundary, class_weight, boundary_weight)
+        loss = PointPredictionMimicLoss(
+            boundary, boundary_weight, temperature=tau, class_weight=class_weight
+        )
         expected = class_weight * classes + boundary_weight * boundaries
         assert loss(student, teacher).item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize('boundary', ['giou', 'l1'])
 def test_prediction_loss_is_zero_for_equal_outputs(boundary):
-    loss = PointPredictionMimicLoss(2.0, boundary)(outputs(0), outputs(0))
+    loss = PointPredictionMimicLoss(boundary, temperature=2.0)(outputs(0), outputs(0))
     assert loss.item() == pytest.approx(0, abs=1e-6)
 
 

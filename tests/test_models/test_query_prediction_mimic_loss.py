@@ -85,7 +85,8 @@ def expected_loss(student, teacher, tau, weights):
 def test_least_cost_of_all_permutations(queries, tau):
     student, teacher = outputs_of(0, queries=queries[0]), outputs_of(1, 1, queries=queries[1])
     weights = (0.7, 5.0, 2.0, 1.5)
-    loss = QueryPredictionMimicLoss(tau, *weights)(student, teacher)
+    mimic = QueryPredictionMimicLoss(*weights[1:], temperature=tau, class_weight=weights[0])
+    loss = mimic(student, teacher)
     assert loss.item() == pytest.approx(expected_loss(student, teacher, tau, weights), rel=1e-4)
 
 

@@ -185,7 +185,9 @@ def test_mimic(temperature):
     expected = 2 * reference_distance(*cls, temperature) + 3 * reference_distance(
         *seg, temperature
     )
-    loss = MaskPredictionMimicLoss(temperature, 2.0, 3.0)(student, teacher)
+    loss = MaskPredictionMimicLoss(3.0, temperature=temperature, class_weight=2.0)(
+        student, teacher
+    )
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmaction.registry import MODELS
 from torch import Tensor
@@ -10,12 +12,11 @@ from mmtad_decomp.structures import AFSDOutputs
 
 from ..layers import recoverable_sigmoid
 from .point_prediction_mimic_loss import PointPredictionMimicLoss
-from .prediction_mimic_loss import OutputsMimicLoss
 from .reduction import batch_divisor
 
 
 @MODELS.register_module()
-class AFSDPredictionMimicLoss(OutputsMimicLoss):
+class AFSDPredictionMimicLoss(PointPredictionMimicLoss):
     """:class:`PointPredictionMimicLoss` of coarse and refined predictions, and the quality's.
 
     The quality term is the squared difference of the estimated tIoUs, weighted with the teacher's
@@ -35,19 +36,18 @@ class AFSDPredictionMimicLoss(OutputsMimicLoss):
         coarse_weight: float = 1.0,
         refined_weight: float = 1.0,
         quality_weight: float = 1.0,
-        init_cfg: dict | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(**kwargs)
         self.coarse_weight = coarse_weight
         self.refined_weight = refined_weight
         self.quality_weight = quality_weight
-        self.point_loss = PointPredictionMimicLoss(**kwargs)
 
     def compare(self, student: AFSDOutputs, teacher: AFSDOutputs) -> Tensor:
         """Compare outputs of heads with the same levels and classes."""
-        points = self.coarse_weight * self.point_loss(student.coarse, teacher.coarse)
-        points = points + self.refined_weight * self.point_loss(student.refined, teacher.refined)
+        points = self.coarse_weight * self.compare_points(student.coarse, teacher.coarse)
+        refined = self.compare_points(student.refined, teacher.refined)
+        points = points + self.refined_weight * refined
         valid = torch.cat(teacher.masks, dim=1)
         logits = torch.cat(teacher.refined.cls_logits, dim=2).detach().float()
         confidence = logits.sigmoid().amax(dim=1) * valid

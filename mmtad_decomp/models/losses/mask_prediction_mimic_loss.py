@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmaction.registry import MODELS
 from torch import Tensor
 
@@ -18,23 +20,14 @@ class MaskPredictionMimicLoss(OutputsMimicLoss):
     Both are compared by Kullback-Leibler divergence, see :func:`score_distance`.
 
     Args:
-        temperature: Of the divergences.
-        class_weight: Factor of the classes' distance.
-        mask_weight: Factor of the masks'.
+        mask_weight: Factor of the masks' distance.
+        **kwargs: Arguments of :class:`OutputsMimicLoss`: ``temperature``, ``class_weight``.
     """
 
     outputs = MaskOutputs
 
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        class_weight: float = 1.0,
-        mask_weight: float = 1.0,
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        self.temperature = temperature
-        self.class_weight = class_weight
+    def __init__(self, mask_weight: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.mask_weight = mask_weight
 
     def compare(self, student: MaskOutputs, teacher: MaskOutputs) -> Tensor:

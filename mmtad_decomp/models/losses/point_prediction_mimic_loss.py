@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
@@ -26,32 +28,28 @@ class PointPredictionMimicLoss(OutputsMimicLoss):
     like the losses of a head per positive point.
 
     Args:
-        temperature: tau.
         boundary: ``'giou'`` or ``'l1'``.
-        class_weight: Factor of the class term.
         boundary_weight: Factor of the boundary term.
+        **kwargs: Arguments of :class:`OutputsMimicLoss`: ``temperature``, ``class_weight``.
     """
 
-    outputs = PointOutputs
+    outputs: ClassVar[type] = PointOutputs
 
     def __init__(
-        self,
-        temperature: float = 1.0,
-        boundary: str = 'giou',
-        class_weight: float = 1.0,
-        boundary_weight: float = 1.0,
-        init_cfg: dict | None = None,
+        self, boundary: str = 'giou', boundary_weight: float = 1.0, **kwargs: Any
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(**kwargs)
         if boundary not in ('giou', 'l1'):
             raise ValueError(f"boundary must be 'giou' or 'l1', got {boundary!r}")
-        self.temperature = temperature
         self.boundary = boundary
-        self.class_weight = class_weight
         self.boundary_weight = boundary_weight
 
-    def compare(self, student: PointOutputs, teacher: PointOutputs) -> Tensor:
+    def compare(self, student: Any, teacher: Any) -> Tensor:
         """Compare outputs of heads with the same levels and classes."""
+        return self.compare_points(student, teacher)
+
+    def compare_points(self, student: PointOutputs, teacher: PointOutputs) -> Tensor:
+        """The distance of predictions at the same points."""
         own, other = _flatten(student), [part.detach() for part in _flatten(teacher)]
         if own[0].shape != other[0].shape:
             raise ValueError(

@@ -15,10 +15,28 @@ class OutputsMimicLoss(BaseModule, metaclass=ABCMeta):
 
     A subclass names the type of outputs that it compares, and :class:`PredictionMimicLoss` then
     takes it for them.
+
+    Args:
+        temperature: tau > 0, which divides the logits of both sides before their divergence.
+        class_weight: Factor of the classes' distance.
+
+    Raises:
+        ValueError: If the temperature is not positive.
     """
 
     outputs: ClassVar[type]
     by_outputs: ClassVar[dict[str, type[OutputsMimicLoss]]] = {}
+
+    def __init__(
+        self, temperature: float = 1.0, class_weight: float = 1.0, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if not temperature > 0:
+            raise ValueError(
+                f'{type(self).__name__}: temperature must be positive, got {temperature}'
+            )
+        self.temperature = temperature
+        self.class_weight = class_weight
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
@@ -32,29 +34,23 @@ class QueryPredictionMimicLoss(OutputsMimicLoss):
     confidence, so that it reads like a head's loss per segment, and summed over the layers.
 
     Args:
-        temperature: :math:`\tau`.
-        class_weight: a.
         l1_weight: b.
         giou_weight: g.
         actionness_weight: d.
+        **kwargs: Arguments of :class:`OutputsMimicLoss`: ``temperature`` (:math:`\tau`),
+            ``class_weight`` (a).
     """
 
     outputs = QueryOutputs
 
     def __init__(
         self,
-        temperature: float = 1.0,
-        class_weight: float = 1.0,
         l1_weight: float = 5.0,
         giou_weight: float = 2.0,
         actionness_weight: float = 1.0,
-        init_cfg: dict | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        if temperature <= 0:
-            raise ValueError(f'temperature must be positive, got {temperature}')
-        self.temperature = temperature
-        self.class_weight = class_weight
+        super().__init__(**kwargs)
         self.l1_weight = l1_weight
         self.giou_weight = giou_weight
         self.actionness_weight = actionness_weight

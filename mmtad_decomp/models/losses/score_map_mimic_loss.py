@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
@@ -143,25 +145,15 @@ class GTADPredictionMimicLoss(OutputsMimicLoss):
     squared difference, as they are trained; only valid pairs and steps count.
 
     Args:
-        temperature: Of the divergences.
-        class_weight: Factor of the class maps' distance.
-        iou_weight: Factor of the tIoU map's.
+        iou_weight: Factor of the tIoU map's distance.
         node_weight: Factor of that of starts and ends.
+        **kwargs: Arguments of :class:`OutputsMimicLoss`: ``temperature``, ``class_weight``.
     """
 
     outputs = ScoreMapOutputs
 
-    def __init__(
-        self,
-        temperature: float = 1.0,
-        class_weight: float = 1.0,
-        iou_weight: float = 1.0,
-        node_weight: float = 1.0,
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        self.temperature = temperature
-        self.class_weight = class_weight
+    def __init__(self, iou_weight: float = 1.0, node_weight: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.iou_weight = iou_weight
         self.node_weight = node_weight
 
