@@ -5,6 +5,7 @@ from .balanced_bce_loss import BalancedBCELoss, balanced_bce_loss
 from .batch_focal_loss import BatchFocalLoss
 from .boundary_activation_loss import BoundaryActivationLoss
 from .boundary_contrastive_loss import BoundaryContrastiveLoss
+from .elementwise_loss import ElementwiseLoss
 from .feature_mimic_loss import FeatureMimicLoss
 from .mask_losses import BranchConsistencyLoss, MaskBoundaryLoss, MaskDiceLoss
 from .mask_prediction_mimic_loss import MaskPredictionMimicLoss
@@ -24,6 +25,7 @@ __all__ = [
     'BoundaryActivationLoss',
     'BoundaryContrastiveLoss',
     'BranchConsistencyLoss',
+    'ElementwiseLoss',
     'FeatureMimicLoss',
     'GTADPredictionMimicLoss',
     'MaskBoundaryLoss',

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from mmaction.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
-from .reduction import at_least_float32, check_reduction, reduce_loss
+from .elementwise_loss import ElementwiseLoss
+from .reduction import at_least_float32
 
 
 def _safe_ratio(part: Tensor, whole: Tensor) -> Tensor:
@@ -91,69 +90,22 @@ def segment_giou_loss(pred: Tensor, target: Tensor) -> Tensor:
     return 1 - _safe_ratio(inter, union) + _safe_ratio(hull - union, hull)
 
 
-class _SegmentLoss(nn.Module):
-    """Weighting and reduction shared by the overlap losses."""
-
-    elementwise: Callable[[Tensor, Tensor], Tensor]
-
-    def __init__(self, reduction: str = 'mean', loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.reduction = check_reduction(reduction)
-        self.loss_weight = loss_weight
-
-    def forward(
-        self,
-        pred: Tensor,
-        target: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: Tensor | float | None = None,
-    ) -> Tensor:
-        """Compute the loss.
-
-        Args:
-            pred: ``(M, 2)`` offsets (left, right).
-            target: ``(M, 2)``.
-            weight: ``(M,)``.
-            avg_factor: Divisor of the sum in place of M.
-
-        Returns:
-            A scalar, or ``(M,)`` for ``reduction='none'``; 0 with a gradient path for M = 0.
-        """
-        loss = type(self).elementwise(pred, target)
-        return self.loss_weight * reduce_loss(loss, self.reduction, weight, avg_factor)
-
-
 @MODELS.register_module()
-class SegmentIoULoss(_SegmentLoss):
-    """:func:`segment_iou_loss` as a module.
-
-    Args:
-        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
-        loss_weight: Factor of the result.
-    """
+class SegmentIoULoss(ElementwiseLoss):
+    """:func:`segment_iou_loss` as a module, with the arguments of :class:`ElementwiseLoss`."""
 
     elementwise = staticmethod(segment_iou_loss)
 
 
 @MODELS.register_module()
-class SegmentDIoULoss(_SegmentLoss):
-    """:func:`segment_diou_loss` as a module.
-
-    Args:
-        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
-        loss_weight: Factor of the result.
-    """
+class SegmentDIoULoss(ElementwiseLoss):
+    """:func:`segment_diou_loss` as a module, with the arguments of :class:`ElementwiseLoss`."""
 
     elementwise = staticmethod(segment_diou_loss)
 
 
 @MODELS.register_module()
-class SegmentGIoULoss(_SegmentLoss):
-    """:func:`segment_giou_loss` as a module.
-
-    Args:
-        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
-        loss_weight: Factor of the result.
-    """
+class SegmentGIoULoss(ElementwiseLoss):
+    """:func:`segment_giou_loss` as a module, with the arguments of :class:`ElementwiseLoss`."""
 
     elementwise = staticmethod(segment_giou_loss)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
-from .reduction import at_least_float32, check_reduction, reduce_loss
+from .elementwise_loss import ElementwiseLoss
+from .reduction import at_least_float32
 
 
 def sigmoid_focal_loss(
@@ -40,49 +43,20 @@ def sigmoid_focal_loss(
 
 
 @MODELS.register_module()
-class SigmoidFocalLoss(nn.Module):
+class SigmoidFocalLoss(ElementwiseLoss):
     """:func:`sigmoid_focal_loss` as a module.
 
     Args:
         alpha: Weight of the positives; negative leaves the classes unweighted.
         gamma: How much easy elements are discounted.
-        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
-        loss_weight: Factor of the result.
-
-    Raises:
-        ValueError: If ``reduction`` is none of the three.
+        **kwargs: Arguments of :class:`ElementwiseLoss`: ``reduction``, ``loss_weight``.
     """
 
-    def __init__(
-        self,
-        alpha: float = 0.25,
-        gamma: float = 2.0,
-        reduction: str = 'mean',
-        loss_weight: float = 1.0,
-    ) -> None:
-        super().__init__()
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.alpha = alpha
         self.gamma = gamma
-        self.reduction = check_reduction(reduction)
-        self.loss_weight = loss_weight
 
-    def forward(
-        self,
-        logits: Tensor,
-        targets: Tensor,
-        weight: Tensor | None = None,
-        avg_factor: Tensor | float | None = None,
-    ) -> Tensor:
-        """Compute the loss.
-
-        Args:
-            logits: Any shape.
-            targets: Same shape, in [0, 1].
-            weight: Per element, broadcastable.
-            avg_factor: Divisor of the sum in place of the number of elements.
-
-        Returns:
-            A scalar, or a tensor like ``logits`` for ``reduction='none'``.
-        """
-        loss = sigmoid_focal_loss(logits, targets, self.alpha, self.gamma)
-        return self.loss_weight * reduce_loss(loss, self.reduction, weight, avg_factor)
+    def elementwise(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See :func:`sigmoid_focal_loss`."""
+        return sigmoid_focal_loss(pred, target, self.alpha, self.gamma)
