@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...layers import MaskedConv1d, MaskedLayerNorm, TransformerBlock, sinusoidal_positions
+from ...layers import TransformerBlock, sinusoidal_positions
+from ..level_encoder import LevelEncoder
 
 
 @MODELS.register_module()
-class ConvTransformerEncoder(BaseModule):
+class ConvTransformerEncoder(LevelEncoder):
     """Features of one scale to features of ``num_levels`` scales with strides 1, 2, 4, ...
 
     Embedding convolutions, stem blocks at full length, then one downsampling block per further
@@ -25,9 +25,6 @@ class ConvTransformerEncoder(BaseModule):
         in_channels: Channels of the features.
         embed_dims: Width of the encoder.
         num_levels: Levels; there are ``num_levels - 1`` downsampling blocks.
-        num_embed_layers: Embedding convolutions.
-        embed_kernel_size: Their kernel size.
-        num_stem_layers: Transformer blocks at full length.
         num_heads: Attention heads.
         window_size: Odd width of the attention's window, or one per level; None is global.
         dropout: Dropout within the blocks.
@@ -35,31 +32,30 @@ class ConvTransformerEncoder(BaseModule):
         layer_scale: First value of the residual branches' scale per channel; None leaves it out.
         position_length: Add a sinusoidal position embedding of this many steps, which is
             stretched for longer sequences; None leaves it out.
+        **kwargs: Arguments of :class:`LevelEncoder`: ``num_embed_layers``, ``embed_kernel_size``,
+            ``num_stem_layers``.
 
     Raises:
         ValueError: If ``num_levels`` is not positive, or ``window_size`` has not one value per
             level.
     """
 
+    # ActionFormer's padded steps become the norms' biases.
+    mask_embedding = False
+
     def __init__(
         self,
         in_channels: int,
         embed_dims: int = 512,
         num_levels: int = 6,
-        num_embed_layers: int = 2,
-        embed_kernel_size: int = 3,
-        num_stem_layers: int = 2,
         num_heads: int = 4,
         window_size: int | Sequence[int | None] | None = 19,
         dropout: float = 0.0,
         drop_path: float = 0.1,
         layer_scale: float | None = 1e-4,
         position_length: int | None = None,
-        init_cfg: dict | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        if num_levels < 1:
-            raise ValueError(f'num_levels must be at least 1, got {num_levels}')
         if window_size is None or isinstance(window_size, int):
             window_size = [window_size] * num_levels
         if len(window_size) != num_levels:
@@ -67,36 +63,26 @@ class ConvTransformerEncoder(BaseModule):
                 f'window_size needs one value or one per level: {num_levels} levels, '
                 f'{len(window_size)} values'
             )
-        self.in_channels = in_channels
-        self.out_channels = embed_dims
-        self.strides = tuple(2**level for level in range(num_levels))
-        self.window_sizes = tuple(window_size)
-        self.position_length = position_length
-
-        self.embed_convs, self.embed_norms = nn.ModuleList(), nn.ModuleList()
-        for i in range(num_embed_layers):
-            channels = embed_dims if i else in_channels
-            self.embed_convs.append(
-                MaskedConv1d(channels, embed_dims, embed_kernel_size, bias=False)
-            )
-            self.embed_norms.append(MaskedLayerNorm(embed_dims))
-        if position_length is not None:
-            table = sinusoidal_positions(position_length, embed_dims) / math.sqrt(embed_dims)
-            self.register_buffer('positions', table[None], persistent=False)
+        windows = tuple(window_size)
 
         def block(level: int, stride: int) -> TransformerBlock:
             return TransformerBlock(
                 embed_dims,
                 num_heads,
-                window_size=self.window_sizes[level],
+                window_size=windows[level],
                 stride=stride,
                 dropout=dropout,
                 drop_path=drop_path,
                 layer_scale=layer_scale,
             )
 
-        self.stem = nn.ModuleList(block(0, 1) for _ in range(num_stem_layers))
-        self.branch = nn.ModuleList(block(level, 2) for level in range(1, num_levels))
+        super().__init__(in_channels, embed_dims, num_levels, block, **kwargs)
+        self.in_channels = in_channels
+        self.window_sizes = windows
+        self.position_length = position_length
+        if position_length is not None:
+            table = sinusoidal_positions(position_length, embed_dims) / math.sqrt(embed_dims)
+            self.register_buffer('positions', table[None], persistent=False)
 
     def _add_positions(self, x: Tensor, mask: Tensor) -> Tensor:
         table, steps = self.positions, x.shape[2]
@@ -122,15 +108,7 @@ class ConvTransformerEncoder(BaseModule):
                 f'the encoder needs a multiple of {self.strides[-1]} steps, got {x.shape[2]}; pad '
                 'the features and the mask'
             )
-        for conv, norm in zip(self.embed_convs, self.embed_norms):
-            x = torch.relu(norm(conv(x, mask)))
+        x = self.embed(x, mask)
         if self.position_length is not None:
             x = self._add_positions(x, mask)
-        for block in self.stem:
-            x, mask = block(x, mask)
-        feats, masks = [x], [mask]
-        for block in self.branch:
-            x, mask = block(x, mask)
-            feats.append(x)
-            masks.append(mask)
-        return tuple(feats), tuple(masks)
+        return self.levels(x, mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +27,7 @@ class TadTRDecoder(nn.Module):
         num_queries: Queries Q.
         num_classes: Classes K.
         prior_prob: Probability that the classifiers' biases give every class at first.
-        hidden_dims: Width of the feed-forward networks.
-        num_heads: Attention heads.
-        num_levels: Levels of the memory.
-        num_points: Sampled positions per head and level.
-        dropout: Dropout rate.
+        **layer: Arguments of every :class:`DecoderLayer`.
     """
 
     def __init__(
@@ -40,11 +37,7 @@ class TadTRDecoder(nn.Module):
         num_queries: int,
         num_classes: int,
         prior_prob: float,
-        hidden_dims: int,
-        num_heads: int,
-        num_levels: int,
-        num_points: int,
-        dropout: float,
+        **layer: Any,
     ) -> None:
         super().__init__()
         self.query_positions = nn.Parameter(torch.randn(num_queries, embed_dims))
@@ -52,18 +45,15 @@ class TadTRDecoder(nn.Module):
         self.reference = nn.Linear(embed_dims, 1)
         nn.init.xavier_uniform_(self.reference.weight)
         nn.init.zeros_(self.reference.bias)
-        self.layers = nn.ModuleList(
-            DecoderLayer(embed_dims, hidden_dims, num_heads, num_levels, num_points, dropout)
-            for _ in range(num_layers)
-        )
+        self.layers = nn.ModuleList(DecoderLayer(embed_dims, **layer) for _ in range(num_layers))
         self.cls_branches, self.segment_branches = nn.ModuleList(), nn.ModuleList()
-        for layer in range(num_layers):
+        for index in range(num_layers):
             classifier = nn.Linear(embed_dims, num_classes)
             nn.init.constant_(classifier.bias, -math.log((1 - prior_prob) / prior_prob))
             regressor = MLP((embed_dims, embed_dims, embed_dims, 2))
             nn.init.zeros_(regressor[-1].weight)
             nn.init.zeros_(regressor[-1].bias)
-            if layer == 0:
+            if index == 0:
                 nn.init.constant_(regressor[-1].bias[1:], -2.0)
             self.cls_branches.append(classifier)
             self.segment_branches.append(regressor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,10 +54,7 @@ class TadTREncoder(nn.Module):
         num_layers: Layers.
         num_levels: Levels L; each further one halves the steps by a convolution of width 3.
         num_groups: Groups of the normalisation after each projection.
-        hidden_dims: Width of the feed-forward networks.
-        num_heads: Attention heads.
-        num_points: Sampled positions per head and level.
-        dropout: Dropout rate.
+        **layer: Other arguments of every :class:`EncoderLayer`.
     """
 
     def __init__(
@@ -66,10 +64,7 @@ class TadTREncoder(nn.Module):
         num_layers: int,
         num_levels: int,
         num_groups: int,
-        hidden_dims: int,
-        num_heads: int,
-        num_points: int,
-        dropout: float,
+        **layer: Any,
     ) -> None:
         super().__init__()
         self.projections, self.norms = nn.ModuleList(), nn.ModuleList()
@@ -81,8 +76,7 @@ class TadTREncoder(nn.Module):
             self.norms.append(MaskedGroupNorm(num_groups, embed_dims))
         self.level_embed = nn.Parameter(torch.randn(num_levels, embed_dims))
         self.layers = nn.ModuleList(
-            EncoderLayer(embed_dims, hidden_dims, num_heads, num_levels, num_points, dropout)
-            for _ in range(num_layers)
+            EncoderLayer(embed_dims, num_levels=num_levels, **layer) for _ in range(num_layers)
         )
 
     def forward(self, feats: Tensor, masks: Tensor) -> Memory:

@@ -13,6 +13,7 @@ from ...layers import (
     ScaledDropPath,
     downsample_mask,
 )
+from ..level_encoder import LevelEncoder
 
 
 def wide_kernel_size(kernel_size: int, ratio: float) -> int:
@@ -109,7 +110,7 @@ class SGPLayer(nn.Module):
         return x + self.drop_path2(self.mlp(self.norm2(x, mask)) * valid), mask
 
 
-class SGPEncoder(nn.Module):
+class SGPEncoder(LevelEncoder):
     """Features of one scale to normalised features of ``num_levels`` scales.
 
     Embedding convolutions, SGP layers at full length, then one layer that halves the sequence
@@ -139,22 +140,22 @@ class SGPEncoder(nn.Module):
         layer_scale: float | None = 1e-4,
         **layer,
     ) -> None:
-        super().__init__()
-        self.out_channels = embed_dims
-        self.strides = tuple(2**level for level in range(num_levels))
-        widths = [in_channels] + [embed_dims] * num_embed_layers
-        self.embed_convs = nn.ModuleList(
-            MaskedConv1d(width, embed_dims, 3, bias=False) for width in widths[:-1]
+        halving = dict(
+            layer, kernel_size=kernel_size, drop_path=drop_path, layer_scale=layer_scale
         )
-        self.embed_norms = nn.ModuleList(MaskedLayerNorm(embed_dims) for _ in self.embed_convs)
-        self.stem = nn.ModuleList(SGPLayer(embed_dims, **layer) for _ in range(num_stem_layers))
-        branch = dict(layer, stride=2, drop_path=drop_path, layer_scale=layer_scale)
-        self.branch = nn.ModuleList(
-            SGPLayer(embed_dims, kernel_size, **branch) for _ in range(num_levels - 1)
+        super().__init__(
+            in_channels,
+            embed_dims,
+            num_levels,
+            lambda _, stride: SGPLayer(
+                embed_dims, stride=stride, **(layer if stride == 1 else halving)
+            ),
+            num_embed_layers=num_embed_layers,
+            num_stem_layers=num_stem_layers,
         )
         self.norms = nn.ModuleList(MaskedLayerNorm(embed_dims) for _ in range(num_levels))
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
         """Encode.
 
         Args:
@@ -164,13 +165,5 @@ class SGPEncoder(nn.Module):
         Returns:
             Features ``(N, embed_dims, ceil(T / stride))`` and masks of every level.
         """
-        for conv, norm in zip(self.embed_convs, self.embed_norms):
-            x = torch.relu(norm(conv(x, mask), mask))
-        for layer in self.stem:
-            x, mask = layer(x, mask)
-        feats, masks = [x], [mask]
-        for layer in self.branch:
-            x, mask = layer(x, mask)
-            feats.append(x)
-            masks.append(mask)
+        feats, masks = self.levels(self.embed(x, mask), mask)
         return [norm(x, mask) for norm, x, mask in zip(self.norms, feats, masks)], masks
