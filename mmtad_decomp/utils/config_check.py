@@ -218,7 +218,9 @@ def accepted_arguments(target: Callable) -> tuple[set[str], bool]:
         if init is None or base is object:
             continue
         parameters = inspect.signature(init).parameters.values()
-        names |= {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        names |= {
+            p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        }
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
         open_ended = True

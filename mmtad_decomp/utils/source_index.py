@@ -176,6 +176,7 @@ def _folder_of(place: str) -> Path:
 
 
 def _hints_of(arguments: ast.arguments, file: Path) -> dict[str, ast.expr | None]:
-    given = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+    """Annotations of the arguments that a config can name, so without the positional ones."""
+    given = (*arguments.args, *arguments.kwonlyargs)
     trusted = not _TRUSTED.isdisjoint(file.parts)
     return {argument.arg: argument.annotation if trusted else None for argument in given}

@@ -37,6 +37,18 @@ MISTAKES = {
         'unknown key `model.head.num_clases` of ActionFormerHead; did you mean `num_classes`?',
     ),
     'an argument of nothing': ([CONFIG, 'model.head.colour=red'], 'it takes ['),
+    'a misspelt argument of a base': (
+        [CONFIG, 'model.head.nms_per=9'],
+        'unknown key `model.head.nms_per` of ActionFormerHead; did you mean `nms_pre`?',
+    ),
+    'a text for an argument of a base': (
+        [CONFIG, 'model.head.loss_norm=many'],
+        "`model.head.loss_norm` is 'many', but ActionFormerHead takes float",
+    ),
+    'an argument that the head gives its base': (
+        [CONFIG, 'model.head.strides=1'],
+        'unknown key `model.head.strides` of ActionFormerHead; it takes [',
+    ),
     'a misspelt type': (
         [CONFIG, 'model.head.type=ActionFormerHaed'],
         'type `ActionFormerHaed`; did you mean `ActionFormerHead`? (key `model.head.type`)',

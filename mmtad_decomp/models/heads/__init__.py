@@ -2,6 +2,8 @@
 
 from .actionformer import ActionFormerHead, ConvTransformerEncoder, TemporalPyramid
 from .afsd import AFSDHead
+from .averaged_point_head import AveragedPointHead
+from .candidate_head import CandidateHead
 from .gtad import GTADHead, NodeBranch, ScoreMapBranch
 from .point_branches import ClassificationBranch, RegressionBranch
 from .point_head import PointHead
@@ -13,6 +15,8 @@ from .tridet import TriDetHead
 __all__ = [
     'AFSDHead',
     'ActionFormerHead',
+    'AveragedPointHead',
+    'CandidateHead',
     'ClassificationBranch',
     'ConvTransformerEncoder',
     'ExportedLengths',

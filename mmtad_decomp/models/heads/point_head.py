@@ -3,77 +3,81 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import get_world_size
+from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..losses.reduction import over_processes
 from ..task_modules import CenterSamplingAssigner, PointGenerator, Points
-from .temporal_head import ExportedLengths, TemporalHead
+from .candidate_head import CandidateHead
+from .temporal_head import ExportedLengths
 
 
-class PointHead(TemporalHead):
+class PointHead(CandidateHead):
     """Points, their targets, and the decoding of what is predicted at them.
 
-    Outputs must have ``masks``, ``(N, T_l)`` bool per level. A subclass sets the attributes.
+    Outputs must have ``masks``, ``(N, T_l)`` bool per level.
 
     Args:
         num_classes: K.
         in_channels: D, channels of the features.
-        score_thr: Candidates need a score above this.
-        nms_pre: Candidates kept per level.
+        strides: Strides of the levels in feature steps; a subclass takes them from what makes the
+            levels.
+        point_generator: Config of the points; ``regress_ranges`` overrides the ranges
+            (0, 4), (4, 8), ... and ``use_offset`` centres the points.
+        assigner: Config of the assigner.
+        loss_cls: Config of the loss of class logits.
+        loss_reg: Config of the loss of offsets.
         min_length: Candidates need more than this length, in feature steps.
-        loss_norm: First value of the moving average of positives; None: there is none.
-        loss_norm_momentum: Its momentum.
+        **kwargs: Arguments of :class:`CandidateHead`: ``score_thr``, ``nms_pre`` per level.
 
     Attributes:
         point_generator: Makes the points of all levels.
         assigner: Assigns ground truth to points.
     """
 
-    point_generator: PointGenerator
-    assigner: CenterSamplingAssigner
-
     def __init__(
         self,
         num_classes: int,
         in_channels: int,
-        score_thr: float,
-        nms_pre: int,
-        min_length: float,
-        loss_norm: float | None = None,
-        loss_norm_momentum: float = 0.9,
-        init_cfg: dict | None = None,
+        strides: Sequence[int],
+        /,
+        point_generator: dict | None = None,
+        assigner: dict | None = None,
+        loss_cls: dict | None = None,
+        loss_reg: dict | None = None,
+        min_length: float = 0.05,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
-        self.score_thr = score_thr
-        self.nms_pre = nms_pre
+        super().__init__(num_classes, in_channels, **kwargs)
         self.min_length = min_length
-        self.loss_norm_momentum = loss_norm_momentum
-        if loss_norm is not None:
-            self.register_buffer('loss_norm', torch.tensor(float(loss_norm)))
+        self.point_generator: PointGenerator = TASK_UTILS.build(
+            {'type': 'PointGenerator', **(point_generator or {}), 'strides': strides}
+        )
+        self.assigner: CenterSamplingAssigner = TASK_UTILS.build(
+            {'type': 'CenterSamplingAssigner', **(assigner or {})}
+        )
+        self.loss_cls = MODELS.build({'type': 'SigmoidFocalLoss', **(loss_cls or {})})
+        self.loss_reg = MODELS.build({'type': 'SegmentDIoULoss', **(loss_reg or {})})
 
-    @torch.no_grad()
-    def average_positives(self, num_positive: Tensor) -> Tensor:
-        """Moving average of the number of positive points, advanced while training.
+    @abstractmethod
+    def forward(self, feats: Tensor, masks: Tensor) -> Any:
+        """Predict at every point.
 
         Args:
-            num_positive: Scalar, of this process's part of the batch.
+            feats: ``(N, D, T)``, any T; what padded steps hold does not matter.
+            masks: ``(N, T)`` bool, True = valid.
 
         Returns:
-            What this process's sums are divided by, see
-            :func:`~mmtad_decomp.models.losses.reduction.batch_divisor`.
+            Levels of ``ceil(T / stride)`` points, zero at masked points.
+
+        Raises:
+            ValueError: If the features have not D channels.
         """
-        if self.training:
-            current = over_processes(num_positive).clamp(min=1).to(self.loss_norm)
-            self.loss_norm.lerp_(current, 1 - self.loss_norm_momentum)
-        return self.loss_norm / get_world_size()
 
     def points(self, outputs: Any) -> list[Points]:
         """The points of every level of ``outputs``."""
@@ -185,10 +189,7 @@ class PointHead(TemporalHead):
         self, scores: Tensor, offsets: Tensor, points: Points
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Segments, scores and labels of one level of one sample."""
-        scores = scores.T.flatten()
-        scores, index = scores.topk(min(self.nms_pre, len(scores)))
-        above = scores > self.score_thr
-        scores, index = scores[above], index[above]
+        scores, index = self.choose(scores.T.flatten())
         step, label = index // self.num_classes, index % self.num_classes
         reach = self._offsets_of(offsets, step, label).float() * points.strides[step, None]
         position = points.positions[step]
@@ -199,3 +200,8 @@ class PointHead(TemporalHead):
     def _offsets_of(self, offsets: Tensor, step: Tensor, label: Tensor) -> Tensor:
         """``(M, 2)`` offsets of steps and classes ``(M,)``; here all classes share them."""
         return offsets.T[step]
+
+
+def all_points(levels: Sequence[Tensor]) -> Tensor:
+    """Levels ``(N, C, T_l)`` to ``(N, P, C)``, P the sum of their lengths."""
+    return torch.cat(tuple(levels), dim=2).transpose(1, 2)

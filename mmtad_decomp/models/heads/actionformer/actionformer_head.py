@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmaction.registry import MODELS, TASK_UTILS
+from mmaction.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmtad_decomp.ops import in_torch_export
 from mmtad_decomp.structures import PointOutputs
 
-from ...task_modules import PointGenerator
+from ..averaged_point_head import AveragedPointHead
 from ..point_branches import ClassificationBranch, RegressionBranch
-from ..point_head import PointHead
+from ..point_head import all_points
 from ..temporal_head import ExportedLengths
 
 
 @MODELS.register_module()
-class ActionFormerHead(PointHead):
+class ActionFormerHead(AveragedPointHead):
     """Anchor-free detection at the points of a temporal pyramid (Zhang et al., ECCV 2022).
 
     Every default but ``offset_activation`` is ActionFormer's for THUMOS'14. ``encoder``,
@@ -48,17 +49,10 @@ class ActionFormerHead(PointHead):
         offset_activation: ``'softplus'``, or ``'relu'`` for weights of an official ActionFormer;
             see :class:`~mmtad_decomp.models.heads.RegressionBranch`.
         max_seq_len: Length to which ActionFormer pads; None: the length is never reached.
-        point_generator: Config of the points; ``regress_ranges`` overrides the ranges
-            (0, 4), (4, 8), ... and ``use_offset`` centres the points.
-        assigner: Config of the assigner.
-        loss_cls: Config of the loss of class logits.
-        loss_reg: Config of the loss of offsets.
         label_smoothing: e; class targets y become ``y (1 - e) + e / (K + 1)``.
-        loss_norm: First value of the moving average of positives that both losses are divided by.
-        loss_norm_momentum: Its momentum.
-        score_thr: Candidates need a score above this.
-        nms_pre: Candidates kept per level.
-        min_length: Candidates need more than this length, in feature steps.
+        **kwargs: Arguments of :class:`AveragedPointHead`: ``loss_norm``, ``loss_norm_momentum``,
+            and those of :class:`PointHead`: ``point_generator``, ``assigner``, ``loss_cls``,
+            ``loss_reg``, ``score_thr``, ``nms_pre``, ``min_length``.
     """
 
     title = 'ActionFormer'
@@ -76,33 +70,15 @@ class ActionFormerHead(PointHead):
         prior_prob: float = 0.01,
         offset_activation: str = 'softplus',
         max_seq_len: int | None = 2304,
-        point_generator: dict | None = None,
-        assigner: dict | None = None,
-        loss_cls: dict | None = None,
-        loss_reg: dict | None = None,
         label_smoothing: float = 0.0,
-        loss_norm: float = 100.0,
-        loss_norm_momentum: float = 0.9,
-        score_thr: float = 0.001,
-        nms_pre: int = 2000,
-        min_length: float = 0.05,
-        init_cfg: dict | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            num_classes,
-            in_channels,
-            score_thr,
-            nms_pre,
-            min_length,
-            loss_norm,
-            loss_norm_momentum,
-            init_cfg=init_cfg,
-        )
+        sizes = dict(in_channels=in_channels, num_levels=num_levels)
+        levels = MODELS.build({'type': 'ConvTransformerEncoder', **(encoder or {}), **sizes})
+        super().__init__(num_classes, in_channels, levels.strides, **kwargs)
         self.max_seq_len = max_seq_len
         self.label_smoothing = label_smoothing
-
-        sizes = dict(in_channels=in_channels, num_levels=num_levels)
-        self.encoder = MODELS.build({'type': 'ConvTransformerEncoder', **(encoder or {}), **sizes})
+        self.encoder = levels
         sizes['in_channels'] = self.encoder.out_channels
         self.pyramid = MODELS.build({'type': 'TemporalPyramid', **(pyramid or {}), **sizes})
         width = self.pyramid.out_channels
@@ -110,13 +86,6 @@ class ActionFormerHead(PointHead):
         channels = width if head_channels is None else head_channels
         self.cls_branch = ClassificationBranch(width, channels, num_classes, *layers, prior_prob)
         self.reg_branch = RegressionBranch(width, channels, num_levels, *layers, offset_activation)
-
-        self.point_generator: PointGenerator = TASK_UTILS.build(
-            {'type': 'PointGenerator', **(point_generator or {}), 'strides': self.encoder.strides}
-        )
-        self.assigner = TASK_UTILS.build({'type': 'CenterSamplingAssigner', **(assigner or {})})
-        self.loss_cls = MODELS.build({'type': 'SigmoidFocalLoss', **(loss_cls or {})})
-        self.loss_reg = MODELS.build({'type': 'SegmentDIoULoss', **(loss_reg or {})})
 
     def _visible_length(self, steps: int) -> int:
         """Steps that valid ones can see, if padding goes on: one padded step of each level."""
@@ -146,18 +115,7 @@ class ActionFormerHead(PointHead):
         return ExportedLengths(stride, longest)
 
     def forward(self, feats: Tensor, masks: Tensor) -> PointOutputs:
-        """Predict at every point.
-
-        Args:
-            feats: ``(N, D, T)``, any T; what padded steps hold does not matter.
-            masks: ``(N, T)`` bool, True = valid.
-
-        Returns:
-            Levels of ``ceil(T / stride)`` points, zero at masked points.
-
-        Raises:
-            ValueError: If the features have not D channels.
-        """
+        """Predict at every point, see :meth:`.PointHead.forward`."""
         self.check_channels(feats)
         if self.max_seq_len is None or masks.shape[1] <= self.max_seq_len:
             return self._predict(feats, masks)
@@ -222,8 +180,8 @@ class ActionFormerHead(PointHead):
         # Points of all levels in one row: (N, P, K) and (N, P, 2), P the sum of their lengths.
         labels, offsets = self.targets(outputs, gt)
         valid = torch.cat(outputs.masks, dim=1)
-        logits = torch.cat(outputs.cls_logits, dim=2).transpose(1, 2)
-        predicted = torch.cat(outputs.offsets, dim=2).transpose(1, 2)
+        logits = all_points(outputs.cls_logits)
+        predicted = all_points(outputs.offsets)
         positive = valid & (labels.sum(-1) > 0)
         # Both losses are divided by a running mean of the positive points of a batch.
         normalizer = self.average_positives(positive.sum())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmaction.registry import MODELS, TASK_UTILS
+from mmaction.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
@@ -14,8 +15,9 @@ from mmtad_decomp.structures import AFSDOutputs, BoundaryFeatures, PointOutputs,
 
 from ...layers import MAX_EXPORTED_STEPS, boundary_max_pool
 from ...losses.reduction import batch_divisor
-from ...task_modules import PointGenerator, Points, boundary_targets
-from ..point_head import PointHead
+from ...losses.segment_iou_loss import segment_iou_loss
+from ...task_modules import Points, boundary_targets
+from ..point_head import PointHead, all_points
 from ..temporal_head import ExportedLengths, ExtraBatch
 from .afsd_pyramid import AFSDPyramid, Pyramid
 from .background_insertion import cut_windows
@@ -50,7 +52,6 @@ class AFSDHead(PointHead):
         refine_iou: Points whose coarse segment reaches this tIoU learn to refine it.
         point_generator: Config of the points; by default every level regresses any distance.
         assigner: Config of the assigner; by default all points inside a segment are positive.
-        loss_cls: Config of the loss of class logits, coarse and refined.
         loss_reg: Config of the loss of coarse offsets.
         refine_weight: Weight of the L1 loss of refined offsets.
         quality_weight: Weight of the cross entropy of the estimated tIoU.
@@ -61,9 +62,8 @@ class AFSDHead(PointHead):
             (boundary contrastive learning); None leaves it out. The detector then runs on a
             second, cut copy of the training windows.
         contrast_background: Seconds of background that cut an instance of that copy.
-        score_thr: Candidates need a score above this.
-        nms_pre: Candidates kept per level.
-        min_length: Candidates need more than this length, in feature steps.
+        **kwargs: Other arguments of :class:`PointHead`: ``loss_cls`` of the coarse and the refined
+            class logits, ``score_thr``, ``nms_pre``, ``min_length``.
 
     Raises:
         ValueError: If ``contrast_background`` is not positive.
@@ -86,7 +86,6 @@ class AFSDHead(PointHead):
         refine_iou: float = 0.5,
         point_generator: dict | None = None,
         assigner: dict | None = None,
-        loss_cls: dict | None = None,
         loss_reg: dict | None = None,
         refine_weight: float = 10.0,
         quality_weight: float = 1.0,
@@ -94,18 +93,25 @@ class AFSDHead(PointHead):
         branch_boundary_weight: float = 0.1,
         loss_contrast: dict | None = None,
         contrast_background: float = 1.0,
-        score_thr: float = 0.001,
-        nms_pre: int = 2000,
-        min_length: float = 0.05,
-        init_cfg: dict | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            num_classes, in_channels, score_thr, nms_pre, min_length, init_cfg=init_cfg
-        )
         if contrast_background <= 0:
             raise ValueError(
                 f'contrast_background must be more than 0 seconds, got {contrast_background}'
             )
+        pyramid = AFSDPyramid(
+            in_channels, channels, num_levels, first_stride, fine_scale, num_groups
+        )
+        whole = [(0, float('inf'))] * num_levels
+        super().__init__(
+            num_classes,
+            in_channels,
+            pyramid.strides,
+            point_generator={'regress_ranges': whole, **(point_generator or {})},
+            assigner={'radius': None, **(assigner or {})},
+            loss_reg={'type': 'SegmentGIoULoss', 'loss_weight': 10.0, **(loss_reg or {})},
+            **kwargs,
+        )
         self.fine_scale = fine_scale
         self.neighborhood = (inner, outer)
         self.refine_iou = refine_iou
@@ -114,9 +120,7 @@ class AFSDHead(PointHead):
         self.branch_boundary_weight = branch_boundary_weight
         self.contrast_background = contrast_background
 
-        self.pyramid = AFSDPyramid(
-            in_channels, channels, num_levels, first_stride, fine_scale, num_groups
-        )
+        self.pyramid = pyramid
         self.box_tower = Tower(channels, (3, 3), num_groups)
         self.cls_tower = Tower(channels, (3, 3), num_groups)
         self.offsets = OffsetPredictor(channels, num_levels)
@@ -127,40 +131,13 @@ class AFSDHead(PointHead):
         self.refined_classifier = Predictor(channels, num_classes, 1, prior_prob)
         self.quality = Predictor(channels, 1, 3)
 
-        self.point_generator: PointGenerator = TASK_UTILS.build(
-            {
-                'type': 'PointGenerator',
-                'regress_ranges': [(0, float('inf'))] * num_levels,
-                **(point_generator or {}),
-                'strides': self.pyramid.strides,
-            }
-        )
-        self.assigner = TASK_UTILS.build(
-            {'type': 'CenterSamplingAssigner', 'radius': None, **(assigner or {})}
-        )
-        self.loss_cls = MODELS.build({'type': 'SigmoidFocalLoss', **(loss_cls or {})})
-        self.loss_reg = MODELS.build(
-            {'type': 'SegmentGIoULoss', 'loss_weight': 10.0, **(loss_reg or {})}
-        )
-        self.one_minus_iou = MODELS.build(dict(type='SegmentIoULoss', reduction='none'))
         self.loss_boundary = MODELS.build(
             {'type': 'BoundaryActivationLoss', **(loss_boundary or {})}
         )
         self.loss_contrast = None if loss_contrast is None else MODELS.build(loss_contrast)
 
     def forward(self, feats: Tensor, masks: Tensor) -> AFSDOutputs:
-        """Predict at every point, coarsely and refined.
-
-        Args:
-            feats: ``(N, D, T)``, any T; what padded steps hold does not matter.
-            masks: ``(N, T)`` bool, True = valid.
-
-        Returns:
-            Levels of ``ceil(T / stride)`` points, zero at masked points.
-
-        Raises:
-            ValueError: If the features have not D channels.
-        """
+        """Predict at every point, coarsely and refined; see :meth:`.PointHead.forward`."""
         self.check_channels(feats)
         pyramid = self.pyramid(feats.masked_fill(~masks[:, None], 0), masks)
         level_masks = pyramid.level_masks
@@ -255,19 +232,19 @@ class AFSDHead(PointHead):
         valid = torch.cat(outputs.masks, dim=1)
         positive = valid & (labels.sum(-1) > 0)
         # (N, P, 2). A coarse segment that fits well enough is a positive of the refinement.
-        coarse, refined = _all_points(outputs.coarse.offsets), _all_points(outputs.refined.offsets)
-        fits = 1 - self.one_minus_iou(coarse.detach(), offsets) >= self.refine_iou
+        coarse, refined = all_points(outputs.coarse.offsets), all_points(outputs.refined.offsets)
+        fits = 1 - segment_iou_loss(coarse.detach(), offsets) >= self.refine_iou
         near = positive & fits
         count, near_count = batch_divisor(positive.sum()), batch_divisor(near.sum())
         # (N, P, K)
-        coarse_logits = _all_points(outputs.coarse.cls_logits)
-        refined_logits = _all_points(outputs.refined.cls_logits)
+        coarse_logits = all_points(outputs.coarse.cls_logits)
+        refined_logits = all_points(outputs.refined.cls_logits)
         near_labels = labels * near[..., None]
         # (M', 1) half lengths of the coarse segments of the M' refined positives.
         half = 0.5 * coarse.detach()[near].sum(-1, keepdim=True).clamp(min=1e-6)
         # (M,) estimates and true IoUs of the refined segments of the M positives.
         quality = torch.cat(outputs.quality, dim=1)[positive]
-        ious = 1 - self.one_minus_iou(refined.detach()[positive], offsets[positive])
+        ious = 1 - segment_iou_loss(refined.detach()[positive], offsets[positive])
         entropy = F.binary_cross_entropy_with_logits(quality, ious.to(quality), reduction='sum')
         return dict(
             loss_coarse_cls=self.loss_cls(coarse_logits[valid], labels[valid], avg_factor=count),
@@ -302,13 +279,7 @@ class AFSDHead(PointHead):
     ) -> ExtraBatch | None:
         """Copies of the windows in which background cuts an instance in two.
 
-        Args:
-            inputs: ``(N, T, C, H, W)`` frames or ``(N, C, T)`` features of the batch.
-            masks: ``(N, T)`` bool, True at valid steps.
-            data_samples: One for each window, with its ground truth.
-
-        Returns:
-            None without ``loss_contrast``.
+        None without ``loss_contrast``. See :meth:`.TemporalHead.extra_batch`.
         """
         if self.loss_contrast is None:
             return None
@@ -371,8 +342,3 @@ def _within_window(offsets: Tensor, points: Points, ends: Tensor) -> Tensor:
     left = (points.positions + 0.5).expand(ends.shape[0], -1)
     right = ends[:, None] - points.positions
     return offsets.minimum(torch.stack((left, right), dim=1) / points.strides)
-
-
-def _all_points(levels: Sequence[Tensor]) -> Tensor:
-    """Levels ``(N, C, T_l)`` to ``(N, P, C)``."""
-    return torch.cat(levels, dim=2).transpose(1, 2)

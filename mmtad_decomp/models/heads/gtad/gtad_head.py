@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +15,12 @@ from mmtad_decomp.structures import ScoreMapOutputs, valid_pairs
 
 from ...layers import GCNeXtBlock
 from ...task_modules import ScoreMapTargets
-from ..temporal_head import TemporalHead
+from ..candidate_head import CandidateHead
 from .branches import NodeBranch, pairs_between_peaks
 
 
 @MODELS.register_module()
-class GTADHead(TemporalHead):
+class GTADHead(CandidateHead):
     """Scores of every (start, duration) pair on graphs of time steps (Xu et al., CVPR 2020).
 
     Every pair of a start and a duration of 1 to D steps gets a class score and an estimate of
@@ -48,11 +49,10 @@ class GTADHead(TemporalHead):
         loss_node: Config of the loss of starts and ends.
         positive_iou: A pair is positive above this tIoU.
         positive_node: A step is positive above this share within a boundary's surroundings.
-        score_thr: Candidates need a score above this.
-        nms_pre: Candidates kept per window.
         peak_ratio: Candidates begin and end at peaks of the start and end scores, see
             :func:`.branches.pairs_between_peaks`: 0.5 in G-TAD's release for ActivityNet. None:
             at any step, as in that for THUMOS'14.
+        **kwargs: Arguments of :class:`CandidateHead`: ``score_thr``, ``nms_pre``.
 
     Raises:
         ValueError: If the groups do not divide the channels.
@@ -75,24 +75,18 @@ class GTADHead(TemporalHead):
         loss_node: dict | None = None,
         positive_iou: float = 0.9,
         positive_node: float = 0.5,
-        score_thr: float = 0.001,
-        nms_pre: int = 2000,
         peak_ratio: float | None = None,
-        init_cfg: dict | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(num_classes, in_channels, **kwargs)
         if in_channels % embed_groups or channels % embed_groups:
             raise ValueError(
                 f'GTADHead: embed_groups={embed_groups} must divide in_channels={in_channels} and '
                 f'channels={channels}'
             )
-        self.num_classes = num_classes
-        self.in_channels = in_channels
         self.max_duration = max_duration
         self.positive_iou = positive_iou
         self.positive_node = positive_node
-        self.score_thr = score_thr
-        self.nms_pre = nms_pre
         self.peak_ratio = peak_ratio
 
         graph = graph or {}
@@ -192,8 +186,7 @@ class GTADHead(TemporalHead):
         pairs = segments.shape[0] * segments.shape[1]
         results = []
         for sample in scores.flatten(1):
-            best, index = sample.topk(min(self.nms_pre, len(sample)))
-            best, index = best[best > self.score_thr], index[best > self.score_thr]
+            best, index = self.choose(sample)
             found = segments.flatten(0, 1)[index % pairs]
             results.append(InstanceData(segments=found, scores=best, labels=index // pairs))
         return results

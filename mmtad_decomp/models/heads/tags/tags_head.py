@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,14 +16,15 @@ from mmtad_decomp.structures import IMPOSSIBLE, MaskOutputs
 from ...layers import MaskedConv1d, MaskedLayerNorm, TransformerBlock
 from ...losses.reduction import batch_divisor
 from ...task_modules import MaskTargets, mask_targets
+from ..candidate_head import CandidateHead
 from ..point_branches import ClassificationBranch
-from ..temporal_head import ExportedLengths, TemporalHead
+from ..temporal_head import ExportedLengths
 from .global_mask_branch import GlobalMaskBranch, class_log_odds
 from .mask_candidates import mask_candidates
 
 
 @MODELS.register_module()
-class TAGSHead(TemporalHead):
+class TAGSHead(CandidateHead):
     """Global segmentation masks (Nag et al., ECCV 2022): no anchors, no proposals, no regression.
 
     A transformer over the whole sequence embeds the snippets (feature steps). From each embedding
@@ -51,8 +53,7 @@ class TAGSHead(TemporalHead):
         loss_consistency: Config of the loss of the branches' agreement.
         mask_thrs: Masks are cut at these scores.
         num_snippets: Classes of snippets, the best of a window, that make candidates.
-        score_thr: Candidates need a score above this.
-        nms_pre: Candidates kept per window.
+        **kwargs: Arguments of :class:`CandidateHead`: ``score_thr``, ``nms_pre``.
     """
 
     title = 'TAGS'
@@ -75,18 +76,12 @@ class TAGSHead(TemporalHead):
         loss_consistency: dict | None = None,
         mask_thrs: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8),
         num_snippets: int = 1000,
-        score_thr: float = 0.001,
-        nms_pre: int = 2000,
-        init_cfg: dict | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
+        super().__init__(num_classes, in_channels, **kwargs)
         self.background = background
         self.mask_thrs = tuple(mask_thrs)
         self.num_snippets = num_snippets
-        self.score_thr = score_thr
-        self.nms_pre = nms_pre
 
         block = {
             'num_heads': 4,
@@ -203,7 +198,7 @@ class TAGSHead(TemporalHead):
             segments, scores, labels = mask_candidates(
                 of_class, of_mask, self.mask_thrs, self.num_snippets, self.score_thr
             )
-            scores, best = scores.topk(min(self.nms_pre, len(scores)))
+            scores, best = self.choose(scores)
             results.append(
                 InstanceData(segments=segments[best], scores=scores, labels=labels[best])
             )

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmaction.registry import MODELS, TASK_UTILS
+from mmaction.registry import MODELS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ...losses.segment_iou_loss import segment_iou_loss
+from ..averaged_point_head import AveragedPointHead
 from ..point_branches import ClassificationBranch
-from ..point_head import PointHead
+from ..point_head import all_points
 from .sgp_encoder import SGPEncoder
 from .trident_branch import TridentBranch
 from .tridet_outputs import TriDetOutputs
 
 
 @MODELS.register_module()
-class TriDetHead(PointHead):
+class TriDetHead(AveragedPointHead):
     """Relative boundary modelling on a pyramid of SGP layers (Shi et al., "TriDet", CVPR 2023).
 
     The defaults are TriDet's for THUMOS'14. Three things differ from its release: padded steps
@@ -36,16 +39,9 @@ class TriDetHead(PointHead):
         prior_prob: Probability that the classifier's bias gives every class at first.
         iou_power: The class loss of a positive is weighted with the IoU of its segment to this
             power.
-        point_generator: Config of the points; ``regress_ranges`` overrides the ranges
-            (0, 4), (4, 8), ...
-        assigner: Config of the assigner.
-        loss_cls: Config of the loss of class logits.
-        loss_reg: Config of the loss of distances.
-        loss_norm: First value of the moving average of positives that both losses are divided by.
-        loss_norm_momentum: Its momentum.
-        score_thr: Candidates need a score above this.
-        nms_pre: Candidates kept per level.
-        min_length: Candidates need more than this length, in feature steps.
+        **kwargs: Arguments of :class:`AveragedPointHead`: ``loss_norm``, ``loss_norm_momentum``,
+            and those of :class:`PointHead`: ``point_generator``, ``assigner``, ``loss_cls``,
+            ``loss_reg``, ``score_thr``, ``nms_pre``, ``min_length``.
     """
 
     title = 'TriDet'
@@ -61,23 +57,12 @@ class TriDetHead(PointHead):
         num_bins: int = 16,
         prior_prob: float = 0.01,
         iou_power: float = 0.2,
-        point_generator: dict | None = None,
-        assigner: dict | None = None,
-        loss_cls: dict | None = None,
-        loss_reg: dict | None = None,
-        loss_norm: float = 100.0,
-        loss_norm_momentum: float = 0.9,
-        score_thr: float = 0.001,
-        nms_pre: int = 2000,
-        min_length: float = 0.05,
-        init_cfg: dict | None = None,
+        **kwargs: Any,
     ) -> None:
-        candidates = (score_thr, nms_pre, min_length)
-        super().__init__(
-            num_classes, in_channels, *candidates, loss_norm, loss_norm_momentum, init_cfg
-        )
+        levels = SGPEncoder(in_channels, num_levels=num_levels, **(encoder or {}))
+        super().__init__(num_classes, in_channels, levels.strides, **kwargs)
         self.iou_power = iou_power
-        self.encoder = SGPEncoder(in_channels, num_levels=num_levels, **(encoder or {}))
+        self.encoder = levels
         width = self.encoder.out_channels
         channels = width if head_channels is None else head_channels
         self.cls_branch = ClassificationBranch(
@@ -86,27 +71,9 @@ class TriDetHead(PointHead):
         self.boundary_branch = TridentBranch(
             width, channels, num_classes, num_levels, num_bins, num_head_layers
         )
-        self.point_generator = TASK_UTILS.build(
-            {'type': 'PointGenerator', **(point_generator or {}), 'strides': self.encoder.strides}
-        )
-        self.assigner = TASK_UTILS.build({'type': 'CenterSamplingAssigner', **(assigner or {})})
-        self.loss_cls = MODELS.build({'type': 'SigmoidFocalLoss', **(loss_cls or {})})
-        self.loss_reg = MODELS.build({'type': 'SegmentDIoULoss', **(loss_reg or {})})
-        self.one_minus_iou = MODELS.build(dict(type='SegmentIoULoss', reduction='none'))
 
     def forward(self, feats: Tensor, masks: Tensor) -> TriDetOutputs:
-        """Predict at every point.
-
-        Args:
-            feats: ``(N, D, T)``, any T; what padded steps hold does not matter.
-            masks: ``(N, T)`` bool, True = valid.
-
-        Returns:
-            Levels of ``ceil(T / stride)`` points, zero at masked points.
-
-        Raises:
-            ValueError: If the features have not D channels.
-        """
+        """Predict at every point, see :meth:`.PointHead.forward`."""
         self.check_channels(feats)
         # One more point per level: the branches' norms let the last valid point see its bias.
         padding = (0, self.encoder.strides[-1])
@@ -141,14 +108,14 @@ class TriDetHead(PointHead):
         # (N, P, K) and (N, P, 2) over the P points of all levels.
         labels, offsets = self.targets(outputs, gt)
         valid = torch.cat(outputs.masks, dim=1)
-        logits = torch.cat(outputs.cls_logits, dim=2).transpose(1, 2)
+        logits = all_points(outputs.cls_logits)
         # (N, K, 2, P) -> (N, P, K, 2)
         predicted = torch.cat(outputs.offsets, dim=3).permute(0, 3, 1, 2)
         positive = valid[..., None] & (labels > 0)
         # (M, 2): one row per positive pair of point and class.
         found = predicted[positive]
         wanted = offsets[:, :, None].expand_as(predicted)[positive]
-        iou = 1 - self.one_minus_iou(found.detach(), wanted)
+        iou = 1 - segment_iou_loss(found.detach(), wanted)
         weight = torch.ones(labels.shape, dtype=iou.dtype, device=iou.device)
         weight[positive] = iou**self.iou_power
         count = self.average_positives(positive.any(dim=-1).sum())

@@ -1,0 +1,42 @@
+"""Base class of heads that choose their candidates by the score."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .temporal_head import TemporalHead
+
+
+class CandidateHead(TemporalHead):
+    """A head whose candidates are the best of all that it scores.
+
+    Args:
+        num_classes: K.
+        in_channels: D, channels of the features.
+        score_thr: Candidates need a score above this.
+        nms_pre: Candidates kept per window, or per level of a pyramid.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        score_thr: float = 0.001,
+        nms_pre: int = 2000,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.score_thr = score_thr
+        self.nms_pre = nms_pre
+
+    def choose(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The ``nms_pre`` best of ``(M,)`` scores that are above ``score_thr``.
+
+        Returns:
+            Scores, falling, and their places.
+        """
+        scores, places = scores.topk(min(self.nms_pre, len(scores)))
+        above = scores > self.score_thr
+        return scores[above], places[above]
