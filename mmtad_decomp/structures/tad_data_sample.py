@@ -1,6 +1,17 @@
 """The data sample that travels with every window of a video."""
 
+import operator
+
 from mmengine.structures import BaseDataElement, InstanceData
+
+
+def _instances(field: str) -> property:
+    """A property that holds :class:`InstanceData` in a field of its data element."""
+
+    def put(sample: BaseDataElement, value: InstanceData) -> None:
+        sample.set_field(value, field, dtype=InstanceData)
+
+    return property(operator.attrgetter(field), put, lambda sample: delattr(sample, field))
 
 
 class TADDataSample(BaseDataElement):
@@ -18,26 +29,5 @@ class TADDataSample(BaseDataElement):
         duration: Length of the whole video in seconds.
     """
 
-    @property
-    def gt_instances(self) -> InstanceData:
-        return self._gt_instances
-
-    @gt_instances.setter
-    def gt_instances(self, value: InstanceData) -> None:
-        self.set_field(value, '_gt_instances', dtype=InstanceData)
-
-    @gt_instances.deleter
-    def gt_instances(self) -> None:
-        del self._gt_instances
-
-    @property
-    def pred_instances(self) -> InstanceData:
-        return self._pred_instances
-
-    @pred_instances.setter
-    def pred_instances(self, value: InstanceData) -> None:
-        self.set_field(value, '_pred_instances', dtype=InstanceData)
-
-    @pred_instances.deleter
-    def pred_instances(self) -> None:
-        del self._pred_instances
+    gt_instances = _instances('_gt_instances')
+    pred_instances = _instances('_pred_instances')

@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 from mmtad_decomp.evaluation.functional.grouping import near_pairs
 from mmtad_decomp.postprocessing import Detections
 
-from .timeline import GROUND_TRUTH, MAX_LANES, PALETTE, label_rows, lanes_of, stack_panels
+from .timeline import (
+    GROUND_TRUTH,
+    MAX_LANES,
+    PALETTE,
+    check_drawing,
+    label_rows,
+    lanes_of,
+    stack_panels,
+)
 
 _ROW_INCHES, _FRAME_INCHES = 0.62, 0.85
 
@@ -56,14 +64,8 @@ def draw_overview(
 
     Detections of the right class that overlap their instance by a tIoU of 0.5 or more are filled.
 
-    Args:
-        gt_segments: ``(K, 2)`` seconds.
-        gt_labels: ``(K,)`` int.
-        detections: Detections of each model by its name; the K best of each are drawn.
-        classes: Class names in label order.
-        duration: Seconds.
-        title: Title of the figure.
-        frames: As for :func:`~mmtad_decomp.visualization.draw_timeline`.
+    The arguments are those of :func:`~mmtad_decomp.visualization.draw_timeline`. Of the detections
+    of each model, the K best are drawn where there are K instances.
 
     Returns:
         A figure of its own, unknown to pyplot.
@@ -71,12 +73,7 @@ def draw_overview(
     Raises:
         ValueError: If there is no model, or the duration is not positive.
     """
-    if not detections or not duration > 0:
-        raise ValueError(
-            f'draw_overview needs models and a duration > 0, got {list(detections)}, {duration}'
-        )
-    gt_segments = np.asarray(gt_segments, dtype=np.float64).reshape(-1, 2)
-    gt_labels = np.asarray(gt_labels, dtype=np.int64).reshape(-1)
+    gt_segments, gt_labels = check_drawing(gt_segments, gt_labels, detections, duration)
     rows = ['ground truth', *detections]
     figure, (axes,) = stack_panels([len(rows) * _ROW_INCHES], frames, duration, _FRAME_INCHES)
     names = [classes[label] for label in gt_labels]

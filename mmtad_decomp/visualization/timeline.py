@@ -243,6 +243,25 @@ def _legend(figure: Figure, with_truth: bool) -> None:
     )
 
 
+def check_drawing(
+    gt_segments: np.ndarray,
+    gt_labels: np.ndarray,
+    detections: Mapping[str, Detections],
+    duration: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ground truth as ``(K, 2)`` float64 and ``(K,)`` int64, where there is something to draw.
+
+    Raises:
+        ValueError: If there is no model, or the duration is not positive.
+    """
+    if not detections:
+        raise ValueError('a drawing needs the detections of at least one model, got none')
+    if not duration > 0:
+        raise ValueError(f'duration must be > 0 seconds, got {duration}')
+    segments = np.asarray(gt_segments, dtype=np.float64).reshape(-1, 2)
+    return segments, np.asarray(gt_labels, dtype=np.int64).reshape(-1)
+
+
 def draw_timeline(
     gt_segments: np.ndarray,
     gt_labels: np.ndarray,
@@ -281,12 +300,7 @@ def draw_timeline(
     Raises:
         ValueError: If there is no model, or the duration is not positive.
     """
-    if not detections:
-        raise ValueError('draw_timeline needs the detections of at least one model, got none')
-    if not duration > 0:
-        raise ValueError(f'duration must be > 0 seconds, got {duration}')
-    gt_segments = np.asarray(gt_segments, dtype=np.float64).reshape(-1, 2)
-    gt_labels = np.asarray(gt_labels, dtype=np.int64).reshape(-1)
+    gt_segments, gt_labels = check_drawing(gt_segments, gt_labels, detections, duration)
     shown = {
         name: _visible(found, score_thr, max_detections) for name, found in detections.items()
     }

@@ -69,7 +69,7 @@ def test_overview_fills_the_best_detections_that_hit():
     ]  # fmt: skip
     assert [text.get_color() for text in axes.texts] == ['white', 'white', 'white', 'black']
     assert row_names(axes) == ['ground truth', 'baseline', 'decomposed']
-    with pytest.raises(ValueError, match='draw_overview needs models'):
+    with pytest.raises(ValueError, match='at least one model'):
         draw_overview([[1, 4]], [0], {}, CLASSES, 100.0)
 
 

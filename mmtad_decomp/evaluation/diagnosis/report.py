@@ -10,7 +10,7 @@ import numpy as np
 from mmtad_decomp.utils import format_table
 
 from .diagnose import Diagnosis
-from .false_positives import CATEGORIES
+from .false_positives import CATEGORIES, FalsePositiveProfile
 
 TITLES = {
     'true_positive': 'true positive',
@@ -39,6 +39,16 @@ def plain(value: object) -> object:
     return value
 
 
+def _precision(found: Diagnosis | FalsePositiveProfile) -> dict:
+    """mAP per threshold and its mean, plain and normalised."""
+    return dict(
+        mAP=found.map,
+        mAP_N=found.map_n,
+        average_mAP=found.map.mean(),
+        average_mAP_N=found.map_n.mean(),
+    )
+
+
 def _false_positives(diagnosis: Diagnosis) -> dict:
     profile = diagnosis.false_positives
     return dict(
@@ -46,10 +56,7 @@ def _false_positives(diagnosis: Diagnosis) -> dict:
         counts=profile.counts,
         shares=profile.shares,
         left_out=profile.left_out,
-        mAP=profile.map,
-        mAP_N=profile.map_n,
-        average_mAP=profile.map.mean(),
-        average_mAP_N=profile.map_n.mean(),
+        **_precision(profile),
         removal={
             name: dict(
                 mAP_gain=profile.map_gain[:, i],
@@ -108,10 +115,7 @@ def to_json(diagnosis: Diagnosis) -> Any:
             num_ground_truths=diagnosis.num_ground_truths,
             num_predictions=diagnosis.num_predictions,
             classes_with_ground_truth=diagnosis.classes_with_ground_truth,
-            mAP=diagnosis.map,
-            mAP_N=diagnosis.map_n,
-            average_mAP=diagnosis.map.mean(),
-            average_mAP_N=diagnosis.map_n.mean(),
+            **_precision(diagnosis),
             false_positives=_false_positives(diagnosis),
             sensitivity=sensitivity,
             false_negatives=dict(

@@ -56,14 +56,11 @@ class TADMetric(VideoMetric):
     Args:
         ann_file: ActivityNet-style JSON with the ground truth.
         subset: See :func:`mmtad_decomp.structures.load_annotations`.
-        classes: As above.
-        ignore_labels: As above.
-        exclude_videos: Ids of videos, or a file that names them, to leave out on both sides.
         tious: Thresholds, or named groups of them. The first group gives ``mAP``.
-        post_processor: See :class:`~.video_metric.VideoMetric`.
         classwise: Also print and return the AP of every class.
         recall_ks: Multiples for :func:`~mmtad_decomp.evaluation.functional.recall_at_kx`.
-        **kwargs: The other arguments of :class:`~.video_metric.VideoMetric`: ``label_fields``,
+        **kwargs: The other arguments of :class:`~.video_metric.VideoMetric`: ``classes``,
+            ``ignore_labels``, ``exclude_videos``, ``label_fields``, ``post_processor``,
             ``dump_path``, ``raw_path``, ``collect_device``, ``collect_dir``, ``prefix``.
 
     Returns of :meth:`evaluate` (with prefix): ``mAP@0.5`` per threshold, ``mAP`` (mean of the
@@ -77,24 +74,12 @@ class TADMetric(VideoMetric):
         self,
         ann_file: str,
         subset: str | Sequence[str] | None = None,
-        classes: Sequence[str] | None = None,
-        ignore_labels: Sequence[str] = (),
-        exclude_videos: Sequence[str] | str = (),
         tious: Sequence[float] | dict[str, Sequence[float]] = (0.3, 0.4, 0.5, 0.6, 0.7),
-        post_processor: dict | None = dict(type='PostProcessor'),  # noqa: B006
         classwise: bool = False,
         recall_ks: Sequence[int] = (1, 5),
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            ann_file,
-            subset,
-            classes,
-            ignore_labels,
-            exclude_videos,
-            post_processor=post_processor,
-            **kwargs,
-        )
+        super().__init__(ann_file, subset, **kwargs)
         self.tious, self.groups = parse_tious(tious)
         self.classwise = classwise
         self.recall_ks = tuple(recall_ks)

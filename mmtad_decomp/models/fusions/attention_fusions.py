@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 
 from mmtad_decomp.ops.local_attention import local_attention
 
+from ..layers import check_heads
 from .branch_fusion import BranchFusion
 
 
@@ -17,16 +20,12 @@ class _TemporalAttention(BaseModule):
 
     def __init__(self, channels: int, num_heads: int, window: int | None) -> None:
         super().__init__()
-        if channels % num_heads:
-            raise ValueError(
-                f'channels ({channels}) must be a multiple of num_heads, got {num_heads}'
-            )
+        check_heads(channels, num_heads)
         self.num_heads = num_heads
         self.window = window
-        self.query = nn.Conv1d(channels, channels, 1)
-        self.key = nn.Conv1d(channels, channels, 1)
-        self.value = nn.Conv1d(channels, channels, 1)
-        self.out = nn.Conv1d(channels, channels, 1)
+        self.query, self.key, self.value, self.out = (
+            nn.Conv1d(channels, channels, 1) for _ in range(4)
+        )
 
     def _split(self, feats: Tensor) -> Tensor:
         return feats.unflatten(1, (self.num_heads, -1)).transpose(2, 3)
@@ -50,7 +49,12 @@ class _AttentionFusion(BranchFusion):
         num_heads: Attention heads.
         window: Odd number of steps that a step attends to, centred on it; None is the whole
             sequence.
+
+    Attributes:
+        crossed: Whether a branch attends to the other one, not to itself.
     """
+
+    crossed: ClassVar[bool]
 
     def __init__(
         self,
@@ -63,29 +67,27 @@ class _AttentionFusion(BranchFusion):
         self.appearance_attention = _TemporalAttention(channels, num_heads, window)
         self.motion_attention = _TemporalAttention(channels, num_heads, window)
 
+    def enhance(self, appearance: Tensor, motion: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention of both branches."""
+        read = (motion, appearance) if self.crossed else (appearance, motion)
+        return (
+            self.appearance_attention(appearance, read[0], masks),
+            self.motion_attention(motion, read[1], masks),
+        )
+
 
 @MODELS.register_module()
 class SelfAttentionFusion(_AttentionFusion):
     """Each branch attends to itself before the merge."""
 
-    def enhance(self, appearance: Tensor, motion: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Self-attention in both branches."""
-        return (
-            self.appearance_attention(appearance, appearance, masks),
-            self.motion_attention(motion, motion, masks),
-        )
+    crossed = False
 
 
 @MODELS.register_module()
 class CrossAttentionFusion(_AttentionFusion):
     """Each branch attends to the other one before the merge."""
 
-    def enhance(self, appearance: Tensor, motion: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-attention in both directions."""
-        return (
-            self.appearance_attention(appearance, motion, masks),
-            self.motion_attention(motion, appearance, masks),
-        )
+    crossed = True
 
 
 @MODELS.register_module()

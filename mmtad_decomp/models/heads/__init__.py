@@ -5,7 +5,7 @@ from .afsd import AFSDHead
 from .averaged_point_head import AveragedPointHead
 from .candidate_head import CandidateHead
 from .gtad import GTADHead, NodeBranch, ScoreMapBranch
-from .point_branches import ClassificationBranch, RegressionBranch
+from .point_branches import ClassificationBranch, PointBranch, RegressionBranch
 from .point_head import PointHead
 from .tadtr import TadTRHead
 from .tags import GlobalMaskBranch, TAGSHead
@@ -23,6 +23,7 @@ __all__ = [
     'GTADHead',
     'GlobalMaskBranch',
     'NodeBranch',
+    'PointBranch',
     'PointHead',
     'RegressionBranch',
     'ScoreMapBranch',

@@ -16,6 +16,7 @@ class AveragedPointHead(PointHead):
     """A :class:`PointHead` whose losses are divided by a moving average of positive points.
 
     Args:
+        *args: ``num_classes``, ``in_channels`` and ``strides`` of :class:`PointHead`.
         loss_norm: First value of the average.
         loss_norm_momentum: Its momentum.
         **kwargs: Arguments of :class:`PointHead`: ``point_generator``, ``assigner``, ``loss_cls``,

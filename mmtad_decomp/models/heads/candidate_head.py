@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from .temporal_head import TemporalHead
@@ -11,23 +13,15 @@ class CandidateHead(TemporalHead):
     """A head whose candidates are the best of all that it scores.
 
     Args:
-        num_classes: K.
-        in_channels: D, channels of the features.
+        *args: ``num_classes`` and ``in_channels`` of :class:`TemporalHead`.
         score_thr: Candidates need a score above this.
         nms_pre: Candidates kept per window, or per level of a pyramid.
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        in_channels: int,
-        score_thr: float = 0.001,
-        nms_pre: int = 2000,
-        init_cfg: dict | None = None,
+        self, *args: Any, score_thr: float = 0.001, nms_pre: int = 2000, **kwargs: Any
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        self.num_classes = num_classes
-        self.in_channels = in_channels
+        super().__init__(*args, **kwargs)
         self.score_thr = score_thr
         self.nms_pre = nms_pre
 

@@ -21,11 +21,24 @@ def _softplus(x: Tensor) -> Tensor:
 _ACTIVATIONS = {'relu': (0, torch.relu), 'softplus': (1, _softplus)}
 
 
-class _PointBranch(nn.Module):
-    """Convolutions with layer norm and ReLU, then a predicting one; shared by all levels."""
+class PointBranch(nn.Module):
+    """Convolutions with layer norm and ReLU, then a predicting one; shared by all levels.
+
+    Args:
+        in_channels: Channels of the pyramid.
+        channels: Width of the branch.
+        out_channels: Predictions at each step.
+        num_layers: Convolutions, with the predicting one.
+        kernel_size: Their kernel size.
+    """
 
     def __init__(
-        self, in_channels: int, channels: int, out_channels: int, num_layers: int, kernel_size: int
+        self,
+        in_channels: int,
+        channels: int,
+        out_channels: int,
+        num_layers: int = 3,
+        kernel_size: int = 3,
     ) -> None:
         super().__init__()
         self.convs, self.norms = nn.ModuleList(), nn.ModuleList()
@@ -45,16 +58,15 @@ class _PointBranch(nn.Module):
             return self.predictor(x.to(self.predictor.conv.weight.dtype), mask)
 
 
-class ClassificationBranch(_PointBranch):
+class ClassificationBranch(PointBranch):
     """Class logits at every step.
 
     Args:
         in_channels: Channels of the pyramid.
         channels: Width of the branch.
         num_classes: K.
-        num_layers: Convolutions, with the predicting one.
-        kernel_size: Their kernel size.
         prior_prob: Probability that the bias gives every class at first.
+        **layers: ``num_layers`` and ``kernel_size`` of the branch, see :class:`PointBranch`.
 
     Raises:
         ValueError: If ``prior_prob`` is not within (0, 1).
@@ -65,11 +77,10 @@ class ClassificationBranch(_PointBranch):
         in_channels: int,
         channels: int,
         num_classes: int,
-        num_layers: int = 3,
-        kernel_size: int = 3,
         prior_prob: float = 0.01,
+        **layers: int,
     ) -> None:
-        super().__init__(in_channels, channels, num_classes, num_layers, kernel_size)
+        super().__init__(in_channels, channels, num_classes, **layers)
         if not 0 < prior_prob < 1:
             raise ValueError(f'prior_prob must be within (0, 1), got {prior_prob}')
         nn.init.constant_(self.predictor.conv.bias, math.log(prior_prob / (1 - prior_prob)))
@@ -79,7 +90,7 @@ class ClassificationBranch(_PointBranch):
         return tuple(self.predict(x, mask) for x, mask in zip(feats, masks))
 
 
-class RegressionBranch(_PointBranch):
+class RegressionBranch(PointBranch):
     """Non-negative distances to start and end at every step, in strides of its level.
 
     ``'relu'`` is ActionFormer's activation. Trained from scratch, it can push a distance below
@@ -93,9 +104,8 @@ class RegressionBranch(_PointBranch):
         in_channels: Channels of the pyramid.
         channels: Width of the branch.
         num_levels: Levels; each has a learnt scale.
-        num_layers: Convolutions, with the predicting one.
-        kernel_size: Their kernel size.
         activation: ``'softplus'`` or ``'relu'``.
+        **layers: ``num_layers`` and ``kernel_size`` of the branch, see :class:`PointBranch`.
 
     Raises:
         ValueError: If ``activation`` is another one.
@@ -107,11 +117,10 @@ class RegressionBranch(_PointBranch):
         in_channels: int,
         channels: int,
         num_levels: int,
-        num_layers: int = 3,
-        kernel_size: int = 3,
         activation: str = 'softplus',
+        **layers: int,
     ) -> None:
-        super().__init__(in_channels, channels, 2, num_layers, kernel_size)
+        super().__init__(in_channels, channels, 2, **layers)
         if activation not in _ACTIVATIONS:
             raise ValueError(
                 f'offset_activation must be one of {sorted(_ACTIVATIONS)}, got {activation!r}'

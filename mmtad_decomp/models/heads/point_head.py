@@ -132,14 +132,7 @@ class PointHead(CandidateHead):
 
     @torch.no_grad()
     def predict_by_feat(self, outputs: Any) -> list[InstanceData]:
-        """See :meth:`decode`.
-
-        Args:
-            outputs: Result of :meth:`forward`.
-
-        Returns:
-            Per sample ``segments`` (M, 2) in feature steps, ``scores`` (M,) and ``labels`` (M,).
-        """
+        """The candidates of all levels, see :meth:`decode`."""
         return self.decode(*self.scores_and_offsets(outputs), self.points(outputs))
 
     def dense_predictions(self, outputs: Any) -> dict[str, Tensor]:

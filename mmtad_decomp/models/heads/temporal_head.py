@@ -44,13 +44,20 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
 
     Segments go in and come out in feature steps: step g is where ``feats[:, :, g]`` lies.
 
+    Args:
+        num_classes: K.
+        in_channels: D, the width of the features that it reads.
+
     Attributes:
         title: Name of the method in tables, a class attribute.
-        in_channels: D, the width of the features that it reads.
     """
 
     title: ClassVar[str]
-    in_channels: int
+
+    def __init__(self, num_classes: int, in_channels: int, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.num_classes = num_classes
+        self.in_channels = in_channels
 
     def check_channels(self, feats: Tensor) -> None:
         """Require ``(N, D, T)`` features.

@@ -1,5 +1,6 @@
 """Building blocks of masked sequence models, on features ``(N, C, T)`` and masks ``(N, T)``."""
 
+from .attention_heads import check_heads
 from .boundary_pooling import (
     MAX_EXPORTED_STEPS,
     boundary_max_pool,
@@ -35,6 +36,7 @@ __all__ = [
     'TransformerBlock',
     'boundary_max_pool',
     'boundary_windows',
+    'check_heads',
     'deformable_sampling',
     'downsample_mask',
     'drop_path',

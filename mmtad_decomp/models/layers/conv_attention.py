@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mmtad_decomp.ops.local_attention import local_attention
 
+from .attention_heads import check_heads
 from .masked_conv import MaskedConv1d, downsample_mask
 from .masked_layer_norm import MaskedLayerNorm
 
@@ -37,8 +38,7 @@ class ConvAttention(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if channels % num_heads:
-            raise ValueError(f'num_heads={num_heads} does not divide channels={channels}')
+        check_heads(channels, num_heads)
         if stride != 1 and stride % 2:
             raise ValueError(f'stride must be 1 or even, got {stride}')
         self.num_heads = num_heads

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .attention_heads import check_heads
+
 
 def deformable_sampling(
     values: Tensor, positions: Tensor, weights: Tensor, level_steps: Sequence[int]
@@ -66,10 +68,7 @@ class TemporalDeformableAttention(nn.Module):
         self, embed_dims: int = 256, num_heads: int = 8, num_levels: int = 1, num_points: int = 4
     ) -> None:
         super().__init__()
-        if embed_dims % num_heads:
-            raise ValueError(
-                f'embed_dims must be a multiple of num_heads, got {embed_dims} and {num_heads}'
-            )
+        check_heads(embed_dims, num_heads)
         self.num_heads = num_heads
         self.num_levels = num_levels
         self.num_points = num_points

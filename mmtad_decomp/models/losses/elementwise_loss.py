@@ -49,4 +49,8 @@ class ElementwiseLoss(nn.Module, metaclass=ABCMeta):
             where there is no element.
         """
         loss = self.elementwise(pred, target)
-        return self.loss_weight * reduce_loss(loss, self.reduction, weight, avg_factor)
+        return self.weighted(reduce_loss(loss, self.reduction, weight, avg_factor))
+
+    def weighted(self, loss: Tensor) -> Tensor:
+        """The reduced loss, times ``loss_weight``."""
+        return self.loss_weight * loss

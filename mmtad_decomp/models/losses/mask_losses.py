@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
@@ -91,26 +93,38 @@ def branch_consistency_loss(
     return (1 - F.cosine_similarity(*sums, dim=1)) * valid.any(dim=1)
 
 
+class _MaskLoss(nn.Module, metaclass=ABCMeta):
+    """Mean of the losses of single masks."""
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    @abstractmethod
+    def of_masks(self, pred: Tensor, target: Tensor) -> Tensor:
+        """The loss ``(R,)`` of each mask."""
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """``(R, T)`` scores and masks to a scalar, 0 with a gradient path for R = 0."""
+        loss = self.of_masks(pred, target)
+        return self.loss_weight * loss.sum() / batch_divisor(len(loss))
+
+
 @MODELS.register_module()
-class MaskDiceLoss(nn.Module):
+class MaskDiceLoss(_MaskLoss):
     """Mean of :func:`mask_dice_loss`.
 
     Args:
         loss_weight: Factor of the result.
     """
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """``(R, T)`` scores and masks to a scalar, 0 with a gradient path for R = 0."""
-        loss = mask_dice_loss(pred, target)
-        return self.loss_weight * loss.sum() / batch_divisor(len(loss))
+    def of_masks(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See :func:`mask_dice_loss`."""
+        return mask_dice_loss(pred, target)
 
 
 @MODELS.register_module()
-class MaskBoundaryLoss(nn.Module):
+class MaskBoundaryLoss(_MaskLoss):
     """Mean of :func:`boundary_iou_loss`.
 
     Args:
@@ -122,16 +136,14 @@ class MaskBoundaryLoss(nn.Module):
     """
 
     def __init__(self, width: int = 1, loss_weight: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(loss_weight)
         if width < 1:
             raise ValueError(f'width must be at least 1 step, got {width}')
         self.width = width
-        self.loss_weight = loss_weight
 
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """``(R, T)`` scores and masks to a scalar, 0 with a gradient path for R = 0."""
-        loss = boundary_iou_loss(pred, target, self.width)
-        return self.loss_weight * loss.sum() / batch_divisor(len(loss))
+    def of_masks(self, pred: Tensor, target: Tensor) -> Tensor:
+        """See :func:`boundary_iou_loss`."""
+        return boundary_iou_loss(pred, target, self.width)
 
 
 @MODELS.register_module()

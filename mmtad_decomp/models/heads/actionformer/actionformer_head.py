@@ -82,10 +82,12 @@ class ActionFormerHead(AveragedPointHead):
         sizes['in_channels'] = self.encoder.out_channels
         self.pyramid = MODELS.build({'type': 'TemporalPyramid', **(pyramid or {}), **sizes})
         width = self.pyramid.out_channels
-        layers = (num_head_layers, head_kernel_size)
+        layers = dict(num_layers=num_head_layers, kernel_size=head_kernel_size)
         channels = width if head_channels is None else head_channels
-        self.cls_branch = ClassificationBranch(width, channels, num_classes, *layers, prior_prob)
-        self.reg_branch = RegressionBranch(width, channels, num_levels, *layers, offset_activation)
+        self.cls_branch = ClassificationBranch(width, channels, num_classes, prior_prob, **layers)
+        self.reg_branch = RegressionBranch(
+            width, channels, num_levels, offset_activation, **layers
+        )
 
     def _visible_length(self, steps: int) -> int:
         """Steps that valid ones can see, if padding goes on: one padded step of each level."""

@@ -93,13 +93,11 @@ class TadTRHead(TemporalHead):
         max_candidates: int = 100,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__(num_classes, in_channels, init_cfg=init_cfg)
         _check_divides(embed_dims, num_heads=num_heads, num_groups=num_groups)
         _check_positive(
             num_levels=num_levels, num_decoder_layers=num_decoder_layers, num_queries=num_queries
         )
-        self.num_classes = num_classes
-        self.in_channels = in_channels
         self.l1_weight = l1_weight
         self.actionness_weight = actionness_weight
         self.max_candidates = max_candidates

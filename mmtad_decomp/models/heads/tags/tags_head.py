@@ -94,7 +94,9 @@ class TAGSHead(CandidateHead):
         self.blocks = nn.ModuleList(TransformerBlock(channels, **block) for _ in range(num_layers))
         self.norm = MaskedLayerNorm(channels)
         outputs = num_classes + background
-        self.cls_branch = ClassificationBranch(channels, channels, outputs, 1, 1, prior_prob)
+        self.cls_branch = ClassificationBranch(
+            channels, channels, outputs, prior_prob, num_layers=1, kernel_size=1
+        )
         self.mask_branch = GlobalMaskBranch(channels, max_steps, **(mask_branch or {}))
 
         focal = dict(type='BatchFocalLoss') if background else dict(type='SigmoidFocalLoss')

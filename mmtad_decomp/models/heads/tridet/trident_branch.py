@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -55,8 +54,7 @@ class TridentBranch(nn.Module):
         num_classes: K.
         num_levels: Levels; each has a learnt scale of the centre's offsets.
         num_bins: B, the largest distance in strides.
-        num_layers: Convolutions per branch, with the predicting one.
-        kernel_size: Their kernel size.
+        **layers: ``num_layers`` and ``kernel_size`` of each branch, see :class:`.PointBranch`.
 
     Raises:
         ValueError: If ``num_bins`` is not positive.
@@ -69,19 +67,16 @@ class TridentBranch(nn.Module):
         num_classes: int,
         num_levels: int,
         num_bins: int = 16,
-        num_layers: int = 3,
-        kernel_size: int = 3,
+        **layers: int,
     ) -> None:
         super().__init__()
         if num_bins < 1:
             raise ValueError(f'num_bins must be at least 1, got {num_bins}')
         # A prior of 0.5 is a bias of 0: a response like those outside of the sequence.
-        layers: dict[str, Any] = dict(
-            num_layers=num_layers, kernel_size=kernel_size, prior_prob=0.5
+        self.start, self.end, self.center = (
+            ClassificationBranch(in_channels, channels, out_channels, 0.5, **layers)
+            for out_channels in (num_classes, num_classes, 2 * (num_bins + 1))
         )
-        self.start = ClassificationBranch(in_channels, channels, num_classes, **layers)
-        self.end = ClassificationBranch(in_channels, channels, num_classes, **layers)
-        self.center = ClassificationBranch(in_channels, channels, 2 * (num_bins + 1), **layers)
         self.scales = nn.Parameter(torch.ones(num_levels))
 
     def forward(self, feats: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, ...]:

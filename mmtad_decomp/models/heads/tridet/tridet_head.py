@@ -66,10 +66,10 @@ class TriDetHead(AveragedPointHead):
         width = self.encoder.out_channels
         channels = width if head_channels is None else head_channels
         self.cls_branch = ClassificationBranch(
-            width, channels, num_classes, num_head_layers, prior_prob=prior_prob
+            width, channels, num_classes, prior_prob, num_layers=num_head_layers
         )
         self.boundary_branch = TridentBranch(
-            width, channels, num_classes, num_levels, num_bins, num_head_layers
+            width, channels, num_classes, num_levels, num_bins, num_layers=num_head_layers
         )
 
     def forward(self, feats: Tensor, masks: Tensor) -> TriDetOutputs:
