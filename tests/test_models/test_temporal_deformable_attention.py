@@ -143,5 +143,5 @@ def test_half_precision_keeps_far_steps_apart():
 
 
 def test_heads_must_divide_channels():
-    with pytest.raises(ValueError, match='multiple of num_heads, got 4'):
+    with pytest.raises(ValueError, match='multiple of num_heads=4'):
         TemporalDeformableAttention(10, num_heads=4)

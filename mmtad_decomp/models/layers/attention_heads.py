@@ -10,4 +10,4 @@ def check_heads(channels: int, num_heads: int) -> None:
         ValueError: If they do not.
     """
     if channels % num_heads:
-        raise ValueError(f'channels ({channels}) must be a multiple of num_heads, got {num_heads}')
+        raise ValueError(f'channels ({channels}) must be a multiple of num_heads={num_heads}')
