@@ -86,10 +86,5 @@ def test_two_processes_train_as_one():
     assert table.count(' 2  ') >= 1
 
 
-@pytest.mark.slow
-def test_compiled_steps_are_those_without():
-    run('compiled.py', '--backend', 'aot_eager', '--only', 'GTAD', '--lengths', 16, 24)
-
-
 def test_kinds_of_bad_files_are_those_of_the_generators():
     assert tuple(GENERATORS) == bad_input.KINDS
