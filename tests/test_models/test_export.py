@@ -29,8 +29,7 @@ class OneConvHead(TemporalHead):
     title = 'one convolution'
 
     def __init__(self, in_channels, num_classes=2):
-        super().__init__()
-        self.in_channels, self.num_classes = in_channels, num_classes
+        super().__init__(num_classes, in_channels)
         self.conv = MaskedConv1d(in_channels, num_classes, 3)
 
     def forward(self, feats, masks):
