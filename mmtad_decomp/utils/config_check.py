@@ -248,6 +248,16 @@ def _registered(kind: object) -> list[Callable]:
     return [target for target in found if target is not None]
 
 
+def _registered_below(name: str) -> list[type]:
+    """Registered classes of that name, and those with a base of it, which complains for them."""
+    classes = (kind for root in _registries() for kind in root.module_dict.values())
+    return [
+        kind
+        for kind in classes
+        if inspect.isclass(kind) and any(base.__name__ == name for base in kind.__mro__)
+    ]
+
+
 def _registries() -> list:
     """Registries of the modules that are imported."""
     modules = (sys.modules.get(name) for name in ('mmengine.registry', 'mmaction.registry'))
@@ -324,7 +334,7 @@ def explain_build_error(cfg: Config, error: TypeError | KeyError) -> Exception:
     owner, problem, key = match.groups()
     fix = f'add `{key}`'
     if problem != 'missing':
-        names = set().union(*(accepted_arguments(t)[0] for t in _registered(owner)))
+        names = set().union(*(accepted_arguments(t)[0] for t in _registered_below(owner)))
         close = difflib.get_close_matches(key, names, n=1)
         fix = f'did you mean `{close[0]}`?' if close else f'remove `{key}`'
     places = [path for path in paths_of(cfg.to_dict()) if path.rpartition('.')[2] == key]

@@ -91,7 +91,7 @@ def compare(name: str, folder: Path, backend: str, lengths: Sequence[int]) -> di
         key: int(key.split('/')[1]) for key in compiled
     }  # of the compilations of a function
     again = [
-        f'{compiled[key].co_name}: {compiled[key].recompile_reason}'[:300]
+        f'{compiled[key].co_name}: {compiled[key].recompile_reason}'.partition('  # ')[0]
         for key, number in numbers.items()
         if number
     ]
