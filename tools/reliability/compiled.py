@@ -87,9 +87,8 @@ def compare(name: str, folder: Path, backend: str, lengths: Sequence[int]) -> di
     seconds = time.process_time() - begin
     losses, weights = difference(found, eager)
     compiled = {str(m.compile_id): m for m in utils.get_compilation_metrics()}
-    numbers = {
-        key: int(key.split('/')[1]) for key in compiled
-    }  # of the compilations of a function
+    # A function's compilations count from 0.
+    numbers = {key: int(key.split('/')[1]) for key in compiled}
     again = [
         f'{compiled[key].co_name}: {compiled[key].recompile_reason}'.partition('  # ')[0]
         for key, number in numbers.items()

@@ -163,7 +163,7 @@ void clear(T* row, int64_t width) {
   for (int64_t c = 0; c < width; ++c) row[c] = 0;
 }
 
-// A row of x.dims elements to whole vectors, zeros behind them.
+// A row of `dims` elements to whole vectors, zeros behind them.
 template <typename E, typename T = Compute<E>>
 void copy_row(const E* row, int64_t dims, T scale, T* out) {
   constexpr int64_t lanes = Simd<T>::lanes;

@@ -214,7 +214,6 @@ inline void store_as(Half* p, Vec<float> x) {
 }
 #endif
 
-// Elements p[first] ... of those at p[0, size); zeros for the others.
 template <typename E>
 MMTAD_ONCE Vec<Compute<E>> load_part(const E* p, int64_t first, int64_t size) {
   constexpr int64_t lanes = Simd<Compute<E>>::lanes;
@@ -230,6 +229,7 @@ MMTAD_ONCE void store_part(E* p, Vec<Compute<E>> x, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = whole[i];
 }
 
+// A vector from p[first] on of what lies at p[0, size); zeros for the rest, which is not read.
 template <typename E>
 inline Vec<Compute<E>> load_within(const E* p, int64_t first, int64_t size) {
   const bool whole = first >= 0 && first + Simd<Compute<E>>::lanes <= size;
