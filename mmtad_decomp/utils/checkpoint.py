@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 
-from .archives import ARCHIVE_ERRORS, refuse_bombs
+from .archives import ARCHIVE_ERRORS, demand_intact, refuse_bombs
 
 _HARMLESS = re.compile(
     r'torch\._utils\._rebuild_\w+|torch\.\w*Storage|torch\.storage\.\w+|torch\.\w+\d+'
@@ -37,7 +37,7 @@ class UnsafeCheckpointError(CheckpointError):
 
 
 class CorruptCheckpointError(CheckpointError):
-    """A checkpoint is truncated or is not one."""
+    """A checkpoint is damaged, truncated or not one."""
 
 
 class _Legacy:
@@ -87,9 +87,15 @@ def _names_of_one_pickle(stream: BinaryIO) -> Iterator[str]:
             strings.append(argument)
 
 
+def _is_archive(path: Path) -> bool:
+    """Whether ``torch.load`` takes a file for a zip archive."""
+    with open(path, 'rb') as file:
+        return file.read(4) == b'PK\3\4'
+
+
 def _pickled_names(path: Path) -> list[str]:
     """Globals beyond weights that a file's pickle names, found without running it."""
-    if zipfile.is_zipfile(path):
+    if _is_archive(path):
         with zipfile.ZipFile(path) as archive:
             refuse_bombs(archive)
             inside = [name for name in archive.namelist() if name.endswith('data.pkl')]
@@ -107,13 +113,10 @@ def _pickled_names(path: Path) -> list[str]:
 
 
 def _explain(path: Path, error: Exception) -> CheckpointError:
-    with open(path, 'rb') as file:
-        is_archive = file.read(2) == b'PK'
-    try:
-        unreadable = is_archive and not zipfile.is_zipfile(path)
-        names = [] if unreadable else _pickled_names(path)
-    except ARCHIVE_ERRORS:
-        names = []  # a damaged archive
+    names = []
+    if not isinstance(error, zipfile.BadZipFile):  # otherwise a damaged archive, as below
+        with contextlib.suppress(*ARCHIVE_ERRORS):
+            names = _pickled_names(path)
     if names:
         return UnsafeCheckpointError(
             f'checkpoint {path} is refused: its pickle asks for {", ".join(names)}, and loading '
@@ -123,8 +126,8 @@ def _explain(path: Path, error: Exception) -> CheckpointError:
         )
     reason = (str(error) or type(error).__name__).splitlines()[0]
     return CorruptCheckpointError(
-        f'checkpoint {path} ({path.stat().st_size} bytes) cannot be read; it is truncated or was '
-        f'not written by torch.save. Copy or train it again. ({reason})'
+        f'checkpoint {path} ({path.stat().st_size} bytes) cannot be read; it is damaged, '
+        f'truncated or was not written by torch.save. Copy or train it again. ({reason})'
     )
 
 
@@ -136,7 +139,9 @@ def load_checkpoint(
     """Read a checkpoint file as data.
 
     Tensors, plain types and what MMEngine itself puts into its checkpoints (history buffers,
-    arrays) are read; a pickle that names anything else is refused before it runs.
+    arrays) are read; a pickle that names anything else is refused before it runs. So is a zip
+    archive, the format of ``torch.save`` since PyTorch 1.6, whose content does not have the
+    CRC-32 that it was written with.
 
     Args:
         path: The file.
@@ -150,7 +155,7 @@ def load_checkpoint(
     Raises:
         FileNotFoundError: If there is no such file.
         UnsafeCheckpointError: If the pickle would run code.
-        CorruptCheckpointError: If the file is truncated or no checkpoint.
+        CorruptCheckpointError: If the file is damaged, truncated or no checkpoint.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -159,9 +164,10 @@ def load_checkpoint(
             '(`load_from`, `resume`, a teacher or `init_cfg`) to one that does'
         )
     try:
-        if zipfile.is_zipfile(path):
+        if _is_archive(path):
             with zipfile.ZipFile(path) as archive:
                 refuse_bombs(archive)
+                demand_intact(archive)
         if allow_pickle or _Legacy.allowed:
             content = torch.load(path, map_location=map_location, weights_only=False)
         else:

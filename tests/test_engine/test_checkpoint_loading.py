@@ -142,9 +142,66 @@ def test_a_truncated_file_is_named(tmp_path, keep, archive):
         load_checkpoint(path)
 
 
+def test_any_flipped_bit_is_refused_or_changes_nothing(tmp_path):
+    path, bias = tmp_path / 'a.pth', torch.arange(3)
+    torch.save(dict(state_dict=dict(weight=torch.linspace(-1, 1, 20), bias=bias)), path)
+    wanted, content = load_checkpoint(path)['state_dict'], path.read_bytes()
+    weights = content.index(wanted['weight'].numpy().tobytes())
+    for number in range(0, len(content), 3):
+        damaged = bytearray(content)
+        damaged[number] ^= 1 << number % 8
+        path.write_bytes(damaged)
+        try:
+            found = load_checkpoint(path)['state_dict']
+        except CorruptCheckpointError as error:
+            assert str(path) in str(error) and 'Copy or train it again' in str(error)
+            continue
+        assert not weights <= number < weights + 80
+        assert list(found) == list(wanted)
+        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_flipped_bits_are_noticed_by_runners_and_with_the_flag(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    build(tmp_path, 1, ema=False).train()
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        large = max(archive.infolist(), key=lambda member: member.file_size)
+        content[content.index(archive.read(large)) + large.file_size // 2] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # reads it
+    runner = build(tmp_path / 'other', 1, ema=False)
+    for load in (runner.load_checkpoint, runner.resume, _load_checkpoint):
+        with pytest.raises(CorruptCheckpointError, match=r'epoch_1\.pth.*the CRC-32 of member'):
+            load(str(path))
+    with allow_legacy_checkpoints(), pytest.raises(CorruptCheckpointError, match='CRC-32'):
+        load_checkpoint(path)
+
+
+def test_a_member_marked_as_a_folder_is_refused(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(weight=torch.ones(3)), path)
+    with zipfile.ZipFile(path, 'a') as archive:
+        archive.getinfo('a/data/0').external_attr |= 0x10
+        archive.writestr('a/more', b'')  # so that the directory is written again
+    with pytest.raises(CorruptCheckpointError, match='a/data/0 is marked as a folder'):
+        load_checkpoint(path)
+
+
+def test_archives_without_sums_load(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(dict(weight=torch.ones(3)), tmp_path / 'a.pth')
+    finally:
+        torch.serialization.set_crc32_options(True)
+    with zipfile.ZipFile(tmp_path / 'a.pth') as archive:
+        assert not any(member.CRC for member in archive.infolist())
+    assert load_checkpoint(tmp_path / 'a.pth')['weight'].tolist() == [1, 1, 1]
+
+
 def test_a_text_file_is_no_checkpoint(tmp_path):
     (tmp_path / 'a.pth').write_text('version https://git-lfs.github.com/spec/v1\noid sha256:0')
-    with pytest.raises(CorruptCheckpointError, match='is truncated or was not written'):
+    with pytest.raises(CorruptCheckpointError, match='truncated or was not written'):
         load_checkpoint(tmp_path / 'a.pth')
 
 

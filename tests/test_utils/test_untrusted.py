@@ -96,7 +96,6 @@ RUNS_CODE = {
 }
 ASKED_FOR = {  # by --legacy-checkpoint and --legacy, or a class that makes nothing but tensors
     'mmtad_decomp/utils/checkpoint.py': ['torch.load'],
-    'tools/model_converters/actionformer.py': ['torch.load'],
     'tools/model_converters/common.py': ['torch.load'],
 }
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
 import re
 import sys
 import tempfile
@@ -177,24 +176,21 @@ def load_official(path: str | Path, weights: str = 'ema', legacy: bool = False) 
             run code that it contains.
 
     Raises:
-        ConversionError: If the file is missing, unreadable or holds no state dict.
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If the file cannot be read or holds no dict.
+        ConversionError: If the file holds other objects, or no state dict.
     """
-    import torch
     from torch import Tensor
 
+    from mmtad_decomp.utils import UnsafeCheckpointError, load_checkpoint
+
     try:
-        content = torch.load(path, map_location='cpu', weights_only=not legacy)
-    except FileNotFoundError as error:
-        raise ConversionError(f'checkpoint {path} does not exist') from error
-    except pickle.UnpicklingError as error:
+        content = load_checkpoint(path, allow_pickle=legacy)
+    except UnsafeCheckpointError as error:
         raise ConversionError(
             f'{path} holds objects other than tensors and plain types, and loading them could run '
-            f'code; if you trust where it comes from, pass --legacy ({error})'
+            f'code; if you trust where it comes from, pass --legacy ({error.__cause__})'
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise ConversionError(f'{path} is not a readable checkpoint: {error}') from error
-    if not isinstance(content, Mapping):
-        raise ConversionError(f'{path} holds a {type(content).__name__}, not a state dict')
     if weights == 'ema' and 'state_dict_ema' in content:
         content = content['state_dict_ema']
     elif 'state_dict' in content:

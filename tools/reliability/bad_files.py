@@ -277,15 +277,26 @@ def flow_files(proof: Path) -> Iterator[BadFile]:
         yield BadFile('flow', name, 'flow.npz', content, read)
 
 
+def flipped_weights(content: bytes, weights: bytes) -> Iterator[tuple[str, bytes]]:
+    """A checkpoint with one bit of its weights flipped, at places all over them; named."""
+    begin = content.index(weights)
+    for place in range(0, 8 * len(weights), 97):
+        data, (byte, bit) = bytearray(content), divmod(place, 8)
+        data[begin + byte] ^= 1 << bit
+        yield f'bit {bit} of byte {byte} of the weights flipped', bytes(data)
+
+
 def checkpoint_files(proof: Path) -> Iterator[BadFile]:
     """Checkpoints."""
+    weight = torch.arange(64.0)
     stream, odd, old = io.BytesIO(), io.BytesIO(), io.BytesIO()
-    torch.save(dict(state_dict=dict(weight=torch.arange(64.0))), stream)
+    torch.save(dict(state_dict=dict(weight=weight)), stream)
     torch.save(dict(state_dict={}, odd=Payload(proof)), odd)
     torch.save(dict(odd=Payload(proof)), old, _use_new_zipfile_serialization=False)
     good = stream.getvalue()
     for name, content in (
         *damages(good, 15, 7),
+        *flipped_weights(good, weight.numpy().tobytes()),
         ('a pickle that runs code', odd.getvalue()),
         ('the same in the old format', old.getvalue()),
         ('a bare pickle that runs code', pickle.dumps(Payload(proof))),
