@@ -5,6 +5,7 @@ Examples:
     python tools/infer.py video.mp4 --model work_dirs/quickstart/published
     python tools/infer.py videos/ 'more/**/*.mkv' --model CONFIG --weights CHECKPOINT \
         --format json csv vtt --picture --out-dir detections
+    python tools/infer.py videos/ --model MODEL --format json --shard 2/4
     ffmpeg -i rtsp://camera -f mpegts - | python tools/infer.py - --stream --model MODEL
 
 The exit code is 0 if every video was read, 1 if some could not be (the others are done), and 2 if
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools.command_line import add_traceback_argument, run_main
+from tools.data.common.parallel import parse_shard, share
 
 if TYPE_CHECKING:
     from mmtad_decomp.apis import TADInferencer, VideoInput, VideoResult
@@ -72,6 +74,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--top-k', type=int, help='most detections to keep of a video')
     parser.add_argument('--frame-rate', type=float, help='images per second of folders of frames')
     parser.add_argument('--out-dir', help='where files go (default: detections)')
+    parser.add_argument(
+        '--shard',
+        default='1/1',
+        help='look at part i of n (i/n) of the videos, for machines side by side; its files go to '
+        'the folder i-of-n in --out-dir',
+    )
     parser.add_argument(
         '--format',
         nargs='+',
@@ -133,6 +141,11 @@ def check_args(args: argparse.Namespace) -> argparse.Namespace:
         raise ValueError('the standard input (-) is read with --stream')
     if args.out_dir is None and (args.format or drawn):
         args.out_dir = 'detections'
+    number, count = parse_shard(args.shard)
+    if count > 1 and (args.stream or args.demo):
+        raise ValueError('--shard shares several videos; leave out --stream or --demo')
+    if count > 1 and args.out_dir is not None:
+        args.out_dir = str(Path(args.out_dir, f'{number + 1}-of-{count}'))
     return args
 
 
@@ -213,6 +226,10 @@ def main(argv: list[str] | None = None) -> int:
     if args.out_dir is not None:
         demand_writable(Path(args.out_dir, 'detections'), '--out-dir')
     videos = [] if args.stream else find_videos(args.videos)
+    videos = [*share({v.video_id: v for v in videos}, parse_shard(args.shard)).values()]
+    if not videos and not args.stream:
+        print(f'part {args.shard} has no video')
+        return 0
     inferencer = TADInferencer(
         args.model,
         args.weights,

@@ -58,6 +58,26 @@ def test_files_of_all_formats_and_pictures(tmp_path, model, capsys):
     assert image.shape[1] >= 1000 and len(np.unique(image.reshape(-1, 3), axis=0)) > 50
 
 
+def test_shards_find_what_one_run_finds(tmp_path, model, capsys):
+    (tmp_path / 'in').mkdir()
+    for name in 'abc':
+        record(tmp_path / 'in' / f'{name}.mp4', range(50))
+    command = (tmp_path / 'in', '--model', model, '--format', 'json', 'vtt', '--out-dir', tmp_path)
+    assert run(capsys, *command)[0] == 0
+    whole = json.loads((tmp_path / 'detections.json').read_text())['results']
+    assert len(whole) == 3 and all(whole.values())
+    parts = {}
+    for number, names in ((1, 'ac'), (2, 'b')):
+        assert run(capsys, *command, '--shard', f'{number}/2')[0] == 0
+        folder = tmp_path / f'{number}-of-2'
+        files = {'detections.json', *(f'{name}.vtt' for name in names)}
+        assert {path.name for path in folder.iterdir()} == files
+        parts |= json.loads((folder / 'detections.json').read_text())['results']
+    assert parts == whole
+    assert run(capsys, *command, '--shard', '4/4')[:2] == (0, 'part 4/4 has no video\n')
+    assert not (tmp_path / '4-of-4').exists()
+
+
 def sound_only(path):
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('aac', rate=8000)
@@ -117,6 +137,8 @@ def test_broken_files_are_named_and_the_others_done(tmp_path, model, capsys):
         (['v.mp4', '--model', 'x', '--top-k', '0'], '--top-k must be at least 1'),
         (['-', '--model', 'x'], 'is read with --stream'),
         (['v.mp4', 'w.mp4', '--stream', '--model', 'x'], '--stream takes one video'),
+        (['v.mp4', '--model', 'x', '--shard', '3/2'], '--shard must be i/n with i from 1 to n'),
+        (['--demo', '--shard', '1/2'], 'leave out --stream or --demo'),
         (['v.mp4', '--model', 'x', '--picture', '--out-dir', 'v.mp4/out'], 'choose another place'),
     ],
 )
