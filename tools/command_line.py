@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import difflib
 import errno
 import os
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 TRACEBACK_VARIABLE = 'MMTAD_TRACEBACK'
-PARENT_VARIABLE = 'MMTAD_PARENT'
-"""Environment variable with the process id of a study that a tool works for."""
 
 _ADVICE = {
     errno.ENOSPC: 'free some space or write to another disk (no file is left half-written)',
@@ -99,7 +95,6 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
     Returns:
         The exit code: what the command returned if that is an int, else 0; 2 after a mistake.
     """
-    end_with_parent()
     try:
         result = command(*args)
     except Exception as error:
@@ -110,21 +105,6 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
         print(f'error: {sentence_of(error)}', file=sys.stderr)
         return 2
     return result if isinstance(result, int) else 0
-
-
-def end_with_parent() -> None:
-    """End this process when the study ends that :data:`PARENT_VARIABLE` names, killed or not.
-
-    Linux sends SIGTERM then (``PR_SET_PDEATHSIG``); elsewhere this does nothing. The variable is
-    taken out of the environment, so that it concerns no process but this one.
-    """
-    parent = os.environ.pop(PARENT_VARIABLE, None)
-    if parent is None or not sys.platform.startswith('linux'):
-        return
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it ended before
-        sys.exit(128 + signal.SIGTERM)
 
 
 def is_mistake(error: BaseException) -> bool:

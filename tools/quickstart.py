@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from tools.model_converters import publish_student
+from tools.script_process import start_server
 from tools.visualizations import timeline
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--fresh', action='store_true', help='redo everything')
     args = parser.parse_args(argv)
+    start_server()  # its imports take as long as those that follow
 
     from tools.studies import Catalog, Results, StudyError, load_study
     from tools.studies.execution import Interrupted, format_duration

@@ -62,13 +62,19 @@ def _remove_abandoned(folder: Path, process: int) -> None:
 
 
 def process_runs(pid: int) -> bool:
-    """Whether there is a process of this id on this machine."""
+    """Whether a process of this id runs on this machine.
+
+    One that has ended does not, also if nobody takes note of its end, as in many containers.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
+    with contextlib.suppress(OSError):  # no /proc
+        # After the name, which is in brackets, comes the state.
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
     return True
 
 

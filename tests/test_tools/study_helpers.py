@@ -1,9 +1,12 @@
 """A small study whose trainings and tests are a script that writes what the tools would write."""
 
 import json
+import multiprocessing
 import sys
+from multiprocessing import forkserver
 from pathlib import Path
 
+from tools import script_process
 from tools.studies import Catalog, Execution, Results, execution, load_study, make_plan
 from tools.studies.processes import Slot
 
@@ -74,6 +77,24 @@ test_evaluator = dict(type='TADMetric', ann_file={root!r} + ann_file, subset='va
 """
 
 
+def in_fork(main, arguments):
+    """Start a command line in a fork of this process, which need not import everything again.
+
+    Args:
+        main: Its function.
+        arguments: Its arguments.
+    """
+
+    def run():
+        # The server of this process is not the fork's child, so it cannot ask whether it runs.
+        forkserver._forkserver._forkserver_pid = None
+        sys.exit(main(arguments))
+
+    process = multiprocessing.get_context('fork').Process(target=run)
+    process.start()
+    return process
+
+
 class Project:
     """Configs, data and a study file in a folder of their own.
 
@@ -87,8 +108,8 @@ class Project:
         script = folder / 'fake.py'
         script.write_text(FAKE)
         for kind in ('train', 'test', 'fuse'):
-            command = (sys.executable, '-W', 'ignore', str(script), kind)
-            monkeypatch.setattr(execution, kind.upper(), command)
+            monkeypatch.setattr(execution, kind.upper(), (str(script), kind))
+        monkeypatch.setattr(script_process, 'PRELOADED', 'json')  # all that the script needs
         for fold in ('_', '0', '1'):
             self.write_annotations(fold)
         for name, blur in (('rgb', 0.9), ('tg', 0.1), ('student', 0.3)):

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 from tiny_training import ROOT, config
@@ -66,37 +64,6 @@ def test_the_traceback_on_demand(capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['train.py', 'config.py', '--traceback'])
     assert run_main(raising(ConfigError('x'))) == 2
     assert 'Traceback (most recent call last)' in capsys.readouterr().err
-
-
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='a feature of Linux')
-def test_a_tool_ends_with_its_study(tmp_path):
-    """The study is killed: nothing that it could do would end the tool."""
-    tool = (
-        'import sys, time\n'
-        'from tools.command_line import run_main\n'
-        'run_main(lambda: (print("runs", flush=True), time.sleep(60)))\n'
-    )
-    study = (
-        'import os, subprocess, sys, time\n'
-        'from tools.command_line import PARENT_VARIABLE\n'
-        'environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}\n'
-        'child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], env=environment)\n'
-        'print(child.pid, flush=True)\n'
-        'time.sleep(60)\n'
-    )
-    command = [sys.executable, '-c', study, tool]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    child = int(process.stdout.readline())
-    assert process.stdout.readline() == 'runs\n'
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 10
-    while Path(f'/proc/{child}').exists() and time.monotonic() < deadline:
-        if Path(f'/proc/{child}/stat').read_text().split()[2] == 'Z':
-            break
-        time.sleep(0.05)
-    else:
-        assert not Path(f'/proc/{child}').exists()
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,14 @@
 """The quickstart around its study; the run itself is the README's first command."""
 
 import io
-import multiprocessing
 import os
 import signal
-import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
-from study_helpers import Project
+from study_helpers import Project, in_fork
 
 from mmtad_decomp.utils.atomic import process_runs
 from tools import quickstart
@@ -101,10 +99,7 @@ def test_ended_by_a_signal_it_leaves_no_training_and_shares_no_folder(
     project.study(cfg_options=dict(pause=60))
     monkeypatch.setattr(quickstart, 'STUDY', str(tmp_path / 'small.py'))
     before = signal.getsignal(signal.SIGTERM)
-    process = multiprocessing.get_context('fork').Process(
-        target=lambda: sys.exit(quickstart.main([]))
-    )
-    process.start()
+    process = in_fork(quickstart.main, [])
     while not any('Epoch' in log.read_text() for log in tmp_path.rglob('train.log')):
         assert process.is_alive()
         time.sleep(0.05)

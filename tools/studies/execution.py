@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +23,9 @@ from .results import Results, build_metric, match_detections, metrics_of, write_
 from .training_log import summarize_training
 
 _TOOLS = Path(__file__).resolve().parents[1]
-TRAIN = (sys.executable, '-W', 'ignore', str(_TOOLS / 'train.py'))
-TEST = (sys.executable, '-W', 'ignore', str(_TOOLS / 'test.py'))
-FUSE = (
-    sys.executable,
-    '-W',
-    'ignore',
-    str(_TOOLS / 'analysis_tools' / 'ensemble_predictions.py'),
-)
+TRAIN = (str(_TOOLS / 'train.py'),)
+TEST = (str(_TOOLS / 'test.py'),)
+FUSE = (str(_TOOLS / 'analysis_tools' / 'ensemble_predictions.py'),)
 # Loops that validate as one that tests.
 _VALIDATION_LOOPS = {'TestLoop': 'ValLoop', 'AutocastTestLoop': 'AutocastValLoop'}
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from mmtad_decomp.utils import WorkDirInUseError, WorkDirLock
-from tools.command_line import PARENT_VARIABLE
+from tools.script_process import ScriptProcess
 
 from .definition import StudyError
 
@@ -70,20 +68,6 @@ def make_slots(jobs: int | None = None) -> list[Slot]:
     return slots
 
 
-@contextlib.contextmanager
-def _on_cores(cores: Sequence[int]) -> Iterator[None]:
-    """Processes that are started within run on these cores."""
-    if not hasattr(os, 'sched_setaffinity'):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def lock_work_dir(folder: Path) -> WorkDirLock:
     """One study at a time in a work directory.
 
@@ -101,11 +85,11 @@ def lock_work_dir(folder: Path) -> WorkDirLock:
         raise StudyError(str(error)) from error
 
 
-class Process:
-    """A command in a process group of its own, on the cores of a slot, with its output in a log.
+class Process(ScriptProcess):
+    """A script on the cores of a slot.
 
     Args:
-        command: Command line to run.
+        command: Path of the script and its arguments.
         log: Its output is appended.
         slot: Where it runs.
         lock: Lock of the work directory.
@@ -114,47 +98,17 @@ class Process:
     def __init__(self, command: Sequence[str], log: Path, slot: Slot, lock: WorkDirLock) -> None:
         self.log = log
         self.begin = time.monotonic()
-        self.peak_memory_mb = 0.0
-        self.returncode: int | None = None
-        environment = {
-            **os.environ,
-            'OMP_NUM_THREADS': str(slot.threads),
-            PARENT_VARIABLE: str(os.getpid()),
-        }
+        environment = {**os.environ, 'OMP_NUM_THREADS': str(slot.threads)}
         if slot.gpu is not None:
             environment['CUDA_VISIBLE_DEVICES'] = slot.gpu
         log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, 'ab') as file, _on_cores(slot.cores):
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-                pass_fds=[lock.file.fileno()],
-            )
-        lock.note(self._process.pid)
+        super().__init__(command, log, environment, slot.cores, slot.threads, lock.file)
+        lock.note(self.pid)
 
     @property
     def seconds(self) -> float:
         """Since its start."""
         return time.monotonic() - self.begin
-
-    def poll(self) -> int | None:
-        """Exit code, negative after a signal; None while it runs."""
-        if self.returncode is None:
-            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-                self._process.returncode = self.returncode
-                self.peak_memory_mb = usage.ru_maxrss / 1024
-        return self.returncode
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to all processes of its group."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
 
     def tail(self, lines: int = 15) -> str:
         """The end of the log."""
