@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, so that no worker waits for one that another began last."""
+    items.sort(key=lambda item: item.get_closest_marker('slow') is None)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def configs_parsed_once() -> Iterator[None]:
+    """Remember the content of the project's configs, which have a dozen bases each.
+
+    MMEngine writes each base to a file of its own to read it, a third of a second for a config.
+    """
+    parse, folder, known = Config._file2dict, f'{ROOT / "configs"}{os.sep}', {}
+
+    def recall(filename: str | Path, *options: object, **more: object) -> tuple:
+        key = os.path.abspath(filename), options, tuple(more.items())
+        if not key[0].startswith(folder):
+            return parse(filename, *options, **more)
+        if key not in known:
+            known[key] = parse(filename, *options, **more)
+            if '{{$' in known[key][1]:  # depends on environment variables
+                return known.pop(key)
+        return copy.deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, '_file2dict', staticmethod(recall))
+        yield
 
 
 @pytest.fixture(scope='session')
