@@ -105,11 +105,19 @@ def chunks(window: int) -> Attention:
 
 
 def natten(window: int) -> Attention:
-    """NATTEN's ``na1d``, whose windows at the borders are shifted inwards instead of cut."""
-    from natten import na1d
+    """NATTEN's windows, which it shifts inwards at the borders instead of cutting them.
+
+    On a GPU by ``na1d``; on a CPU by the separate operators of versions up to 0.17.5.
+    """
+    from natten import functional, na1d
 
     def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        return na1d(*(x.transpose(1, 2) for x in (query, key, value)), window).transpose(1, 2)
+        if query.is_cuda:
+            turned = (x.transpose(1, 2) for x in (query, key, value))
+            return na1d(*turned, window).transpose(1, 2)
+        query = query * query.shape[-1] ** -0.5
+        weights = functional.na1d_qk(query, key, window, 1).softmax(-1)  # (N, H, T, window)
+        return functional.na1d_av(weights, value, window, 1)
 
     return attend
 
@@ -126,6 +134,6 @@ PEERS: dict[str, Callable[[int], Attention]] = {
     'F.unfold': unfold,
     'flex_attention': flex,
     'ActionFormer chunks': chunks,
-    'NATTEN na1d': natten,
+    'NATTEN': natten,
 }
 """Builders by name; one raises ImportError or RuntimeError where it can't run."""

@@ -34,7 +34,7 @@ OPS = {'attention': 'local_attention', 'fusion': 'local_attentive_fusion', 'nms'
 FLEX_SIZES = [(4, 256, 128), (4, 2304, 128)]
 """(H, T, D) at which flex_attention is tried: compiling it takes half a minute for each."""
 
-CUDA_PEERS = ['SDPA, band mask', 'flex_attention', 'NATTEN na1d']
+CUDA_PEERS = ['SDPA, band mask', 'flex_attention', 'NATTEN']
 
 
 class Case(NamedTuple):
