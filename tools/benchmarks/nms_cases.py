@@ -105,7 +105,10 @@ def _actionformer_voting(kept: Candidates, candidates: Candidates) -> Callable[[
 
 
 def _mmcv(candidates: Candidates, cap: int) -> Callable[[], Tensor] | None:
-    """mmcv's soft-NMS on boxes of height 1; None where mmcv has no operators (mmcv-lite)."""
+    """mmcv's soft-NMS on boxes of height 1; None where mmcv has no operators (mmcv-lite).
+
+    It takes no number of detections, so it always takes all and gives the best.
+    """
     try:
         from mmcv.ops import batched_nms
     except ImportError:
@@ -119,9 +122,8 @@ def _mmcv(candidates: Candidates, cap: int) -> Callable[[], Tensor] | None:
         sigma=SIGMA,
         min_score=MIN_SCORE,
         split_thr=len(scores) + 1,
-        max_num=cap,
     )
-    return lambda: batched_nms(boxes, scores, labels, dict(settings))[0][:, 4]
+    return lambda: batched_nms(boxes, scores, labels, dict(settings))[0][:cap, 4]
 
 
 def _rows(
