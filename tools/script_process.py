@@ -102,6 +102,9 @@ class ScriptProcess:
         """Exit code, negative after a signal; None while it runs."""
         if self.returncode is None and self._process.exitcode is not None:
             self.returncode = self._process.exitcode
+            # What it left behind; the script itself where it is the server that has ended.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
             with contextlib.suppress(EOFError):  # a killed one has not told
                 self.peak_memory_mb = self._memory.recv()
             self._memory.close()

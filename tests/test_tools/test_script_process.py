@@ -150,6 +150,17 @@ def test_holds_the_file_until_it_ends_and_a_signal_reaches_its_group(start, tmp_
     process.send(signal.SIGTERM)  # to nobody
 
 
+def test_ends_with_the_server_which_starts_again(start, tmp_path):
+    pids = tmp_path / 'pids'
+    text = 'import os, sys, time; print(os.getpid(), file=open(sys.argv[1], "w")); time.sleep(600)'
+    process = start(text, str(pids))
+    wait_for(lambda: pids.exists() and pids.read_text().endswith('\n'))
+    os.kill(multiprocessing.forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    assert ended(process) != 0
+    wait_for(lambda: not process_runs(int(pids.read_text())))
+    assert ended(start('print(1)')) == 0
+
+
 def test_a_signal_at_once_is_not_lost(start):
     process = start('import time; time.sleep(60)')
     process.send(signal.SIGTERM)
