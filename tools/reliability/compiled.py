@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,16 +96,24 @@ def compare(name: str, folder: Path, backend: str, lengths: Sequence[int]) -> di
         for key, number in numbers.items()
         if number
     ]
-    breaks = utils.counters['graph_break'].items()
+    breaks: Counter[str] = Counter()
+    for words, times in utils.counters['graph_break'].items():
+        breaks[reason_of(words)] += times
     return dict(
         losses=losses,
         weights=weights,
         seconds=seconds,
         graphs=counter.by_step,
-        breaks={' '.join(words.split())[:300]: n for words, n in breaks},
+        breaks=breaks,
         again=again,
         given_up=[*numbers.values()].count(limits.recompile_limit - 1),
     )
+
+
+def reason_of(words: str) -> str:
+    """PyTorch's reason for a break, without its hints, and what differs between machines."""
+    words = ' '.join(words.partition('Hint:')[0].split())
+    return re.sub(rf' at 0x[0-9a-f]+|{re.escape(sys.prefix)}', '', words)
 
 
 def in_a_process(name: str, args: argparse.Namespace) -> dict:
@@ -145,7 +155,8 @@ def run(args: argparse.Namespace) -> int:
     ]
     records = []
     for name in names:
-        records.append(dict(system=name, backend=args.backend) | in_a_process(name, args))
+        known = dict(system=name, backend=args.backend, lengths=[*args.lengths])
+        records.append(known | in_a_process(name, args))
         print(json.dumps(records[-1]), file=sys.stderr, flush=True)
     keys = ('losses', 'weights', 'seconds')
     rows = [

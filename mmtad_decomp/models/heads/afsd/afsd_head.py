@@ -241,10 +241,10 @@ class AFSDHead(PointHead):
         refined_logits = all_points(outputs.refined.cls_logits)
         near_labels = labels * near[..., None]
         # (M', 1) half lengths of the coarse segments of the M' refined positives.
-        half = 0.5 * coarse.detach()[near].sum(-1, keepdim=True).clamp(min=1e-6)
+        half = 0.5 * coarse[near].detach().sum(-1, keepdim=True).clamp(min=1e-6)
         # (M,) estimates and true IoUs of the refined segments of the M positives.
         quality = torch.cat(outputs.quality, dim=1)[positive]
-        ious = 1 - segment_iou_loss(refined.detach()[positive], offsets[positive])
+        ious = 1 - segment_iou_loss(refined[positive].detach(), offsets[positive])
         entropy = F.binary_cross_entropy_with_logits(quality, ious.to(quality), reduction='sum')
         return dict(
             loss_coarse_cls=self.loss_cls(coarse_logits[valid], labels[valid], avg_factor=count),
