@@ -28,7 +28,6 @@ from mmtad_decomp.visualization import TADVisualizer
 
 from .exports import write_results
 from .model_source import ModelSource, load_model_source
-from .pictures import draw_result, write_annotated_video
 from .progress import InferenceProgress
 from .publishing import build_published
 from .results import VideoResult
@@ -328,6 +327,10 @@ class TADInferencer(BaseInferencer):
         Returns:
             ``(H, W, 3)`` uint8 RGB pictures, or None where none were asked for.
         """
+        if not (vid_out_dir or show or return_vis or vis_out_dir):
+            return None
+        from .pictures import draw_result, write_annotated_video  # late: matplotlib
+
         for result in preds if vid_out_dir else ():
             file = Path(vid_out_dir, f'{result.video.video_id}.mp4')
             write_annotated_video(result, file, frame_rate)

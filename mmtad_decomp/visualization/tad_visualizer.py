@@ -12,8 +12,6 @@ from mmengine.visualization import Visualizer
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import TADDataSample
 
-from .timeline import draw_timeline, figure_to_image, save_figure
-
 
 def _array(value: torch.Tensor | np.ndarray) -> np.ndarray:
     return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
@@ -63,6 +61,8 @@ class TADVisualizer(Visualizer):
         Raises:
             ValueError: If the sample has no detections, or no class names are known.
         """
+        from .timeline import draw_timeline, figure_to_image, save_figure  # late: matplotlib
+
         if 'pred_instances' not in data_sample:
             raise ValueError('add_datasample needs a data sample with pred_instances')
         classes = (self.dataset_meta or {}).get('classes')
