@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmtad_decomp.ops import records_a_graph
+
 from ..layers import MaskedConv1d, MaskedLayerNorm, straight_through_clamp
 
 
@@ -21,8 +23,20 @@ def _softplus(x: Tensor) -> Tensor:
 _ACTIVATIONS = {'relu': (0, torch.relu), 'softplus': (1, _softplus)}
 
 
+SMALL_LEVEL = 1 << 18
+"""Elements of a level up to which it is faster to run it in one row with the others, on a CPU."""
+
+
+def _in_one_row(levels: Sequence[Tensor], gap: int) -> Tensor:
+    """Levels ``(N, C, T_l)`` one after the other, with ``gap`` zero steps behind each."""
+    return torch.cat([F.pad(x, (0, gap)) for x in levels], dim=2)
+
+
 class PointBranch(nn.Module):
     """Convolutions with layer norm and ReLU, then a predicting one; shared by all levels.
+
+    Small levels run in one row, with zeros between them in place of those that a convolution pads
+    each with: a few large products and kernel launches in place of many small ones.
 
     Args:
         in_channels: Channels of the pyramid.
@@ -50,10 +64,31 @@ class PointBranch(nn.Module):
         last = channels if num_layers > 1 else in_channels
         self.predictor = MaskedConv1d(last, out_channels, kernel_size)
 
-    def predict(self, x: Tensor, mask: Tensor) -> Tensor:
-        """``(N, C, T)`` to ``(N, out_channels, T)``; the prediction itself is in float32."""
+    def predict(self, feats: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Levels ``(N, C, T_l)`` to ``(N, out_channels, T_l)``; the predicting one is float32."""
+        sizes = [math.inf if records_a_graph() else x.numel() for x in feats]
+        alone = sum(size > SMALL_LEVEL for size in sizes)  # the first ones: levels get shorter
+        predictions = [self._run(x, mask) for x, mask in zip(feats[:alone], masks[:alone])]
+        return (*predictions, *self._run_in_one_row(feats[alone:], masks[alone:]))
+
+    def _run_in_one_row(self, feats: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
+        if len(feats) < 2:
+            return [self._run(x, mask) for x, mask in zip(feats, masks)]
+        gap = self.predictor.conv.padding[0]
+        rows = [mask[:, None] for mask in masks]
+        # A norm's bias is seen at the masked steps of a level, but not between levels.
+        between = ~_in_one_row([torch.ones_like(row[:1]) for row in rows], gap)  # (1, 1, T)
+        # (N, C, T) and (N, T), T the sum of all T_l + gap
+        x = self._run(_in_one_row(feats, gap), _in_one_row(rows, gap)[:, 0], between)
+        parts = x.split([level.shape[2] + gap for level in feats], dim=2)
+        return [part[..., : level.shape[2]] for part, level in zip(parts, feats)]
+
+    def _run(self, x: Tensor, mask: Tensor, between: Tensor | None = None) -> Tensor:
+        """``(N, C, T)`` to ``(N, out_channels, T)``; ``between`` ``(1, 1, T)`` is no level's."""
         for conv, norm in zip(self.convs, self.norms):
             x = torch.relu(norm(conv(x, mask)))
+            if between is not None:
+                x = x.masked_fill(between, 0)
         with torch.autocast(x.device.type, enabled=False):
             return self.predictor(x.to(self.predictor.conv.weight.dtype), mask)
 
@@ -87,7 +122,7 @@ class ClassificationBranch(PointBranch):
 
     def forward(self, feats: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Levels ``(N, C, T_l)`` to logits ``(N, K, T_l)``, zero at masked steps."""
-        return tuple(self.predict(x, mask) for x, mask in zip(feats, masks))
+        return self.predict(feats, masks)
 
 
 class RegressionBranch(PointBranch):
@@ -149,6 +184,6 @@ class RegressionBranch(PointBranch):
     def forward(self, feats: Sequence[Tensor], masks: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Levels ``(N, C, T_l)`` to distances ``(N, 2, T_l)``, zero at masked steps."""
         return tuple(
-            self._activate(self.predict(x, mask) * scale) * mask[:, None]
-            for x, mask, scale in zip(feats, masks, self.scales)
+            self._activate(x * scale) * mask[:, None]
+            for x, mask, scale in zip(self.predict(feats, masks), masks, self.scales)
         )
