@@ -6,6 +6,7 @@ and is no proof that a GPU computes the same.
 
 import itertools
 import subprocess
+from dataclasses import replace
 
 import pytest
 import torch
@@ -85,7 +86,7 @@ def check_close(ours, theirs, dtype, what):
     assert float(error.max()) <= TOLERANCE[dtype] * scale, (what, float(error.max()) / scale)
 
 
-def attention_cases(shape, dtype, window, kind, layout):
+def attention_cases(shape, dtype, window, kind, layout, tensor_cores=False):
     inputs = make_inputs(3, shape, dtype, seed=shape[2])
     mask = make_mask(kind, shape[0], shape[2])
     expected = Expected(attention_formula, inputs, mask, window)
@@ -95,8 +96,10 @@ def attention_cases(shape, dtype, window, kind, layout):
     lse = torch.empty(shape[:3], dtype=torch.float64 if dtype == torch.float64 else torch.float32)
     like = torch.empty_like(q)
     # The backward's lse is the forward's, so it is filled in between.
-    forward = Case('attention', [q, k, v], [like, lse], mask, window)
-    backward = Case('attention_backward', [grad, q, k, v, lse], [like] * 3, mask, window)
+    forward = Case('attention', [q, k, v], [like, lse], mask, window, tensor_cores=tensor_cores)
+    backward = replace(
+        forward, op='attention_backward', inputs=[grad, q, k, v, lse], outputs=[like] * 3
+    )
     return forward, backward, expected
 
 
@@ -171,6 +174,32 @@ ATTENTION_SPECS = [
     ),
 ]
 
+HALVES = [torch.float16, torch.bfloat16]
+TENSOR_CORE_SPECS = [
+    (*spec, True)
+    for spec in [
+        *(
+            ((1, 1, steps, 32), dtype, 19, 'none', 'plain')
+            for dtype, steps in itertools.product(HALVES, [1, 15, 16, 17, 64, 75, 131])
+        ),
+        *(
+            ((2, 2, 41, 16), torch.bfloat16, window, kind, 'plain')
+            for window, kind in itertools.product([1, 19, 33, 63], MASKS)
+        ),
+        *(
+            ((1, 1, 75, dims), dtype, 19, 'holes', layout)
+            for dtype, dims, layout in itertools.product(
+                HALVES, [48, 64, 128], ['plain', 'columns']
+            )
+        ),
+        *(
+            ((1, 2, 75, dims), torch.float16, 35, 'tail', layout)
+            for dims, layout in [(80, 'heads inside'), (112, 'offset'), (50, 'slice')]
+        ),
+        *(((1, 1, 131, 128), dtype, 63, 'holes', 'plain') for dtype in HALVES),
+    ]
+]
+
 SMALL = 1500  # Bytes of shared memory: too few for the longer rows, which are read where they lie.
 FUSION_SPECS = [
     *(
@@ -205,6 +234,28 @@ def test_local_attention(program, tmp_path):
     check_attention(program, tmp_path, ATTENTION_SPECS)
 
 
+def test_tensor_cores(program, tmp_path):
+    check_attention(program, tmp_path, TENSOR_CORE_SPECS)
+
+
+def test_tensor_cores_take_what_fits_them(program, tmp_path):
+    """They take half types, up to 128 channels, and windows that fit shared memory."""
+    specs = [
+        ((1, 1, 75, 64), torch.bfloat16, 19),
+        ((1, 1, 75, 64), torch.float32, 19),
+        ((1, 1, 75, 130), torch.bfloat16, 19),
+        ((1, 1, 401, 128), torch.bfloat16, 401),
+    ]
+    cases = [
+        attention_cases(*spec, 'none', 'plain', tensor_cores)[0]
+        for spec in specs
+        for tensor_cores in (True, False)
+    ]
+    outputs = [out for out, _ in run_cases(program, tmp_path, cases)]
+    same = [torch.equal(a, b) for a, b in zip(outputs[::2], outputs[1::2])]
+    assert same == [False, True, True, True]
+
+
 def test_local_attentive_fusion(program, tmp_path):
     check_fusion(program, tmp_path, FUSION_SPECS)
 
@@ -222,6 +273,9 @@ def test_sanitised(sanitised, tmp_path):
             ((1, 1, 131, 32), torch.float16, 301, 'none', 'plain'),
             ((1, 2, 19, 100), torch.float64, 7, 'holes', 'offset'),
             ((1, 1, 70, 70), torch.bfloat16, 201, 'all', 'plain'),
+            ((1, 2, 37, 112), torch.bfloat16, 19, 'tail', 'heads inside', True),
+            ((1, 2, 77, 100), torch.float16, 63, 'holes', 'columns', True),
+            ((2, 1, 1, 16), torch.float16, 1, 'all', 'offset', True),
         ],
     )
     check_fusion(
@@ -236,22 +290,36 @@ def test_sanitised(sanitised, tmp_path):
     )
 
 
-@pytest.mark.parametrize('dtype, dims', [(torch.float32, 32), (torch.float32, 128)])
+@pytest.mark.parametrize(
+    'dtype, dims, tensor_cores',
+    [
+        (torch.float32, 32, False),
+        (torch.float32, 128, False),
+        (torch.bfloat16, 64, True),
+        (torch.float16, 128, True),
+    ],
+)
 @pytest.mark.parametrize('index', ATTENTION_REACH)
-def test_nan_stays_in_its_windows_of_attention(program, tmp_path, index, dtype, dims):
+def test_nan_stays_in_its_windows_of_attention(
+    program, tmp_path, index, dtype, dims, tensor_cores
+):
     made = []
     for step, window in ((20, 7), (39, 19)):
         spoiled, clean = with_nan(make_inputs(3, (1, 1, 45, dims), dtype), index, step)
         expected = Expected(attention_formula, clean, None, window)
-        lse = torch.empty(1, 1, 45)
-        forward = Case('attention', spoiled, [torch.empty_like(clean[0]), lse], None, window)
+        outputs = [torch.empty_like(clean[0]), torch.empty(1, 1, 45)]
+        forward = Case('attention', spoiled, outputs, None, window, tensor_cores=tensor_cores)
         made.append((step, window // 2, forward, expected))
     forward = run_cases(program, tmp_path, [case for _, _, case, _ in made])
     backward = [
-        Case('attention_backward', [expected.grad, *case.inputs, lse], case.outputs[:1] * 3, None,
-             case.window)
+        replace(
+            case,
+            op='attention_backward',
+            inputs=[expected.grad, *case.inputs, lse],
+            outputs=case.outputs[:1] * 3,
+        )
         for (_, _, case, expected), (_, lse) in zip(made, forward)
-    ]  # fmt: skip
+    ]
     for (step, radius, _, expected), (out, _), grads in zip(
         made, forward, run_cases(program, tmp_path, backward)
     ):
@@ -321,3 +389,19 @@ def test_shared_memory_of_small_gpus(program, tmp_path):
 
 def test_finds_a_missing_barrier(program):
     assert subprocess.run([program, 'race']).returncode == 4
+
+
+@pytest.mark.parametrize(
+    'how, answers, problem',
+    [
+        ('agrees', '1', None),
+        ('differs', '0', 'their results differ'),
+        ('throws', '0', 'they fail: no kernel image'),
+    ],
+)
+def test_check_on_first_use(program, how, answers, problem):
+    """Each device is checked once, and a failure warns once for it."""
+    done = subprocess.run([program, 'first_use', how], capture_output=True, text=True, check=True)
+    warnings = [[], []] if problem is None else [[f'GPU {i}: {problem}'] for i in range(2)]
+    expected = [*warnings[0], answers, answers, *warnings[1], answers, answers, '2 checks']
+    assert done.stdout.splitlines() == expected

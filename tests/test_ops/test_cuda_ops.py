@@ -12,6 +12,7 @@ from op_helpers import (
     fusion_formula,
     make_inputs,
     make_mask,
+    run_python,
 )
 
 from mmtad_decomp.ops import DEVICES, local_attention, local_attentive_fusion
@@ -73,6 +74,16 @@ def test_small_attention_layouts(dims):
     check_attention((2, 2, 75, dims), torch.bfloat16, 19, 'tail', heads_inside)
     check_attention((2, 2, 75, dims), torch.bfloat16, 19, 'tail', columns)
     check_attention((1, 2, 300, dims), torch.float32, 299, 'tail')
+
+
+def test_tensor_cores_pass_their_check():
+    """The first call in half types compares kernels, and warns where they differ."""
+    run_python(
+        'import warnings, torch; from mmtad_decomp.ops.local_attention import local_attention\n'
+        "warnings.simplefilter('error')\n"
+        "x = torch.ones(1, 1, 40, 64, device='cuda', dtype=torch.bfloat16)\n"
+        'local_attention(x, x, x, None, 19)'
+    )
 
 
 @pytest.mark.parametrize('dtype', DTYPES)

@@ -22,7 +22,7 @@ _OPS = ['attention', 'attention_backward', 'fusion', 'fusion_backward']
 def compile_emulation(target: Path, *flags: str) -> None:
     """Compile the kernels for the CPU; ``target`` becomes a program."""
     command = ['g++', '-std=c++17', '-O1', '-fno-strict-aliasing', '-Wno-unknown-pragmas']
-    command += [*flags, f'-I{KERNELS}', f'-I{TORCH_HEADERS}']
+    command += [*flags, f'-I{HERE}', f'-I{KERNELS}', f'-I{TORCH_HEADERS}']
     command += [str(HERE / 'emulate.cpp'), '-o', str(target)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -46,6 +46,7 @@ class Case:
     shared_limit: int = 227 * 1024
     orders: int = 2
     needs: tuple[bool, bool, bool] = (True, True, True)
+    tensor_cores: bool = False
 
     def encode(self) -> bytes:
         """The case as the program reads it."""
@@ -65,7 +66,8 @@ class Case:
         ]
         header += [int(self.residual), int(self.mask is not None), self.shared_limit, self.orders]
         header += [sum(1 << i for i, needed in enumerate(self.needs) if needed)]
-        parts = [struct.pack('<14q', *header, len(self.inputs), len(self.outputs))]
+        header += [int(self.tensor_cores)]
+        parts = [struct.pack('<15q', *header, len(self.inputs), len(self.outputs))]
         if self.mask is not None:
             parts.append(_raw(self.mask.contiguous().reshape(-1)))
         parts += [_layout(x) + _raw(_memory(x)) for x in self.inputs]

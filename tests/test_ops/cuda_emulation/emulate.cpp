@@ -9,8 +9,8 @@
 #include <c10/util/BFloat16.h>
 #include <c10/util/Half.h>
 
-#include "local_attention_backward_kernels.cuh"
-#include "local_attention_kernels.cuh"
+#include "first_use.h"
+#include "local_attention_choice.cuh"
 #include "local_attentive_fusion_kernels.cuh"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -21,7 +21,7 @@ constexpr int64_t kSharedMemory = 228 * 1024;
 
 namespace mmtad {
 namespace cuda {
-alignas(16) unsigned char shared_memory[kSharedMemory];
+alignas(128) unsigned char shared_memory[kSharedMemory];
 }
 }  // namespace mmtad
 
@@ -78,18 +78,19 @@ struct Case {
   enum Op : int64_t { kAttention, kAttentionBackward, kFusion, kFusionBackward };
   int64_t op, dtype, batch, heads, steps, dims, window, residual, has_mask, limit, orders;
   int64_t needs;  // Bits of the gradients that a backward pass writes.
+  int64_t tensor_cores;
   std::unique_ptr<Buffer> mask;
   std::vector<Strided> inputs, outputs;
   unsigned order = 0;
 
   bool read(std::FILE* file) {
-    int64_t header[14];
-    if (std::fread(header, 8, 14, file) != 14) return false;
-    int64_t* const fields[] = {&op,     &dtype,    &batch,    &heads, &steps,  &dims,
-                               &window, &residual, &has_mask, &limit, &orders, &needs};
-    for (int i = 0; i < 12; ++i) *fields[i] = header[i];
-    inputs.resize(header[12]);
-    outputs.resize(header[13]);
+    int64_t header[15];
+    if (std::fread(header, 8, 15, file) != 15) return false;
+    int64_t* const fields[] = {&op,       &dtype,    &batch, &heads,  &steps, &dims,        &window,
+                               &residual, &has_mask, &limit, &orders, &needs, &tensor_cores};
+    for (int i = 0; i < 13; ++i) *fields[i] = header[i];
+    inputs.resize(header[13]);
+    outputs.resize(header[14]);
     if (has_mask) {
       mask = std::make_unique<Buffer>(batch * steps);
       read_bytes(file, mask->data(), mask->size());
@@ -153,16 +154,16 @@ TypedHeads<scalar> written_heads(Strided& x) {
   return {x.data<scalar>(), x.stride[0], x.stride[1], x.stride[2], x.stride[3]};
 }
 
-template <typename Layout, typename Kernel>
-void run_attention(Case& c, AttentionArgs<typename Layout::scalar> args, bool cache, Kernel kernel) {
-  const int64_t shared_bytes = plan_attention<Layout>(args, cache, c.limit);
-  if (shared_bytes > c.limit) emulation::fail("a kernel asks for more shared memory than its GPU has");
-  run_grid(c.order, c.batch * c.heads * args.tiles, kAttentionThreads, shared_bytes, [&] { kernel(args); });
+template <typename scalar, int dims>
+void run_attention(Case& c, AttentionArgs<scalar> args, AttentionPass pass) {
+  const auto choice = choose_attention<scalar, dims>(args, pass, c.tensor_cores, c.limit);
+  if (choice.shared_bytes > c.limit) emulation::fail("a kernel asks for more shared memory than its GPU has");
+  run_grid(
+      c.order, c.batch * c.heads * args.tiles, kAttentionThreads, choice.shared_bytes, [&] { choice.kernel(args); });
 }
 
 template <typename scalar, int dims>
 void attention(Case& c) {
-  using Layout = AttentionLayout<scalar, dims>;
   using acc = acc_of<scalar>;
   AttentionArgs<scalar> args{};
   args.mask = c.mask ? reinterpret_cast<bool*>(c.mask->data()) : nullptr;
@@ -177,7 +178,7 @@ void attention(Case& c) {
     args.value = heads_of<scalar>(c.inputs[2]);
     args.out = written_heads<scalar>(c.outputs[0]);
     args.lse = c.outputs[1].data<acc>();
-    run_attention<Layout>(c, args, false, local_attention_kernel<scalar, dims>);
+    run_attention<scalar, dims>(c, args, AttentionPass::kForward);
     return;
   }
   args.grad = heads_of<scalar>(c.inputs[0]);
@@ -190,8 +191,8 @@ void attention(Case& c) {
   if (c.needs & 4) args.grad_value = written_heads<scalar>(c.outputs[2]);
   Buffer delta(c.batch * c.heads * c.steps * sizeof(acc));
   args.delta = reinterpret_cast<acc*>(delta.data());
-  if (c.needs & 3) run_attention<Layout>(c, args, true, local_attention_grad_query_kernel<scalar, dims>);
-  if (c.needs & 6) run_attention<Layout>(c, args, false, local_attention_grad_key_value_kernel<scalar, dims>);
+  if (c.needs & 3) run_attention<scalar, dims>(c, args, AttentionPass::kGradQuery);
+  if (c.needs & 6) run_attention<scalar, dims>(c, args, AttentionPass::kGradKeyValue);
   delta.check_margins();
 }
 
@@ -263,6 +264,27 @@ void run(Case& c) {
   }
 }
 
+// Asks four times for a device whose check ends in a way that `how` names. Prints the answers, how often
+// it was checked, and the warnings.
+void ask_first_use(const std::string& how) {
+  FirstUse first_use;
+  int checks = 0;
+  if (first_use.passed(0, false, [] { return std::string(); }, [](const std::string&) {}))
+    emulation::fail("passed without a check");
+  for (int device : {0, 0, 1, 0}) {
+    const bool passed = first_use.passed(
+        device, true,
+        [&]() -> std::string {
+          ++checks;
+          if (how == "throws") throw std::runtime_error("no kernel image\nfrom a launcher");
+          return how == "differs" ? "their results differ" : "";
+        },
+        [&](const std::string& problem) { std::printf("GPU %d: %s\n", device, problem.c_str()); });
+    std::printf("%d\n", passed);
+  }
+  std::printf("%d checks\n", checks);
+}
+
 // A kernel that lacks a barrier between writing and reading shared memory.
 void racy_kernel(float* out) {
   float* const shared = reinterpret_cast<float*>(shared_memory);
@@ -277,6 +299,10 @@ int main(int count, char** names) {
     float results[2][64];
     for (unsigned order : {0, 1}) run_grid(order, 1, 64, 64 * sizeof(float), [&] { racy_kernel(results[order]); });
     return std::memcmp(results[0], results[1], sizeof results[0]) == 0 ? 0 : 4;
+  }
+  if (count == 3 && std::strcmp(names[1], "first_use") == 0) {
+    ask_first_use(names[2]);
+    return 0;
   }
   if (count != 3) emulation::fail("usage: emulate CASES RESULTS | emulate race");
   std::FILE* const in = std::fopen(names[1], "rb");

@@ -105,6 +105,9 @@ class Block {
     std::memcpy(value, warps_[current_ / 32].values[turn][source], size);
   }
 
+  // Two matrices that the current thread's warp multiplies.
+  float (*matrices())[16][16] { return warps_[current_ / 32].matrices; }
+
   static Block& instance() {
     static Block block;
     return block;
@@ -122,6 +125,7 @@ class Block {
     unsigned lanes = 0, priority = 0;
     int kind = 0, turn = 0;
     unsigned char values[2][32][8];
+    float matrices[2][16][16];
     std::vector<unsigned> waiting;
   };
 
@@ -205,6 +209,8 @@ inline unsigned lane() { return Block::instance().thread() % 32; }
 #define gridDim (emulation::grid_dim)
 
 inline void __syncthreads() { emulation::Block::instance().synchronise(); }
+
+inline void __syncwarp() { emulation::shuffle(4000, 0, 0); }
 
 template <typename T>
 T __shfl_xor_sync(unsigned, T value, int mask, int width = 32) {

@@ -1,6 +1,9 @@
+#include <ATen/ops/arange.h>
+#include <c10/cuda/CUDAGraphsC10Utils.h>
+
+#include "cuda/first_use.h"
 #include "cuda/launch.h"
-#include "cuda/local_attention_backward_kernels.cuh"
-#include "cuda/local_attention_kernels.cuh"
+#include "cuda/local_attention_choice.cuh"
 #include "cuda/operators.h"
 
 namespace mmtad {
@@ -54,19 +57,15 @@ void for_layout(int64_t dims, Call call) {
 }
 
 template <typename Layout, typename scalar>
-void run(
-    void (*kernel)(cuda::AttentionArgs<scalar>), cuda::AttentionArgs<scalar> args, int64_t batch, bool cache,
-    const char* op) {
+void run(cuda::AttentionPass pass, cuda::AttentionArgs<scalar> args, int64_t batch, bool tensor_cores, const char* op) {
   const int64_t limit = cuda::device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
-  const int64_t shared_bytes = cuda::plan_attention<Layout>(args, cache, limit);
-  cuda::launch(kernel, batch * args.heads * args.tiles, cuda::kAttentionThreads, shared_bytes, op, args);
+  const auto choice = cuda::choose_attention<scalar, Layout::kDims>(args, pass, tensor_cores, limit);
+  cuda::launch(choice.kernel, batch * args.heads * args.tiles, cuda::kAttentionThreads, choice.shared_bytes, op, args);
 }
 
-}  // namespace
-
-std::tuple<Tensor, Tensor> cuda::local_attention(
-    const Tensor& query_, const Tensor& key_, const Tensor& value_, const std::optional<Tensor>& mask_,
-    int64_t window) {
+std::tuple<Tensor, Tensor> forward(
+    const Tensor& query_, const Tensor& key_, const Tensor& value_, const std::optional<Tensor>& mask_, int64_t window,
+    bool tensor_cores) {
   const char* op = "local_attention";
   check(query_, {&key_, &value_}, op);
   const c10::cuda::CUDAGuard guard(query_.device());
@@ -88,16 +87,16 @@ std::tuple<Tensor, Tensor> cuda::local_attention(
     args.lse = lse.mutable_data_ptr<cuda::acc_of<scalar>>();
     for_layout<scalar>(query.size(3), [&](auto layout) {
       using Layout = decltype(layout);
-      run<Layout>(cuda::local_attention_kernel<scalar, Layout::kDims>, args, query.size(0), false, op);
+      run<Layout>(cuda::AttentionPass::kForward, args, query.size(0), tensor_cores, op);
     });
   });
   if (!written.is_same(out)) out.copy_(written);
   return {out, lse};
 }
 
-std::tuple<Tensor, Tensor, Tensor> cuda::local_attention_backward(
+std::tuple<Tensor, Tensor, Tensor> backward(
     const Tensor& grad_, const Tensor& query_, const Tensor& key_, const Tensor& value_,
-    const std::optional<Tensor>& mask_, const Tensor& lse_, int64_t window, Needs needs) {
+    const std::optional<Tensor>& mask_, const Tensor& lse_, int64_t window, Needs needs, bool tensor_cores) {
   const char* op = "local_attention_backward";
   check(query_, {&grad_, &key_, &value_}, op);
   check_lse(lse_, query_, op);
@@ -126,18 +125,76 @@ std::tuple<Tensor, Tensor, Tensor> cuda::local_attention_backward(
     args.delta = delta.mutable_data_ptr<acc>();
     for_layout<scalar>(query.size(3), [&](auto layout) {
       using Layout = decltype(layout);
-      constexpr int kDims = Layout::kDims;
       // The first kernel also finds the delta that the second one needs for the keys.
-      if (needs[0] || needs[1])
-        run<Layout>(cuda::local_attention_grad_query_kernel<scalar, kDims>, args, query.size(0), true, op);
-      if (needs[1] || needs[2])
-        run<Layout>(cuda::local_attention_grad_key_value_kernel<scalar, kDims>, args, query.size(0), false, op);
+      if (needs[0] || needs[1]) run<Layout>(cuda::AttentionPass::kGradQuery, args, query.size(0), tensor_cores, op);
+      if (needs[1] || needs[2]) run<Layout>(cuda::AttentionPass::kGradKeyValue, args, query.size(0), tensor_cores, op);
     });
   });
   if (!to_query.is_same(grad_query)) grad_query.copy_(to_query);
   if (!to_key.is_same(grad_key)) grad_key.copy_(to_key);
   if (!to_value.is_same(grad_value)) grad_value.copy_(to_value);
   return {grad_query, grad_key, grad_value};
+}
+
+// How the tensor cores' results and gradients on a small problem differ from those of the other kernels:
+// an empty string where no more than two times the tolerance of the type may.
+std::string tensor_core_difference(at::Device device) {
+  for (const at::ScalarType dtype : {at::kHalf, at::kBFloat16}) {
+    const double tolerance = dtype == at::kHalf ? 4e-3 : 3.2e-2;
+    for (const int64_t dims : {32, 64, 128}) {
+      const int64_t steps = 75, window = 19;
+      const Tensor index = at::arange(2 * steps * dims, at::device(device).dtype(at::kFloat)).view({1, 2, steps, dims});
+      const auto wave = [&](double speed) { return index.mul(speed).sin().to(dtype); };
+      const Tensor query = wave(1.3), key = wave(2.9), value = wave(4.7), grad = wave(7.1);
+      const Tensor mask = at::arange(steps, at::device(device)).view({1, steps}).ne(40);
+      const auto results = [&](bool tensor_cores) {
+        const auto [out, lse] = forward(query, key, value, mask, window, tensor_cores);
+        const auto [grad_query, grad_key, grad_value] =
+            backward(grad, query, key, value, mask, lse, window, {true, true, true}, tensor_cores);
+        return std::array<Tensor, 5>{out, lse, grad_query, grad_key, grad_value};
+      };
+      const auto found = results(true), expected = results(false);
+      for (size_t i = 0; i < found.size(); ++i) {
+        const Tensor x = found[i].to(at::kFloat), y = expected[i].to(at::kFloat);
+        // The lse of a masked step is infinite in both.
+        const double error = (x - y).masked_fill(x.eq(y), 0).abs().max().item<double>() /
+                             (1 + y.masked_fill(y.isinf(), 0).abs().max().item<double>());
+        if (!(error <= tolerance)) return "their results differ from the other kernels'";
+      }
+    }
+  }
+  return "";
+}
+
+// Whether tensor cores may multiply these heads: half types, on a device that passed the check.
+bool use_tensor_cores(const Tensor& query) {
+  static cuda::FirstUse checked;
+  const bool half_type = query.scalar_type() == at::kHalf || query.scalar_type() == at::kBFloat16;
+  if (!half_type || !query.is_cuda() || query.size(-1) > cuda::kMaxMmaDims) return false;
+  const c10::cuda::CUDAGuard guard(query.device());
+  // A graph that is captured before the check, which must not be part of it, does without.
+  const bool captured = c10::cuda::currentStreamCaptureStatusMayInitCtx() != c10::cuda::CaptureStatus::None;
+  const int device = query.device().index();
+  return checked.passed(
+      device, !captured, [&] { return tensor_core_difference(query.device()); },
+      [&](const std::string& problem) {
+        TORCH_WARN(
+            "local_attention does not use the tensor cores of GPU ", device,
+            ", which makes half types slower: ", problem);
+      });
+}
+
+}  // namespace
+
+std::tuple<Tensor, Tensor> cuda::local_attention(
+    const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& mask, int64_t window) {
+  return forward(query, key, value, mask, window, use_tensor_cores(query));
+}
+
+std::tuple<Tensor, Tensor, Tensor> cuda::local_attention_backward(
+    const Tensor& grad, const Tensor& query, const Tensor& key, const Tensor& value, const std::optional<Tensor>& mask,
+    const Tensor& lse, int64_t window, Needs needs) {
+  return backward(grad, query, key, value, mask, lse, window, needs, use_tensor_cores(query));
 }
 
 }  // namespace mmtad

@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     local_attention_grad_query_kernel(const AttentionArgs<scalar> args) {
   using Layout = AttentionLayout<scalar, dims>;
   using acc = typename Layout::acc;
-  extern __shared__ __align__(16) unsigned char shared_memory[];
+  extern __shared__ __align__(128) unsigned char shared_memory[];
   const Staging<Layout> staging(shared_memory, args.chunk);
   bool* const valid_rows = reinterpret_cast<bool*>(staging.row_data);
   const ThreadPlace<Layout> place(args);
@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     local_attention_grad_key_value_kernel(const AttentionArgs<scalar> args) {
   using Layout = AttentionLayout<scalar, dims>;
   using acc = typename Layout::acc;
-  extern __shared__ __align__(16) unsigned char shared_memory[];
+  extern __shared__ __align__(128) unsigned char shared_memory[];
   const Staging<Layout> staging(shared_memory, args.chunk);
   acc* const row_lse = staging.row_data;
   acc* const row_delta = row_lse + Layout::staged_rows(args.chunk);

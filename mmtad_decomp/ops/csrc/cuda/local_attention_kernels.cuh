@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kAttentionThreads, dims >= 128 && sizeof(scala
     local_attention_kernel(const AttentionArgs<scalar> args) {
   using Layout = AttentionLayout<scalar, dims>;
   using acc = typename Layout::acc;
-  extern __shared__ __align__(16) unsigned char shared_memory[];
+  extern __shared__ __align__(128) unsigned char shared_memory[];
   const Staging<Layout> staging(shared_memory, args.chunk);
   bool* const valid_rows = reinterpret_cast<bool*>(staging.row_data);
   const ThreadPlace<Layout> place(args);

@@ -84,6 +84,14 @@ bool has_aligned_rows(const TypedHeads<scalar>& x, int dims) {
           x.head_stride % kSize == 0 && x.step_stride % kSize == 0 && dims % kSize == 0);
 }
 
+template <typename scalar>
+bool has_wide_rows(const AttentionArgs<scalar>& args) {
+  return has_aligned_rows(args.query, args.dims) && has_aligned_rows(args.key, args.dims) &&
+         has_aligned_rows(args.value, args.dims) && has_aligned_rows(args.grad, args.dims) &&
+         has_aligned_rows(args.out, args.dims) && has_aligned_rows(args.grad_query, args.dims) &&
+         has_aligned_rows(args.grad_key, args.dims) && has_aligned_rows(args.grad_value, args.dims);
+}
+
 // Decides how to run a kernel on args whose tensors and sizes are set. `cache`: the kernel keeps
 // probabilities where they fit; `limit`: bytes of shared memory that a block may have. Returns the
 // bytes that it needs: less than 96 KB without the cache, which every GPU from sm_80 on has.
@@ -97,10 +105,7 @@ int64_t plan_attention(AttentionArgs<typename Layout::scalar>& args, bool cache,
   const int64_t bytes = Layout::staged_bytes(args.chunk) + Layout::row_bytes(args.chunk);
   const int64_t cache_bytes = Layout::cache_bytes(args.radius);
   args.cached = cache && cache_bytes <= kAttentionCache && bytes + cache_bytes <= limit;
-  args.wide = has_aligned_rows(args.query, args.dims) && has_aligned_rows(args.key, args.dims) &&
-              has_aligned_rows(args.value, args.dims) && has_aligned_rows(args.grad, args.dims) &&
-              has_aligned_rows(args.out, args.dims) && has_aligned_rows(args.grad_query, args.dims) &&
-              has_aligned_rows(args.grad_key, args.dims) && has_aligned_rows(args.grad_value, args.dims);
+  args.wide = has_wide_rows(args);
   return bytes + (args.cached ? cache_bytes : 0);
 }
 
