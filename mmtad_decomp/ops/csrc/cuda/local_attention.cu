@@ -157,8 +157,8 @@ std::string tensor_core_difference(at::Device device) {
       for (size_t i = 0; i < found.size(); ++i) {
         const Tensor x = found[i].to(at::kFloat), y = expected[i].to(at::kFloat);
         // The lse of a masked step is infinite in both.
-        const double error = (x - y).masked_fill(x.eq(y), 0).abs().max().item<double>() /
-                             (1 + y.masked_fill(y.isinf(), 0).abs().max().item<double>());
+        const double error = x.sub(y).masked_fill(x.eq(y), 0).abs().max().item().toDouble() /
+                             (1 + y.masked_fill(y.isinf(), 0).abs().max().item().toDouble());
         if (!(error <= tolerance)) return "their results differ from the other kernels'";
       }
     }
