@@ -115,6 +115,8 @@ def natten(window: int) -> Attention:
         if query.is_cuda:
             turned = (x.transpose(1, 2) for x in (query, key, value))
             return na1d(*turned, window).transpose(1, 2)
+        if query.dtype not in (torch.float32, torch.float64):
+            raise RuntimeError('no CPU kernels of this type; NATTEN would end the process')
         query = query * query.shape[-1] ** -0.5
         weights = functional.na1d_qk(query, key, window, 1).softmax(-1)  # (N, H, T, window)
         return functional.na1d_av(weights, value, window, 1)
