@@ -106,7 +106,7 @@ install_lite() {
     fi
     pip_install 'torch, MMEngine, MMCV (lite), MMAction2' "${needs[@]}"
     # Beside the compiler of the operators, which leaves a part of the cores idle.
-    "$VENV_PYTHON" -W ignore -c 'import tools._cli' >>"$SETUP_LOG" 2>&1 &
+    "$VENV_PYTHON" -W ignore -c 'import tools.preloaded' >>"$SETUP_LOG" 2>&1 &
     pip_install 'this project and its compiled operators' -e . --no-build-isolation --no-deps
 }
 
