@@ -25,19 +25,33 @@ _ROW_INCHES, _FRAME_INCHES = 0.62, 0.85
 
 
 def _draw_row(
-    axes: Axes, row: int, segments: np.ndarray, texts: Sequence[str], color: str, filled: bool
+    axes: Axes,
+    row: int,
+    segments: np.ndarray,
+    texts: Sequence[str],
+    color: str,
+    filled: Sequence[bool] | np.ndarray,
 ) -> None:
-    """Bars with their class inside; overlapping ones share the height of the row."""
+    """Bars with their class inside; overlapping ones share the height of the row.
+
+    Args:
+        axes: Where.
+        row: Number of the row.
+        segments: ``(M, 2)``.
+        texts: M classes.
+        color: Of the bars.
+        filled: Whether each of the M bars is filled with the color, or has its outline.
+    """
     lanes = lanes_of(segments)
     lanes[lanes < 0] = MAX_LANES - 1  # nothing is left out here
     height = 0.84 / (lanes.max() + 1 if len(lanes) else 1)
-    for (start, end), text, lane in zip(segments, texts, lanes):
+    for (start, end), text, lane, solid in zip(segments, texts, lanes, filled):
         low = row + 0.08 + height * lane
         axes.broken_barh(
             [(start, end - start)],
             (low, 0.92 * height),
-            facecolor=color if filled else 'white',
-            edgecolor='white' if filled else color,
+            facecolor=color if solid else 'white',
+            edgecolor='white' if solid else color,
             linewidth=1.6,
         )
         axes.text(
@@ -47,7 +61,7 @@ def _draw_row(
             ha='center',
             va='center',
             fontsize=9,
-            color='white' if filled else 'black',
+            color='white' if solid else 'black',
         )
 
 
@@ -77,14 +91,13 @@ def draw_overview(
     rows = ['ground truth', *detections]
     figure, (axes,) = stack_panels([len(rows) * _ROW_INCHES], frames, duration, _FRAME_INCHES)
     names = [classes[label] for label in gt_labels]
-    _draw_row(axes, 0, gt_segments, names, GROUND_TRUTH, True)
+    _draw_row(axes, 0, gt_segments, names, GROUND_TRUTH, [True] * len(names))
     for row, found in enumerate(detections.values(), start=1):
         best = np.argsort(-found.scores, kind='stable')[: len(gt_labels)]
         color = PALETTE[(row - 1) % len(PALETTE)]
         hit = _hits(found.segments[best], found.labels[best], gt_segments, gt_labels)
-        for chosen, filled in ((best[hit], True), (best[~hit], False)):
-            texts = [f'{classes[found.labels[i]]} {found.scores[i]:.2f}' for i in chosen]
-            _draw_row(axes, row, found.segments[chosen], texts, color, filled)
+        texts = [f'{classes[found.labels[i]]} {found.scores[i]:.2f}' for i in best]
+        _draw_row(axes, row, found.segments[best], texts, color, hit)
     label_rows(axes, rows, len(rows), duration, fontsize=10)
     axes.set_xlabel('time (s); filled: right class at a tIoU of 0.5 or more', fontsize=9)
     if title:

@@ -87,6 +87,21 @@ def test_overview_counts_hits_as_the_evaluation_does():
     }
 
 
+def test_overview_hides_no_hit_behind_a_miss():
+    found = detections((2, 12, 0.9, 0), (0, 9, 0.8, 1), (20, 30, 0.7, 2))
+    figure = draw_overview([[1, 11]] * 3, [0, 0, 0], {'model': found}, CLASSES, 100.0)
+    boxes = [
+        (x0, x1, y0, y1)
+        for bar in figure.axes[0].collections[3:]
+        for x0, y0, x1, y1 in [bar.get_paths()[0].get_extents().extents]
+    ]
+    assert len(boxes) == 3
+    for i, one in enumerate(boxes):
+        for other in boxes[:i]:
+            beside = one[0] >= other[1] or other[0] >= one[1]
+            assert beside or one[2] >= other[3] or other[2] >= one[3]
+
+
 def test_key_frames_stand_above():
     frames = [(25.0, np.zeros((4, 8, 3), np.uint8)), (75.0, np.zeros((4, 8, 3), np.uint8))]
     figure = example(frames=frames)
