@@ -16,6 +16,8 @@ from checkpoint_runner import RisingMetric, build, final_state, train, train_and
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
 
+from mmtad_decomp.engine.hooks import safe_checkpoint_hook as hook_module
+
 BALLAST = 500_000  # float32: a file of 4 MB with EMA
 
 
@@ -153,6 +155,30 @@ def test_old_checkpoints_go_only_after_the_new_ones(tmp_path, monkeypatch):
     build(tmp_path, 3, max_keep_ckpts=1, save_best='tiny/acc').train()
     bests = ['best_tiny_acc_epoch_1.pth', 'best_tiny_acc_epoch_2.pth']
     assert sorted(removed) == [*bests, 'epoch_1.pth', 'epoch_2.pth']
+
+
+@pytest.mark.parametrize('killed_at', [1, 2, 3])
+@pytest.mark.parametrize('epochs', [3, 4])
+def test_a_run_killed_before_it_removes_the_last_best_does_so_later(
+    tmp_path, monkeypatch, killed_at, epochs
+):
+    carry_out, calls = hook_module._DeferredRemovals.carry_out, []
+
+    def killed(self, keep):
+        calls.append(keep)
+        if len(calls) == killed_at:
+            raise KeyboardInterrupt
+        carry_out(self, keep)
+
+    monkeypatch.setattr(hook_module._DeferredRemovals, 'carry_out', killed)
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path, epochs, save_best='tiny/acc').train()
+    monkeypatch.undo()
+    # The metric starts at 1 again, so validations after the resume are no better.
+    build(tmp_path, epochs, save_best='tiny/acc', resume=True).train()
+    last = load(tmp_path / f'epoch_{epochs}.pth')['message_hub']['runtime_info']
+    best = {name for name in names(tmp_path) if name.startswith('best')}
+    assert best == {Path(last['best_ckpt']).name}
 
 
 def test_leftover_temporary_files_are_cleared(tmp_path):

@@ -96,6 +96,8 @@ class SafeCheckpointHook(CheckpointHook):
         self._check_save_best(runner)
         if is_main_process() and isinstance(self.file_backend, AtomicLocalBackend):
             self._remove_half_written(runner)
+        if is_main_process():
+            self._remove_outdated_best(runner)
         self._repeat_validation(runner)
 
     def _remove_half_written(self, runner: Runner) -> None:
@@ -104,6 +106,17 @@ class SafeCheckpointHook(CheckpointHook):
             removed += remove_temporary_files(self.out_dir, names)
         for path in removed:
             runner.logger.warning(f'Removed half-written {path} of an interrupted run')
+
+    def _best_paths(self) -> list[str]:
+        best = [getattr(self, 'best_ckpt_path', None)]
+        best += getattr(self, 'best_ckpt_path_dict', {}).values()
+        return [str(path) for path in best if path]
+
+    def _remove_outdated_best(self, runner: Runner) -> None:
+        """Remove earlier best checkpoints that a run was killed before it removed them."""
+        for path in runner.message_hub.get_info('outdated_best', []):
+            if path not in self._best_paths() and self.file_backend.isfile(path):
+                self.file_backend.remove(path)
 
     def _repeat_validation(self, runner: Runner) -> None:
         loop = runner.train_loop
@@ -189,12 +202,12 @@ class SafeCheckpointHook(CheckpointHook):
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self._training:  # `Runner.val()` alone.
             return
+        # In the checkpoint that learns of a new best, for a run that resumes from it.
+        runner.message_hub.update_info('outdated_best', self._best_paths())
         backend = self.file_backend
         self.file_backend = deferred = _DeferredRemovals(backend)
         try:
             super()._save_best_checkpoint(runner, metrics)
         finally:
             self.file_backend = backend
-        best = [getattr(self, 'best_ckpt_path', None)]
-        best += getattr(self, 'best_ckpt_path_dict', {}).values()
-        deferred.carry_out(keep={str(path) for path in (*best, self.last_ckpt) if path})
+        deferred.carry_out(keep={*self._best_paths(), str(self.last_ckpt)})
