@@ -1,5 +1,5 @@
-# The main table of configs/studies/grid.py with a narrow TSM18 (32 channels in the first stage), for
-# CPUs: a run takes 8 to 15 minutes of one core in place of hours. All else is the same.
+# The rows of configs/studies/grid.py with a narrow TSM18 (32 channels in the first stage), for CPUs: a
+# run takes 8 to 15 minutes of one core in place of hours. All else is the same.
 #   python tools/data/grid/prepare.py path/to/grid --out data/grid
 #   python tools/data/extract_flow.py configs/teacher/actionformer_tsm18_grid_of.py --method dis
 #   python tools/analysis_tools/study.py configs/studies/grid_narrow.py
@@ -23,19 +23,15 @@ places = dict(
     decomp='model.student.detector',
     no_distill='model.detector',
 )
-names = (
-    'teacher_tg', 'teacher_of', 'rgb', 'two_stream', 'no_distill', 'conventional_tg', 'concat_tg',
-    'local_tg', 'conventional_of', 'concat_of', 'local_of', 'quarter_mimics_tg',
-)  # fmt: skip
 rows = []
 for row in _base_.rows:
-    if row['name'] in names:
-        place = places.get(row['name'], places[row['config'].split('/')[1]])
-        options = {f'{place}.{key}': value for key, value in narrow.items()}
-        rows.append({**row, 'cfg_options': {**options, **row.get('cfg_options', {})}})
-compare = [pair for pair in _base_.compare if set(pair) <= set(names)] + [
+    place = places.get(row['name'], places[row['config'].split('/')[1]])
+    options = {f'{place}.{key}': value for key, value in narrow.items()}
+    rows.append({**row, 'cfg_options': {**options, **row.get('cfg_options', {})}})
+compare = [
+    *_base_.compare,
     ('concat_tg', 'conventional_tg'),
     ('local_of', 'no_distill'),
     ('concat_of', 'conventional_of'),
 ]
-del narrow, places, names, row, place, options
+del narrow, places, row, place, options
