@@ -5,7 +5,8 @@ Examples:
     python tools/infer.py video.mp4 --model work_dirs/quickstart/published
     python tools/infer.py videos/ 'more/**/*.mkv' --model CONFIG --weights CHECKPOINT \
         --format json csv vtt --picture --out-dir detections
-    python tools/infer.py videos/ --model MODEL --format json --shard 2/4
+    python tools/infer.py videos/ --model MODEL --format json --shard 2/4 --out-dir found
+    python tools/infer.py --join found --format json csv
     ffmpeg -i rtsp://camera -f mpegts - | python tools/infer.py - --stream --model MODEL
 
 The exit code is 0 if every video was read, 1 if some could not be (the others are done), and 2 if
@@ -18,7 +19,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'the folder i-of-n in --out-dir',
     )
     parser.add_argument(
+        '--join',
+        metavar='DIR',
+        help='once all parts of --shard are in this folder (their --out-dir), write what one run '
+        'over all videos writes; with --format (default: json)',
+    )
+    parser.add_argument(
         '--format',
         nargs='+',
         default=[],
@@ -107,7 +114,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--quiet', action='store_true', help='show no progress')
     add_traceback_argument(parser)
-    return check_args(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    if args.join is None:
+        return check_args(args)
+    others = {**vars(args), 'join': None, 'format': [], 'videos': args.videos or None}
+    if any(value != parser.get_default(key) for key, value in others.items() if key != 'format'):
+        raise ValueError('--join reads the parts of a run; give it --format alone')
+    args.format = args.format or ['json']
+    return args
 
 
 def check_args(args: argparse.Namespace) -> argparse.Namespace:
@@ -141,11 +155,8 @@ def check_args(args: argparse.Namespace) -> argparse.Namespace:
         raise ValueError('the standard input (-) is read with --stream')
     if args.out_dir is None and (args.format or drawn):
         args.out_dir = 'detections'
-    number, count = parse_shard(args.shard)
-    if count > 1 and (args.stream or args.demo):
+    if parse_shard(args.shard)[1] > 1 and (args.stream or args.demo):
         raise ValueError('--shard shares several videos; leave out --stream or --demo')
-    if count > 1 and args.out_dir is not None:
-        args.out_dir = str(Path(args.out_dir, f'{number + 1}-of-{count}'))
     return args
 
 
@@ -164,6 +175,7 @@ def print_table(results: Sequence[VideoResult]) -> None:
 def infer(inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Namespace) -> int:
     """Look at all videos, print and write; returns the exit code."""
     from mmtad_decomp.apis import export
+    from mmtad_decomp.apis.parts import write_part
 
     results, errors = inferencer.detect_all(
         videos,
@@ -185,13 +197,35 @@ def infer(inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Na
     )
     for ending in (ending for ending, wanted in endings.items() if wanted):
         files += [Path(args.out_dir, f'{result.video.video_id}.{ending}') for result in results]
+    if is_part(args):
+        write_part(args.out_dir, videos, results, errors)
+    return report(files, errors, len(videos))
+
+
+def join(args: argparse.Namespace) -> int:
+    """Put the parts of a run together; returns the exit code that one run would have."""
+    from mmtad_decomp.apis import export
+    from mmtad_decomp.apis.parts import copy_drawn, join_parts
+
+    results, errors = join_parts(args.join)
+    files = export(args.join, results, args.format) if results else []
+    return report(files + copy_drawn(args.join, results), errors, len(results) + len(errors))
+
+
+def is_part(args: argparse.Namespace) -> bool:
+    """Whether it is a part of a run, whose results are to be joined."""
+    return parse_shard(args.shard)[1] > 1 and args.out_dir is not None
+
+
+def report(files: Sequence[Path], errors: Mapping[str, str], count: int) -> int:
+    """Name files and those of ``count`` videos that are broken; returns the exit code."""
     for file in files:
         print(f'written: {file}')
     for message in errors.values():
         print(f'error: {message}', file=sys.stderr)
     if errors:
-        print(f'{len(errors)} of {len(videos)} videos could not be read', file=sys.stderr)
-    return 0 if not errors else 1 if results else 2
+        print(f'{len(errors)} of {count} videos could not be read', file=sys.stderr)
+    return 0 if not errors else 1 if count > len(errors) else 2
 
 
 def stream(inferencer: TADInferencer, name: str, args: argparse.Namespace) -> int:
@@ -218,17 +252,24 @@ def stream(inferencer: TADInferencer, name: str, args: argparse.Namespace) -> in
 def main(argv: list[str] | None = None) -> int:
     """Detect; returns the exit code."""
     args = parse_args(argv)
+    if args.join is not None:
+        return join(args)
     from mmtad_decomp.apis import TADInferencer, find_videos, project_folder  # late: slow
+    from mmtad_decomp.apis.parts import begin_part, write_part
     from mmtad_decomp.utils.atomic import demand_writable
 
     if args.demo:
         args.videos = [str(project_folder() / DEMO_VIDEO)]
     if args.out_dir is not None:
         demand_writable(Path(args.out_dir, 'detections'), '--out-dir')
+    if is_part(args):
+        args.out_dir = begin_part(args.out_dir, *parse_shard(args.shard))
     videos = [] if args.stream else find_videos(args.videos)
     videos = [*share({v.video_id: v for v in videos}, parse_shard(args.shard)).values()]
     if not videos and not args.stream:
         print(f'part {args.shard} has no video')
+        if is_part(args):
+            write_part(args.out_dir, [], [], {})
         return 0
     inferencer = TADInferencer(
         args.model,

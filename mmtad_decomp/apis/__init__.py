@@ -2,6 +2,7 @@
 
 from .exports import FORMATS, ExportError, export, write_results
 from .model_source import ModelError, ModelSource, load_model_source, project_folder
+from .parts import PartsError, join_parts
 from .results import VideoResult
 from .tad_inferencer import TADInferencer
 from .video_inputs import InputError, VideoInput, find_videos
@@ -12,11 +13,13 @@ __all__ = [
     'InputError',
     'ModelError',
     'ModelSource',
+    'PartsError',
     'TADInferencer',
     'VideoInput',
     'VideoResult',
     'export',
     'find_videos',
+    'join_parts',
     'load_model_source',
     'project_folder',
     'write_results',

@@ -120,7 +120,8 @@ def atomic_write(path: str | Path, mode: str = 'wb', **kwargs: Any) -> Iterator[
         os.replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # such as a full disk
+        # On a full disk, writing names no file, and opening the temporary one.
+        if isinstance(error, OSError) and str(error.filename) in ('None', str(temporary)):
             # NumPy says how many items it could not write, but not why.
             number, reason = error.errno or errno.ENOSPC, error.strerror or str(error)
             raise OSError(number, f'{reason}; {path} is as before', str(path)) from error

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from clock_videos import record
 from inference_helpers import publish_tiny, tiny_config, train
 
+from mmtad_decomp.apis import VideoInput, parts
 from tools import infer
 from tools.command_line import run_main
 
@@ -58,24 +60,57 @@ def test_files_of_all_formats_and_pictures(tmp_path, model, capsys):
     assert image.shape[1] >= 1000 and len(np.unique(image.reshape(-1, 3), axis=0)) > 50
 
 
-def test_shards_find_what_one_run_finds(tmp_path, model, capsys):
+def contents(folder):
+    """Files of a folder; of ELAN's, without the date."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    return {name: re.sub(rb'DATE="[^"]*"', b'', content) for name, content in files.items()}
+
+
+def test_joined_shards_are_one_run(tmp_path, model, capsys):
     (tmp_path / 'in').mkdir()
     for name in 'abc':
-        record(tmp_path / 'in' / f'{name}.mp4', range(50))
-    command = (tmp_path / 'in', '--model', model, '--format', 'json', 'vtt', '--out-dir', tmp_path)
-    assert run(capsys, *command)[0] == 0
-    whole = json.loads((tmp_path / 'detections.json').read_text())['results']
-    assert len(whole) == 3 and all(whole.values())
-    parts = {}
-    for number, names in ((1, 'ac'), (2, 'b')):
-        assert run(capsys, *command, '--shard', f'{number}/2')[0] == 0
-        folder = tmp_path / f'{number}-of-2'
-        files = {'detections.json', *(f'{name}.vtt' for name in names)}
-        assert {path.name for path in folder.iterdir()} == files
-        parts |= json.loads((folder / 'detections.json').read_text())['results']
-    assert parts == whole
-    assert run(capsys, *command, '--shard', '4/4')[:2] == (0, 'part 4/4 has no video\n')
-    assert not (tmp_path / '4-of-4').exists()
+        record(tmp_path / 'in' / f'{name}.mp4', range(20))
+    (tmp_path / 'in' / 'd.mp4').touch()
+    command = (tmp_path / 'in', '--model', model, '--format', 'json')
+    formats = ('csv', 'vtt', 'srt', 'elan', 'label-studio')
+    _, _, errors = run(capsys, *command, *formats, '--out-dir', tmp_path / 'whole')
+    assert '1 of 4 videos could not be read' in errors
+    whole = contents(tmp_path / 'whole')
+    assert len(whole) == 3 + 3 * 3 and whole['detections.csv'].count(b'\n') > 3
+    out = tmp_path / 'out'
+    assert run(capsys, *command, '--shard', '2/2', '--out-dir', out)[0] == 1
+    assert set(contents(out / '2-of-2')) == {'part.json', 'detections.json'}
+    code, _, err = run_join(capsys, out)
+    assert code == 2 and 'parts 1-of-2 are missing' in err and contents(out) == {}
+    assert run(capsys, *command, '--shard', '1/2', '--out-dir', out)[0] == 0
+    (out / '2-of-2/b.png').write_bytes(b'a picture')
+    assert run_join(capsys, out, '--format', 'json', *formats)[::2] == (1, errors)
+    assert contents(out) == {**whole, 'b.png': b'a picture'}
+    empty = run(capsys, *command, '--shard', '7/7', '--out-dir', tmp_path)
+    assert empty[:2] == (0, 'part 7/7 has no video\n') and (tmp_path / '7-of-7/part.json').exists()
+
+
+def run_join(capsys, *arguments):
+    code = run_main(infer.main, ['--join', *map(str, arguments)])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def test_parts_that_are_no_whole(tmp_path, capsys):
+    videos = [VideoInput(f'{name}.mp4', name) for name in 'abc']
+    assert 'no folder of a part' in run_join(capsys, tmp_path)[2]
+    for first, second in ((videos[:2], videos[:1]), (videos[:1], videos[1:])):
+        for number, mine in enumerate((first, second)):
+            folder = parts.begin_part(tmp_path, number, 2)
+            parts.write_part(folder, mine, [], {video.path: '' for video in mine})
+        assert 'different lists of videos' in run_join(capsys, tmp_path)[2]
+    (tmp_path / '2-of-2/part.json').write_text('{"videos": ["b.mp4"], "results": [], "errors": 1}')
+    assert 'is damaged' in run_join(capsys, tmp_path)[2]
+    parts.begin_part(tmp_path, 1, 2)
+    assert 'parts 2-of-2 are missing or not complete' in run_join(capsys, tmp_path)[2]
+    (tmp_path / '1-of-3').mkdir()
+    assert 'runs in 2 and in 3 parts' in run_join(capsys, tmp_path)[2]
+    assert '--format alone' in run_join(capsys, tmp_path, '--top-k', 3)[2]
 
 
 def sound_only(path):

@@ -93,6 +93,9 @@ def test_a_full_disk_is_one_sentence_that_names_the_file(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     text = sentence_of(caught.value)
     assert text.startswith(f'No space left on device; {path} is as before; free some space')
+    with pytest.raises(OSError) as caught, atomic_write(tmp_path):
+        pass  # the system's error names the temporary file
+    assert f'Is a directory; {tmp_path} is as before' in str(caught.value)
     assert path.read_bytes() == b'before' and len(list(tmp_path.iterdir())) == 1
 
 

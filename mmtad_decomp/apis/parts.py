@@ -1,0 +1,169 @@
+"""What was found in one part of the videos, in a file, and all parts put together again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import chain, zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from mmtad_decomp.postprocessing import Detections
+from mmtad_decomp.utils import atomic_write, path_below, write_json
+
+from .results import VideoResult
+from .video_inputs import VideoInput
+
+PART_FILE = 'part.json'
+DRAWN = ('.png', '.mp4')
+"""Endings of the files of a video that are copied, since they need the video."""
+
+
+class PartsError(ValueError):
+    """Parts do not make up a whole; the message says why."""
+
+
+def part_folder(folder: str | Path, number: int, count: int) -> Path:
+    """Folder of a part, whose number is counted from 0; its name counts from 1."""
+    return Path(folder, f'{number + 1}-of-{count}')
+
+
+def begin_part(folder: str | Path, number: int, count: int) -> Path:
+    """Folder of a part that is to be done, or done again: from now on it is not complete."""
+    part = part_folder(folder, number, count)
+    (part / PART_FILE).unlink(missing_ok=True)
+    return part
+
+
+def write_part(
+    folder: str | Path,
+    videos: Sequence[VideoInput],
+    results: Sequence[VideoResult],
+    errors: Mapping[str, str],
+) -> None:
+    """Note that a part is complete, and what was found; to be called after all else is written.
+
+    Args:
+        folder: Of the part.
+        videos: Videos of the part, in order.
+        results: Of those that could be read.
+        errors: The message of each other one by its path.
+    """
+    found = [
+        dict(
+            video=asdict(result.video),
+            duration=result.duration,
+            fps=result.fps,
+            classes=list(result.classes),
+            detections=[column.tolist() for column in result.detections],
+        )
+        for result in results
+    ]
+    names = [video.path for video in videos]
+    write_json(Path(folder, PART_FILE), dict(videos=names, results=found, errors=dict(errors)))
+
+
+def join_parts(folder: str | Path) -> tuple[list[VideoResult], dict[str, str]]:
+    """All results of a run in parts, in the order of a run without parts.
+
+    Args:
+        folder: Has the folders of the parts, such as ``1-of-4``.
+
+    Returns:
+        What was found, and the message of each broken video by its path.
+
+    Raises:
+        PartsError: If there is no part, one is missing, or they are of several runs.
+    """
+    parts = [_read(path) for path in _part_files(Path(folder))]
+    # Part i of n has every n-th video from the i-th on.
+    names = [part['videos'] for part in parts]
+    order = [name for row in zip_longest(*names) for name in row if name is not None]
+    shared = all(order[i :: len(names)] == mine for i, mine in enumerate(names))
+    if not shared or len({*order}) < len(order):
+        raise PartsError(f'{folder}: the parts are of different lists of videos; run them again')
+    results = {r.video.path: r for part in parts for r in part['results']}
+    errors = dict(chain.from_iterable(part['errors'].items() for part in parts))
+    return (
+        [results[name] for name in order if name in results],
+        {name: errors[name] for name in order if name in errors},
+    )
+
+
+def copy_drawn(folder: str | Path, results: Sequence[VideoResult]) -> list[Path]:
+    """Copy pictures and annotated videos of the parts to the folder of the whole.
+
+    Returns:
+        The copies.
+    """
+    copies = []
+    for path in _part_files(Path(folder)):
+        for result in results:
+            for ending in DRAWN:
+                name = f'{result.video.video_id}{ending}'
+                source = path_below(path.parent, name)
+                if source.is_file():
+                    copy = path_below(folder, name)
+                    with open(source, 'rb') as original, atomic_write(copy) as file:
+                        shutil.copyfileobj(original, file)
+                    copies.append(copy)
+    return copies
+
+
+def _part_files(folder: Path) -> list[Path]:
+    """The files of all parts of a run, in order.
+
+    Raises:
+        PartsError: See :func:`join_parts`.
+    """
+    matches = (re.fullmatch(r'\d+-of-(\d+)', path.name) for path in folder.glob('*-of-*'))
+    counts = sorted({int(match[1]) for match in matches if match})
+    if not counts:
+        raise PartsError(f'{folder} has no folder of a part, such as 1-of-4; name one that has')
+    if len(counts) > 1:
+        raise PartsError(
+            f'{folder} has parts of runs in {" and in ".join(map(str, counts))} parts; remove '
+            'those of all but one'
+        )
+    (count,) = counts
+    files = [part_folder(folder, i, count) / PART_FILE for i in range(count)]
+    missing = [path.parent.name for path in files if not path.is_file()]
+    if missing:
+        more = f' and {len(missing) - 10} more' if len(missing) > 10 else ''
+        raise PartsError(
+            f'{folder}: parts {", ".join(missing[:10])}{more} are missing or not complete '
+            f'(no {PART_FILE}); run them, with the same --out-dir'
+        )
+    return files
+
+
+def _read(path: Path) -> dict:
+    """Content of a part's file, with ``results`` as :class:`VideoResult`.
+
+    Raises:
+        PartsError: If it is damaged.
+    """
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        content['results'] = [_result(entry) for entry in content['results']]
+        done = {r.video.path for r in content['results']} | {*content['errors']}
+        if done != {*content['videos']}:
+            raise ValueError('results and videos differ')
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PartsError(f'{path} is damaged ({error}); run this part again') from error
+    return content
+
+
+def _result(entry: dict) -> VideoResult:
+    segments, scores, labels = entry['detections']
+    columns = Detections(
+        np.asarray(segments, dtype=np.float64).reshape(-1, 2),
+        np.asarray(scores, dtype=np.float64),
+        np.asarray(labels, dtype=np.int64),
+    )
+    video = VideoInput(**entry['video'])
+    return VideoResult(video, entry['duration'], entry['fps'], columns, entry['classes'])
