@@ -135,6 +135,12 @@ install_tier() {
 setup_env() {
     cd "$PROJECT_ROOT"
     create_venv
+    # Where no bytecode may lie beside the sources it lies in the environment: without it each
+    # process compiles what it imports, which is more than half of the time of a start.
+    if [ -n "${PYTHONDONTWRITEBYTECODE:-}" ]; then
+        unset PYTHONDONTWRITEBYTECODE
+        export PYTHONPYCACHEPREFIX="$(cd "$VENV" && pwd)/bytecode"
+    fi
     choose_constraints
     local lite=(setup.py pyproject.toml "$CONSTRAINTS"
         requirements/build.txt requirements/mminstall.txt requirements/runtime.txt)
