@@ -198,7 +198,7 @@ def infer(inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Na
     for ending in (ending for ending, wanted in endings.items() if wanted):
         files += [Path(args.out_dir, f'{result.video.video_id}.{ending}') for result in results]
     if is_part(args):
-        write_part(args.out_dir, videos, results, errors)
+        write_part(args.out_dir, deciding_options(args), videos, results, errors)
     return report(files, errors, len(videos))
 
 
@@ -215,6 +215,12 @@ def join(args: argparse.Namespace) -> int:
 def is_part(args: argparse.Namespace) -> bool:
     """Whether it is a part of a run, whose results are to be joined."""
     return parse_shard(args.shard)[1] > 1 and args.out_dir is not None
+
+
+def deciding_options(args: argparse.Namespace) -> dict[str, str | float | None]:
+    """Options by which a part finds what it finds."""
+    names = ('model', 'weights', 'score_thr', 'top_k', 'frame_rate')
+    return {f'--{name.replace("_", "-")}': getattr(args, name) for name in names}
 
 
 def report(files: Sequence[Path], errors: Mapping[str, str], count: int) -> int:
@@ -269,7 +275,7 @@ def main(argv: list[str] | None = None) -> int:
     if not videos and not args.stream:
         print(f'part {args.shard} has no video')
         if is_part(args):
-            write_part(args.out_dir, [], [], {})
+            write_part(args.out_dir, deciding_options(args), [], [], {})
         return 0
     inferencer = TADInferencer(
         args.model,

@@ -41,6 +41,7 @@ def begin_part(folder: str | Path, number: int, count: int) -> Path:
 
 def write_part(
     folder: str | Path,
+    options: Mapping[str, str | float | None],
     videos: Sequence[VideoInput],
     results: Sequence[VideoResult],
     errors: Mapping[str, str],
@@ -49,6 +50,8 @@ def write_part(
 
     Args:
         folder: Of the part.
+        options: Of the command line, by name; those that decide what is found. The parts of a run
+            have the same.
         videos: Videos of the part, in order.
         results: Of those that could be read.
         errors: The message of each other one by its path.
@@ -64,7 +67,8 @@ def write_part(
         for result in results
     ]
     names = [video.path for video in videos]
-    write_json(Path(folder, PART_FILE), dict(videos=names, results=found, errors=dict(errors)))
+    part = dict(options=dict(options), videos=names, results=found, errors=dict(errors))
+    write_json(Path(folder, PART_FILE), part)
 
 
 def join_parts(folder: str | Path) -> tuple[list[VideoResult], dict[str, str]]:
@@ -79,7 +83,9 @@ def join_parts(folder: str | Path) -> tuple[list[VideoResult], dict[str, str]]:
     Raises:
         PartsError: If there is no part, one is missing, or they are of several runs.
     """
-    parts = [_read(path) for path in _part_files(Path(folder))]
+    files = _part_files(Path(folder))
+    parts = [_read(path) for path in files]
+    _demand_equal_options(files, parts)
     # Part i of n has every n-th video from the i-th on.
     names = [part['videos'] for part in parts]
     order = [name for row in zip_longest(*names) for name in row if name is not None]
@@ -141,6 +147,19 @@ def _part_files(folder: Path) -> list[Path]:
     return files
 
 
+def _demand_equal_options(files: Sequence[Path], parts: Sequence[dict]) -> None:
+    """Raise ``PartsError`` where a part was made with other options than the first."""
+    first = parts[0]['options']
+    for path, part in zip(files, parts):
+        for name in sorted({*first, *part['options']}):
+            mine, other = part['options'].get(name), first.get(name)
+            if mine != other:
+                raise PartsError(
+                    f'{path.parent} was made with {name} {mine}, {files[0].parent} with {other}; '
+                    'run one of them again'
+                )
+
+
 def _read(path: Path) -> dict:
     """Content of a part's file, with ``results`` as :class:`VideoResult`.
 
@@ -149,6 +168,7 @@ def _read(path: Path) -> dict:
     """
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
+        content['options'] = dict(content['options'])
         content['results'] = [_result(entry) for entry in content['results']]
         done = {r.video.path for r in content['results']} | {*content['errors']}
         if done != {*content['videos']}:

@@ -102,6 +102,23 @@ def test_refined_losses_leave_the_coarse_predictions_alone():
         )
 
 
+@pytest.mark.slow
+def test_compiled_losses_are_the_losses():
+    """PyTorch 2.13 fails on a compiled function that returns a view together with its detach()."""
+    head, gt = make(refine_iou=0.0), [instances((1, 9), labels=[1])]
+    masks = prefix_masks((12,), 12)
+
+    def loss(outputs):
+        return sum(head.loss_by_feat(outputs, gt).values())
+
+    gradients = []
+    for function in (loss, torch.compile(loss, backend='aot_eager')):
+        head.zero_grad()
+        function(head(features(1, 12), masks)).backward()
+        gradients.append([p.grad.clone() for p in head.parameters() if p.grad is not None])
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
 def iou(a, b):
     inter = max(min(a[1], b[1]) - max(a[0], b[0]), 0)
     return inter / ((a[1] - a[0]) + (b[1] - b[0]) - inter)

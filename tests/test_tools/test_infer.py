@@ -102,9 +102,15 @@ def test_parts_that_are_no_whole(tmp_path, capsys):
     for first, second in ((videos[:2], videos[:1]), (videos[:1], videos[1:])):
         for number, mine in enumerate((first, second)):
             folder = parts.begin_part(tmp_path, number, 2)
-            parts.write_part(folder, mine, [], {video.path: '' for video in mine})
+            parts.write_part(folder, {}, mine, [], {video.path: '' for video in mine})
         assert 'different lists of videos' in run_join(capsys, tmp_path)[2]
-    (tmp_path / '2-of-2/part.json').write_text('{"videos": ["b.mp4"], "results": [], "errors": 1}')
+    for number, top_k in ((0, None), (1, 3)):
+        folder = parts.begin_part(tmp_path, number, 2)
+        parts.write_part(folder, {'--model': 'm', '--top-k': top_k}, [], [], {})
+    assert '2-of-2 was made with --top-k 3' in run_join(capsys, tmp_path)[2]
+    (tmp_path / '2-of-2/part.json').write_text(
+        '{"options": {}, "videos": ["b.mp4"], "results": [], "errors": 1}'
+    )
     assert 'is damaged' in run_join(capsys, tmp_path)[2]
     parts.begin_part(tmp_path, 1, 2)
     assert 'parts 2-of-2 are missing or not complete' in run_join(capsys, tmp_path)[2]
