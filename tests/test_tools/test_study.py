@@ -253,21 +253,51 @@ def test_intervals_are_those_of_a_loop_over_draws(project):
     got = Comparer(results, seed=5).compare('student', 'rgb')
     sides = [[tables(results, row, seed) for seed in (0, 1)] for row in ('student', 'rgb')]
     plain = [[metric(*side) for side in row] for row in sides]
-    assert got['difference'] == pytest.approx(np.mean(plain[0]) - np.mean(plain[1]))
-    drawn = np.random.default_rng([5, 3]).multinomial(3, np.full(3, 1 / 3), size=200)
+    exactly = np.mean(plain[0]) - np.mean(plain[1])
+    assert got['difference'] == pytest.approx(exactly, abs=1e-7)  # draws are float32
+    drawn = np.random.default_rng([0, 3]).multinomial(3, np.full(3, 1 / 3), size=200)
     seeds = np.random.default_rng(5).integers(2, size=(2, 200))
     differences = [
         np.mean([metric(*sides[0][s], counts) - metric(*sides[1][s], counts) for s in chosen])
         for counts, chosen in zip(drawn, seeds.T)
     ]
-    assert [got['low'], got['high']] == pytest.approx(np.percentile(differences, [2.5, 97.5]))
+    assert [got['low'], got['high']] == pytest.approx(
+        np.percentile(differences, [2.5, 97.5]), abs=1e-7
+    )
     assert got['low'] < got['difference'] < got['high'] and got['seeds'] == [0, 1]
-    # without the detections the interval is the one that was kept
-    report = Report(results)
+
+
+def test_intervals_outlive_detections_and_join_results_of_two_machines(project, capsys):
+    catalog = project.catalog(results=str(project.folder / 'whole.json'))
+    project.run(catalog)
+    report = Report(Results(catalog))
     report.write()
-    shutil.rmtree(project.folder / 'work' / 'rgb')
-    kept = Report(Results(catalog)).comparisons
-    assert kept == json.loads(json.dumps(report.comparisons)) and len(kept) == 1
+    whole = json.loads(catalog.study.results.read_text())
+    shutil.rmtree(project.folder / 'work')
+    report = Report(Results(catalog))
+    assert report.comparisons == whole['comparisons'] and len(whole['comparisons']) == 1
+    # each machine has the rows of its own, and one of them an outdated result
+    files = [project.folder / f'{name}.json' for name in 'ab']
+    for file, rows in zip(files, (('tg', 'student'), ('rgb',))):
+        part = dict(study='small', comparisons=[])
+        for kind in ('runs', 'scores'):
+            part[kind] = {k: v for k, v in whole[kind].items() if k.split('/')[0] in rows}
+        file.write_text(json.dumps(part))
+    stale = json.loads(files[1].read_text())
+    stale['runs']['tg/seed0'] = {**whole['runs']['tg/seed0'], 'fingerprint': 'old'}
+    files[1].write_text(json.dumps(stale))
+    arguments = [str(project.folder / 'small.py'), '--results', str(files[0])]
+    assert command.main([*arguments, '--merge', str(files[1]), '--report']) == 0
+    assert f'{files[1]}: 2 results taken over' in capsys.readouterr().out
+    assert json.loads(files[0].read_text()) == whole
+    assert command.main([*arguments, '--merge', str(project.folder / 'none.json')]) == 2
+    assert 'none.json cannot be read' in capsys.readouterr().err
+    # results of a version before draws were kept show the interval that they have
+    for score in whole['scores'].values():
+        del score['draws']
+    files[0].write_text(json.dumps(whole))
+    kept = Report(Results(project.catalog(results=str(files[0])))).comparisons
+    assert kept == whole['comparisons']
 
 
 def tables(results, row, seed):

@@ -32,6 +32,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--jobs', type=int, help='jobs at a time; default: one for each GPU, else for each core'
     )
     parser.add_argument('--results', help='JSON file of the results, in place of the study file')
+    parser.add_argument(
+        '--merge', nargs='+', metavar='FILE', help='results of other machines, to take over first'
+    )
     parser.add_argument('--dry-run', action='store_true', help='print what would run, and stop')
     parser.add_argument('--report', action='store_true', help='only write tables and plot')
     parser.add_argument(
@@ -90,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
     catalog = Catalog(load_study(args.study, args.results))
     _check(args, catalog)
     results = Results(catalog)
+    for path in args.merge or ():
+        print(f'{path}: {len(results.merge(Path(path)))} results taken over')
     slots = make_slots(args.jobs)
     failures: dict = {}
     if not args.report:

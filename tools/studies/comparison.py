@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
-from mmtad_decomp.evaluation.functional import mean_over_classes, resampled_average_precision
-
 from .definition import StudyError
+from .draws import read_draws
 from .results import Results
 
 
@@ -21,23 +18,22 @@ class Comparer:
     Introduction to the Bootstrap, 1993, chapter 13).
 
     Args:
-        results: Results and matches of the runs.
-        seed: Seed of the draws.
+        results: Results of the runs, with their draws of videos.
+        seed: Seed of the draws of seeds.
     """
 
     def __init__(self, results: Results, seed: int = 0) -> None:
         self.results = results
         self.study = results.catalog.study
         self.seed = seed
-        self.draws = cache(self._draws)
 
     def compare(self, first: str, second: str) -> dict | None:
         """The difference ``first - second`` in the study's metric.
 
         Returns:
-            ``difference``, ``low`` and ``high`` in [-1, 1], and what they are of. Without the
-            matches of a run, the difference that the results file has, if it is of the same
-            runs. None if there is neither.
+            ``difference``, ``low`` and ``high`` in [-1, 1], and what they are of. Where a run has no
+            draws, the difference that the results file has, if it is of the same runs. None if
+            there is neither.
         """
         seeds = [s for s in self.results.seeds(first) if s in self.results.seeds(second)]
         if not seeds:
@@ -53,8 +49,8 @@ class Comparer:
             for entry in self.results.content['comparisons']
             if entry.items() >= (pair | dict(fingerprints=marks)).items()
         ]
-        draws = {row: [self.draws(row, seed) for seed in seeds] for row in (first, second)}
-        if any(drawn is None for drawn in (*draws[first], *draws[second])):
+        draws = {row: [self.results.draws(row, seed) for seed in seeds] for row in (first, second)}
+        if None in draws[first] or None in draws[second]:
             return kept[0] if kept else None
         differences = [
             self._difference(a, b, first, second) for a, b in zip(draws[first], draws[second])
@@ -68,26 +64,10 @@ class Comparer:
         numbers = {name: float(value) for name, value in numbers.items()}
         return {**pair, **numbers, 'resamples': self.study.resamples, 'fingerprints': marks}
 
-    def _difference(
-        self, a: tuple[np.ndarray, list], b: tuple[np.ndarray, list], first: str, second: str
-    ) -> np.ndarray:
-        if a[1] != b[1]:
+    def _difference(self, a: dict, b: dict, first: str, second: str) -> np.ndarray:
+        if a['videos'] != b['videos']:
             raise StudyError(
                 f'{self.study.file}: `compare`: rows {first!r} and {second!r} are tested on other '
-                f'videos ({len(a[1])} and {len(b[1])}), so that they cannot be paired'
+                'videos, so that they cannot be paired'
             )
-        return a[0] - b[0]
-
-    def _draws(self, row: str, seed: int) -> tuple[np.ndarray, list[str]] | None:
-        """``(1 + B,)`` metric of all videos and of each draw of videos, and the videos' ids."""
-        found = self.results.matches(row, seed, 'validation')
-        if found is None:
-            return None
-        matches, videos = found
-        size = len(videos)
-        rng = np.random.default_rng([self.seed, size])
-        drawn = rng.multinomial(size, np.full(size, 1 / size), size=self.study.resamples)
-        counts = np.concatenate([np.ones((1, size), dtype=drawn.dtype), drawn])
-        tious = self.results.metric(row).rows_of(self.study.metric)
-        chosen = matches._replace(hits=matches.hits[tious])
-        return mean_over_classes(resampled_average_precision(chosen, counts)).mean(axis=1), videos
+        return read_draws(a) - read_draws(b)

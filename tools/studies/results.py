@@ -23,6 +23,7 @@ from mmtad_decomp.utils import atomic_write, write_json
 
 from .catalog import SUBSETS, Catalog, Run, detection_metric
 from .definition import StudyError
+from .draws import make_draws
 
 
 def build_metric(cfg: Config, where: str) -> TADMetric:
@@ -77,8 +78,9 @@ class Results:
     """The JSON file of a study.
 
     ``runs`` maps keys such as ``rgb/seed0`` to their ``fingerprint``, metrics and costs;
-    ``scores`` maps ``rgb/seed0`` to the metrics over all folds; ``comparisons`` lists differences
-    with their intervals. The file is written anew after each run.
+    ``scores`` maps ``rgb/seed0`` to the metrics over all folds and to ``draws``, from which the
+    intervals are made; ``comparisons`` lists differences with their intervals. The file is
+    written anew after each run.
 
     Args:
         catalog: The runs of the study.
@@ -92,19 +94,21 @@ class Results:
         self.path = catalog.study.results
         self.content: dict = dict(study=catalog.study.name, runs={}, scores={}, comparisons=[])
         if self.path.is_file() and self.path.stat().st_size:
-            self.content.update(self._read())
+            self.content.update(self._read(self.path))
 
-    def _read(self) -> dict:
+    def _read(self, path: Path) -> dict:
         try:
-            content = json.loads(self.path.read_text(encoding='utf-8'))
+            content = json.loads(path.read_text(encoding='utf-8'))
+        except OSError as error:
+            raise StudyError(f'results {path} cannot be read: {error}') from error
         except ValueError as error:
             raise StudyError(
-                f'results {self.path} is not valid JSON ({error}); restore it or remove it'
+                f'results {path} is not valid JSON ({error}); restore it or remove it'
             ) from error
         name = content.get('study') if isinstance(content, dict) else None
         if name != self.catalog.study.name or not isinstance(content.get('runs'), dict):
             raise StudyError(
-                f'results {self.path} is not of study {self.catalog.study.name!r} (field "study": '
+                f'results {path} is not of study {self.catalog.study.name!r} (field "study": '
                 f'{name!r}); name another file in `results` of {self.catalog.study.file}'
             )
         return content
@@ -123,6 +127,38 @@ class Results:
         self.runs[run.key] = dict(entry)
         self._update_score(run.row, run.seed)
         self.save()
+
+    def merge(self, path: Path) -> list[str]:
+        """Take over what another results file of the study has and this one lacks.
+
+        Args:
+            path: Results of the same study, from another machine for instance.
+
+        Returns:
+            Keys of the runs that were taken over. Results of other configs or data are left out.
+
+        Raises:
+            StudyError: If the file cannot be read, is malformed or belongs to another study.
+        """
+        other = dict(scores={}, comparisons=[]) | self._read(path)
+        found = {run.key: run for run in self.catalog.runs()}
+        added = [
+            key
+            for key, entry in other['runs'].items()
+            if key in found and entry.get('fingerprint') == self.catalog.mark(found[key])
+            if not self.is_done(found[key], entry['fingerprint'])
+        ]
+        self.runs.update({key: other['runs'][key] for key in added})
+        for run in found.values():
+            key = f'{run.row}/seed{run.seed}'
+            marks, theirs = self.fingerprints(run.row, run.seed), other['scores'].get(key)
+            if marks and self.score(run.row, run.seed) is None:
+                if theirs and theirs['fingerprints'] == marks:
+                    self.content['scores'][key] = theirs
+                else:
+                    self._update_score(run.row, run.seed)
+        self.content['comparisons'] += other['comparisons']
+        return added
 
     def save(self) -> None:
         """Write the file."""
@@ -173,6 +209,27 @@ class Results:
         run = self.catalog.runs([row])[0]
         return build_metric(self.catalog.config(run), self.catalog.study.file)
 
+    def draws(self, row: str, seed: int) -> dict | None:
+        """The metric on draws of videos (:func:`.draws.make_draws`).
+
+        They are made from the matches, and kept in the score, where it lacks them.
+
+        Returns:
+            None without a score, or where it lacks them and the matches are gone.
+        """
+        score, study = self.score(row, seed), self.catalog.study
+        if score is None:
+            return None
+        settings = dict(metric=study.metric, resamples=study.resamples, seed=0)
+        kept = score.get('draws')
+        if kept is None or not settings.items() <= kept.items():
+            found = self.matches(row, seed, 'validation')
+            if found is None:
+                return None
+            kept = make_draws(settings, *found, self.metric(row).rows_of(study.metric))
+            score['draws'] = kept
+        return kept
+
     def _update_score(self, row: str, seed: int) -> None:
         marks = self.fingerprints(row, seed)
         if marks is None:
@@ -185,3 +242,4 @@ class Results:
                 score[subset] = metrics_of(metric, found[0])
         if 'validation' in score:
             self.content['scores'][f'{row}/seed{seed}'] = score
+            self.draws(row, seed)
