@@ -31,8 +31,8 @@ class Comparer:
         """The difference ``first - second`` in the study's metric.
 
         Returns:
-            ``difference``, ``low`` and ``high`` in [-1, 1], and what they are of. Where a run has no
-            draws, the difference that the results file has, if it is of the same runs. None if
+            ``difference``, ``low`` and ``high`` in [-1, 1], and what they are of. Where a run has
+            no draws, the difference that the results file has, if it is of the same runs. None if
             there is neither.
         """
         seeds = [s for s in self.results.seeds(first) if s in self.results.seeds(second)]

@@ -20,8 +20,8 @@ def make_draws(
 ) -> dict:
     """Evaluate a run on all videos and on as many draws of them as asked for.
 
-    A draw takes as many videos as there are, with replacement. All runs that are tested on the same
-    number of videos have the same draws.
+    A draw takes as many videos as there are, with replacement. All runs that are tested on the
+    same number of videos have the same draws.
 
     Args:
         settings: ``metric``, ``resamples`` and ``seed``, which are kept beside the draws.
