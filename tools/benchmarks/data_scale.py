@@ -4,7 +4,8 @@
 - ``loader``: windows of the embedded recordings for each second of the processor, with and without
   the cache of decoded frames, against those that the network trains on; videos decoded twice.
 - ``growth``: memory of the process and of two workers that load 10,000 windows.
-- ``evaluation``: mAP at ten thresholds of 10 million detections in 20,000 videos.
+- ``evaluation``: mAP at ten thresholds of 10 million detections in 20,000 videos, from tables.
+- ``submission``: ``tools/analysis_tools/evaluate.py`` on the same detections in a JSON file.
 
 Example:
     OMP_NUM_THREADS=1 python tools/benchmarks/data_scale.py --json data_scale.json
@@ -29,6 +30,7 @@ from tools.command_line import run_main
 
 if TYPE_CHECKING:
     from mmtad_decomp.datasets import TADDataset
+    from tools.benchmarks._evaluation_problem import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs/baseline/actionformer_tsm18narrow_grid_mini.py'
@@ -180,11 +182,66 @@ def measure_evaluation(folder: Path) -> dict:
     return record | dict(detections=len(problem.predictions.scores), tables_mib=size)
 
 
+def _write_problem(problem: Problem, folder: Path) -> Path:
+    """Write annotations, and detections video by video; returns the file of the latter."""
+    import numpy as np
+
+    from mmtad_decomp.utils import write_json
+
+    names, classes = problem.video_ids, problem.classes
+    database = {
+        name: dict(subset='validation', duration=duration, annotations=[])
+        for name, duration in zip(names, problem.durations.tolist())
+    }
+    for video, segment, label in zip(*(column.tolist() for column in problem.ground_truth)):
+        item = dict(segment=segment, label=classes[label])
+        database[names[video]]['annotations'].append(item)
+    content = dict(classes=[*classes], database=database)
+    write_json(folder / 'annotations.json', content)
+    found = problem.predictions
+    ends = np.searchsorted(found.videos, np.arange(len(names)), side='right').tolist()
+    path = folder / 'submission.json'
+    with path.open('w', encoding='utf-8') as file:
+        file.write('{"results": ')
+        for name, start, end in zip(names, [0, *ends], ends):
+            columns = (column[start:end].tolist() for column in found[1:])
+            items = [dict(segment=s, score=p, label=classes[i]) for s, p, i in zip(*columns)]
+            file.write(f'{"," if start else "{"}{json.dumps(name)}: {json.dumps(items)}')
+        file.write('}}')
+    return path
+
+
+def measure_submission(folder: Path) -> dict:
+    """Evaluate ten million detections of a JSON file; their mAP must be that of the tables."""
+    import contextlib
+
+    import numpy as np
+
+    from mmtad_decomp.evaluation.functional import average_precision, mean_over_classes
+    from tools.analysis_tools import evaluate
+    from tools.benchmarks._evaluation_problem import make_problem
+
+    problem = make_problem(VIDEOS, 500, CLASSES, 1.6, 120)
+    tables = problem.ground_truth, problem.predictions
+    tious = np.linspace(0.5, 0.95, 10).round(2)
+    wanted = mean_over_classes(average_precision(*tables, tious, CLASSES))
+    path = _write_problem(problem, folder)
+    detections = len(problem.predictions.scores)
+    del problem, tables
+    words = [str(path), str(folder / 'annotations.json'), '--tiou', '0.5:0.95:0.05']
+    with contextlib.redirect_stdout(sys.stderr):
+        record, content = with_peak(lambda: evaluate.main(words))
+    found = content['results']['label']['mAP']
+    np.testing.assert_allclose([*found.values()], wanted, rtol=1e-9)
+    return record | dict(detections=detections, file_mib=path.stat().st_size / MIB)
+
+
 PARTS: Mapping[str, Callable[[Path], dict]] = {
     'index': measure_index,
     'loader': measure_loader,
     'growth': measure_growth,
     'evaluation': measure_evaluation,
+    'submission': measure_submission,
 }
 
 
