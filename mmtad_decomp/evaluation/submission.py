@@ -7,9 +7,10 @@ import gc
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from json import scanner
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -93,12 +94,75 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_results(path: str | Path) -> dict[str, list]:
+@dataclass
+class _Rows:
+    """Detections of a video.
+
+    Attributes:
+        segments: ``(N, 2)`` seconds.
+        scores: ``(N,)``.
+        labels: ``(N,)`` indices of classes, -1 for what is left out.
+        ignored: As of :class:`SubmissionCensus`.
+        unknown: As of :class:`SubmissionCensus`.
+        wrong: The first detection whose label should be a class and is not, and that label.
+    """
+
+    segments: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    ignored: Counter = field(default_factory=Counter)
+    unknown: Counter = field(default_factory=Counter)
+    wrong: tuple[int, Any] | None = None
+
+    def __len__(self) -> int:
+        """Number of detections in the file."""
+        return len(self.labels)
+
+    def kept(self, census: SubmissionCensus) -> Detections:
+        """The detections that are not left out; the census counts."""
+        census.ignored.update(self.ignored)
+        census.unknown.update(self.unknown)
+        columns = self.segments, self.scores, self.labels
+        if self.ignored or self.unknown:
+            keep = self.labels >= 0
+            columns = self.segments[keep], self.scores[keep], self.labels[keep]
+        segments = columns[0]
+        backwards = segments[:, 1] < segments[:, 0]
+        segments[backwards, 1] = segments[backwards, 0]
+        census.detections += len(segments)
+        census.reversed += int(backwards.sum())
+        return Detections(*columns)
+
+
+def _decode(text: str, convert: Callable[[list], Any]) -> Any:
+    """Parse JSON, and convert each list as soon as it is read, but those in other lists.
+
+    So the objects of one video exist at a time. The objects around the lists are parsed by the
+    standard library's Python code, the lists by its C code.
+    """
+    decoder: Any = json.JSONDecoder()
+    scan = decoder.scan_once
+
+    def parse_array(place: tuple[str, int], _: Any) -> tuple[Any, int]:
+        items, end = scan(place[0], place[1] - 1)
+        return convert(items), end
+
+    decoder.parse_array = parse_array
+    decoder.scan_once = scanner.py_make_scanner(decoder)  # type: ignore[attr-defined]
+    return decoder.decode(text)
+
+
+def _read_results(
+    path: str | Path, convert: Callable[[list], _Rows | list]
+) -> dict[str, _Rows | list]:
     try:
         text = Path(path).read_text(encoding='utf-8')
-        content = json.loads(text)
+        content = _decode(text, convert)
         results = content.get('results') if isinstance(content, dict) else None
-        if not isinstance(results, dict) or not all(isinstance(r, list) for r in results.values()):
+        kinds = (_Rows, list)
+        if not isinstance(results, dict) or not all(
+            isinstance(r, kinds) for r in results.values()
+        ):
             raise SubmissionError(
                 f'{path}: field "results" must map video ids to lists of detections'
             )
@@ -169,53 +233,63 @@ def _explain_fault(results: Mapping[str, list], path: str | Path) -> SubmissionE
     return SubmissionError(f'{path}: the detections are malformed')
 
 
-def _label_indices(
-    results: Mapping[str, list],
-    items: list[dict],
-    path: str | Path,
-    index: Mapping[str, int],
-    census: SubmissionCensus,
-    rules: tuple[Sequence[str], Sequence[str], bool],
-) -> np.ndarray:
-    """Index of every detection's class; -1 if it is to be left out, which the census counts."""
-    fields, ignored_labels, drop_unknown = rules
-    ignored = set(ignored_labels)
-    if tuple(fields) == ('label',):
+@dataclass(frozen=True)
+class _Labels:
+    """What becomes of the labels of a file.
+
+    Attributes:
+        index: Index of each class.
+        fields: Fields that name the class.
+        ignored: Labels whose detections are left out, if they are not classes.
+        drop_unknown: Leave out those of all other labels, too.
+    """
+
+    index: Mapping[str, int]
+    fields: tuple[str, ...]
+    ignored: frozenset[str]
+    drop_unknown: bool
+
+    def names(self, items: list[dict]) -> list[Any]:
+        """The label of each detection, a string; None where it has none."""
+        if self.fields != ('label',):
+            return [label_of(item, self.fields) for item in items]
         names: list[Any] = [item.get('label') for item in items]
         if not set(map(type, names)) <= {str}:
             names = [name if isinstance(name, str) else None for name in names]
-    else:
-        names = [label_of(item, fields) for item in items]
-    labels = np.array([index.get(name, -1) for name in names], dtype=np.int64)
-    for row in np.flatnonzero(labels < 0).tolist():
-        name = names[row]
-        if name in ignored:
-            census.ignored[name] += 1
-        elif name is not None and drop_unknown:
-            census.unknown[name] += 1
-        else:
-            video_id, i = _locate(results, row)
-            what = 'field "label"' if tuple(fields) == ('label',) else f'label of {list(fields)}'
-            got = items[row].get('label') if name is None else name
-            raise SubmissionError(
-                f'{path}: video "{video_id}", detection {i}: {what} is {got!r}, not one of the '
-                f'{len(index)} classes {_shorten(index)}; use the annotations that the results '
-                'were made with'
-            )
-    return labels
+        return names
+
+    def rows(self, items: list) -> _Rows | list:
+        """A video's detections as columns; ``items`` if one of them is malformed."""
+        columns = _segments_and_scores(items)
+        if columns is None:
+            return items
+        names = self.names(items)
+        labels = np.array([self.index.get(name, -1) for name in names], dtype=np.int64)
+        rows = _Rows(*columns, labels)
+        for row in np.flatnonzero(labels < 0).tolist():
+            name = names[row]
+            if name in self.ignored:
+                rows.ignored[name] += 1
+            elif name is not None and self.drop_unknown:
+                rows.unknown[name] += 1
+            elif rows.wrong is None:
+                rows.wrong = row, items[row].get('label') if name is None else name
+        return rows
+
+    def error(self, place: str, wrong: tuple[int, Any]) -> SubmissionError:
+        """The error for a detection whose label is not a class."""
+        row, got = wrong
+        one = self.fields == ('label',)
+        what = 'field "label"' if one else f'label of {list(self.fields)}'
+        return SubmissionError(
+            f'{place}, detection {row}: {what} is {got!r}, not one of the {len(self.index)} '
+            f'classes {_shorten(self.index)}; use the annotations that the results were made with'
+        )
 
 
 def _shorten(names: Mapping[str, int]) -> str:
     shown = list(names)
     return str(shown) if len(shown) <= 30 else f'{shown[:30]} and more'
-
-
-def _locate(results: Mapping[str, list], row: int) -> tuple[str, int]:
-    for video_id, items in results.items():
-        if row < len(items):
-            return video_id, row
-        row -= len(items)
-    raise IndexError(row)
 
 
 def read_submission(
@@ -240,27 +314,20 @@ def read_submission(
         SubmissionError: If the file is missing or malformed, names a video twice, holds NaN, or
             has an unknown label.
     """
+    index = {name: i for i, name in enumerate(classes)}
+    rules = _Labels(index, tuple(label_fields), frozenset(ignore_labels), drop_unknown_labels)
     with _without_garbage_collection():
-        results = _read_results(path)
-        items = list(chain.from_iterable(results.values()))
-        columns = _segments_and_scores(items)
-        if columns is None:
-            raise _explain_fault(results, path)
-        segments, scores = columns
-        index = {name: i for i, name in enumerate(classes)}
-        census = SubmissionCensus(videos=len(results))
-        rules = (label_fields, ignore_labels, drop_unknown_labels)
-        labels = _label_indices(results, items, path, index, census, rules)
-    backwards = segments[:, 1] < segments[:, 0]
-    segments[backwards, 1] = segments[backwards, 0]
-    keep = labels >= 0
-    census.detections = int(keep.sum())
-    census.reversed = int((backwards & keep).sum())
-    ends = np.cumsum(list(map(len, results.values())), dtype=np.int64)
-    kept_ends = np.append(0, np.cumsum(keep))[ends]
-    rows = zip(results, np.append(0, kept_ends), kept_ends)
-    kept = segments[keep], scores[keep], labels[keep]
-    videos = {name: Detections(*(c[start:end] for c in kept)) for name, start, end in rows}
+        results = _read_results(path, rules.rows)
+    malformed = {name: rows for name, rows in results.items() if isinstance(rows, list)}
+    if malformed:
+        raise _explain_fault(malformed, path)
+    census = SubmissionCensus(videos=len(results))
+    videos = {}
+    for name, rows in results.items():
+        assert isinstance(rows, _Rows)
+        if rows.wrong is not None:
+            raise rules.error(f'{path}: video "{name}"', rows.wrong)
+        videos[name] = rows.kept(census)
     return Submission(str(path), videos, census)
 
 

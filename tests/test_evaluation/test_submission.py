@@ -1,6 +1,7 @@
 """Reading and writing submissions."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -135,3 +136,20 @@ def test_a_label_named_segment_is_no_duplicate(tmp_path):
     results = {'v': [dict(segment=[0, 1], score=0.5, label='segment')]}
     (tmp_path / 'x.json').write_text(json.dumps(dict(results=results)))
     assert len(load_submission(tmp_path / 'x.json', ['segment'])['v'].scores) == 1
+
+
+def test_objects_of_one_video_exist_at_a_time(tmp_path):
+    rng = np.random.default_rng(0)
+    path, count = tmp_path / 'x.json', 100
+    found = Detections(
+        np.sort(rng.uniform(size=(count, 2))), rng.uniform(size=count), np.zeros(count, np.int64)
+    )
+    write_submission(path, {f'v{i}': found for i in range(50)}, CLASSES)
+    tracemalloc.start()
+    try:
+        read = load_submission(path, CLASSES)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(read) == 50
+    assert peak < 3 * path.stat().st_size, 'bytes and text of the file, and columns'
