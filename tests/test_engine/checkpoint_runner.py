@@ -10,14 +10,16 @@ from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
+from torch.nn.functional import dropout
 
+from mmtad_decomp.engine.hooks import EpochSeedHook
 from mmtad_decomp.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 
 DATA = [dict(inputs=torch.linspace(-1, 1, 8) * (i + 1)) for i in range(6)]
 
 
 class TinyModel(BaseModel):
-    """A layer and a buffer; ``ballast`` makes the file large enough to be killed midway."""
+    """A layer, dropout, a buffer; ``ballast`` makes the file large enough to be killed midway."""
 
     def __init__(self, ballast=1):
         super().__init__()
@@ -26,7 +28,7 @@ class TinyModel(BaseModel):
         self.register_buffer('ballast', torch.arange(float(ballast)))
 
     def forward(self, inputs, mode='tensor'):
-        output = self.layer(self.norm(inputs))
+        output = self.layer(dropout(self.norm(inputs), 0.3, self.training))
         if mode == 'loss':
             return dict(loss=(output - 1).square().mean())
         return [output]
@@ -46,7 +48,9 @@ class RisingMetric(BaseMetric):
         return dict(acc=np.float64(self.calls))
 
 
-def build(work_dir, epochs, resume=False, ballast=1, extra_hooks=(), ema=True, **checkpoint):
+def build(
+    work_dir, epochs, resume=False, ballast=1, extra_hooks=(), ema=True, workers=0, **checkpoint
+):
     """A Runner that trains ``epochs`` epochs of three iterations each."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -55,7 +59,8 @@ def build(work_dir, epochs, resume=False, ballast=1, extra_hooks=(), ema=True, *
         dataset=DATA,
         collate_fn=dict(type='default_collate'),
         batch_size=2,
-        num_workers=0,
+        num_workers=workers,
+        persistent_workers=workers > 0,
         sampler=dict(type=DefaultSampler, shuffle=False),
     )
     hooks = [dict(type='EMAHook', momentum=0.1, update_buffers=True)] if ema else []
@@ -76,7 +81,7 @@ def build(work_dir, epochs, resume=False, ballast=1, extra_hooks=(), ema=True, *
             logger=dict(type='LoggerHook', interval=1),
             checkpoint=dict(type=SafeCheckpointHook, interval=1, **checkpoint),
         ),
-        custom_hooks=[*hooks, *extra_hooks],
+        custom_hooks=[*hooks, dict(type=EpochSeedHook), *extra_hooks],
         randomness=dict(seed=0),
         resume=resume,
         log_level='ERROR',

@@ -64,12 +64,13 @@ class StopHook(Hook):
             raise KeyboardInterrupt
 
 
-def test_resumed_training_equals_uninterrupted(tmp_path):
-    straight = build(tmp_path / 'straight', 4)
+@pytest.mark.parametrize('workers', [0, 1])
+def test_resumed_training_equals_uninterrupted(tmp_path, workers):
+    straight = build(tmp_path / 'straight', 4, workers=workers)
     straight.train()
     with pytest.raises(KeyboardInterrupt):
-        build(tmp_path / 'parts', 4, extra_hooks=[StopHook()]).train()
-    resumed = build(tmp_path / 'parts', 4, resume=True)
+        build(tmp_path / 'parts', 4, extra_hooks=[StopHook()], workers=workers).train()
+    resumed = build(tmp_path / 'parts', 4, resume=True, workers=workers)
     resumed.train()
     assert_equal(final_state(resumed), final_state(straight))
     assert resumed.iter == 12

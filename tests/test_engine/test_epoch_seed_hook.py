@@ -87,12 +87,17 @@ def runner_at(dataset, epoch, kind):
 
 def test_the_hook_seeds_process_and_data_sets(dataset):
     both = ConcatDataset([dataset, dataset])
-    draws = []
-    for epoch in (0, 1, 0):
-        EpochSeedHook().before_train_epoch(runner_at(both, epoch, EpochBasedTrainLoop))
-        draws.append((float(torch.rand(())), np.random.rand(), random.random(), both[0].tolist()))
-    assert draws[0] == draws[2] != draws[1]
+    draws, hook = [], EpochSeedHook()
+    for epoch, step in ((0, 0), (1, 9), (0, 0), (1, 8)):
+        runner = runner_at(both, epoch, EpochBasedTrainLoop)
+        runner.train_loop._iter = step
+        hook.before_train_epoch(runner)
+        sample = both[0].tolist()
+        hook.before_train_iter(runner, 0)
+        draws.append((sample, float(torch.rand(())), np.random.rand(), random.random()))
+    assert draws[0] == draws[2] and draws[1][0] == draws[3][0] != draws[0][0]
+    assert len({row[1:] for row in draws}) == 3  # one for each step
     dataset.seed_epoch(-1, -1)
     before = dataset[0]
-    EpochSeedHook().before_train_epoch(runner_at(dataset, 0, IterBasedTrainLoop))
+    hook.before_train_epoch(runner_at(dataset, 0, IterBasedTrainLoop))
     assert not torch.equal(dataset[0], before)  # nothing repeats where there are no epochs

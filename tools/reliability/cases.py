@@ -35,7 +35,7 @@ param_scheduler = [dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=8
 """
 _LOADER = """
 {0}_dataloader = dict(
-    batch_size=2, num_workers=0, persistent_workers=False,
+    batch_size=2, num_workers=1, persistent_workers=True,
     dataset=dict(data_root={root!r}, sample_fps=5, window=15))
 """
 _EVALUATOR = '{0}_evaluator = dict(ann_file={file!r})\n'

@@ -1,4 +1,4 @@
-"""Randomness that starts anew in every epoch, so that a resumed training repeats it."""
+"""Randomness that depends on epoch and step alone, so that a resumed training repeats it."""
 
 from __future__ import annotations
 
@@ -16,25 +16,29 @@ from mmtad_decomp.utils import seed_of
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Seed an epoch by the run's seed and its number.
+    """Seed the augmentation of an epoch by its number, and each step by its own.
 
     A training that was killed and resumed then draws what one that ran through drew: dropout and
     the like from this process's generators, augmentation from a generator for each epoch and
     sample (:meth:`~mmtad_decomp.datasets.TADDataset.seed_epoch`), whatever the number of workers
-    and of processes.
+    and of processes. Steps are seeded one by one because a data loader draws from this process's
+    generators when it starts its workers, which persistent workers do once in a process.
 
-    Trainings that count iterations have no epochs, and are left alone; so is the augmentation of
-    data sets that a wrapper repeats (``RepeatDataset``).
+    The augmentation is left alone in trainings that count iterations, which have no epochs, and so
+    is that of data sets that a wrapper repeats (``RepeatDataset``).
     """
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seed the generators of this process and the data sets."""
-        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            return
-        seed, epoch = runner.seed, runner.epoch
-        for dataset in _datasets(runner.train_dataloader.dataset):
-            dataset.seed_epoch(seed, epoch)
-        state = seed_of(seed, epoch)
+        """Seed the data sets."""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            for dataset in _datasets(runner.train_dataloader.dataset):
+                dataset.seed_epoch(runner.seed, runner.epoch)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Seed the generators of this process."""
+        state = seed_of(runner.seed, runner.iter)
         random.seed(state)
         np.random.seed(state)
         torch.manual_seed(state)
