@@ -1,17 +1,21 @@
 """The data sample that travels with every window of a video."""
 
-import operator
-
 from mmengine.structures import BaseDataElement, InstanceData
 
 
 def _instances(field: str) -> property:
-    """A property that holds :class:`InstanceData` in a field of its data element."""
+    """A property that holds :class:`InstanceData` in a field of its data element.
+
+    ``torch.compile`` traces it; at an ``operator.attrgetter`` it would cut the graph.
+    """
+
+    def get(sample: BaseDataElement) -> InstanceData:
+        return getattr(sample, field)
 
     def put(sample: BaseDataElement, value: InstanceData) -> None:
         sample.set_field(value, field, dtype=InstanceData)
 
-    return property(operator.attrgetter(field), put, lambda sample: delattr(sample, field))
+    return property(get, put, lambda sample: delattr(sample, field))
 
 
 class TADDataSample(BaseDataElement):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.structures import InstanceData
 
 import mmtad_decomp
 from mmtad_decomp.models.data_preprocessors import TADDataPreprocessor
@@ -147,3 +148,12 @@ def test_compiles_once_for_all_batches():
         assert torch.equal(found['masks'], wanted['masks'])
         assert found['data_samples'][1].window == (batch, batch + 6)
     assert counter.frame_count == 1
+
+
+def test_compiled_graphs_are_not_cut_at_annotations():
+    sample = TADDataSample()
+    sample.gt_instances = InstanceData(segments=torch.rand(3, 2))
+    lengths = torch.compile(
+        lambda sample: sample.gt_instances.segments.diff(), backend='eager', fullgraph=True
+    )
+    assert torch.equal(lengths(sample), sample.gt_instances.segments.diff())
