@@ -139,7 +139,7 @@ setup_env() {
     # process compiles what it imports, which is more than half of the time of a start.
     if [ -n "${PYTHONDONTWRITEBYTECODE:-}" ]; then
         unset PYTHONDONTWRITEBYTECODE
-        export PYTHONPYCACHEPREFIX="$(cd "$VENV" && pwd)/bytecode"
+        export PYTHONPYCACHEPREFIX="${PYTHONPYCACHEPREFIX:-$(cd "$VENV" && pwd)/bytecode}"
     fi
     choose_constraints
     local lite=(setup.py pyproject.toml "$CONSTRAINTS"
