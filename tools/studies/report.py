@@ -54,6 +54,9 @@ class Report:
         self.comparisons = [entry for entry in found if entry is not None]
         results.content['comparisons'] = self.comparisons
         self.seeds = {row: seeds for row in self.study.rows if (seeds := results.seeds(row))}
+        for row, seeds in self.seeds.items():
+            for seed in seeds:
+                results.draws(row, seed)  # kept, for rows that a later version compares
 
     def values(self, row: str, metric: str, subset: str = 'validation') -> list[float]:
         """A metric of a row for each seed that has it."""
