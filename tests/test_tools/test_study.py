@@ -139,12 +139,56 @@ def test_other_options_of_a_teacher_or_other_data_repeat_the_students(project):
     assert project.catalog().mark(Run('rgb', 0)) != before
 
 
+def test_a_row_starts_from_the_backbone_of_another(project):
+    def nested(name):
+        """A model with a backbone: one of a student, below its detector."""
+        text = (project.folder / f'{name}.py').read_text()
+        backbone = "backbone=dict(type='VideoEncoder')"
+        if name == 'student':
+            backbone = f'student=dict(detector=dict({backbone}))'
+        (project.folder / f'{name}.py').write_text(
+            text.replace('model = dict(', f'model = dict({backbone}, ')
+        )
+
+    plain = project.catalog()
+    before = {run: plain.mark(run) for run in plain.runs()}
+    nested('rgb')
+    nested('student')
+    catalog = project.catalog(rows=project.rows(start='rgb'))
+    assert [key for key, _ in plan_keys(catalog, rows=['student'], seeds=[1])] == [
+        'rgb/seed1',
+        'tg/seed1',
+        'student/seed1',
+    ]
+    failures, journal = project.run(catalog, seeds=[0], slots=2)
+    assert not failures and sum(line.startswith('train') for line in journal) == 3
+    cfg = Config.fromfile(catalog.folder(Run('student', 0)) / 'config.py')
+    source = catalog.folder(Run('rgb', 0)) / 'train' / 'epoch_2.pth'
+    assert cfg.model.student.detector.backbone.init_cfg == dict(
+        type='Pretrained', checkpoint=str(source), prefix='backbone'
+    )
+    assert (
+        'init_cfg'
+        not in Config.fromfile(catalog.folder(Run('rgb', 0)) / 'config.py').model.backbone
+    )
+    # another training of the start is another start
+    rows = project.rows(start='rgb')
+    rows[1]['cfg_options'] = {'model.depth': 3}
+    changed = project.catalog(rows=rows)
+    for row, differs in (('student', True), ('rgb', True), ('tg', False)):
+        assert (changed.mark(Run(row, 0)) != catalog.mark(Run(row, 0))) == differs, row
+    assert catalog.mark(Run('tg', 0)) == before[Run('tg', 0)]
+    with pytest.raises(StudyError, match=r"row 'tg'.*`start` needs models with one `backbone`"):
+        catalog = project.catalog(rows=project.rows(start='tg', teacher='rgb'))
+        catalog.config(Run('student', 0))
+
+
 def test_a_failure_spares_what_does_not_depend_on_it(project):
     rows = project.rows()
     rows[2]['cfg_options'] = dict(fails='train')
     failures, _ = project.run(project.catalog(rows=rows), seeds=[0])
     assert 'something broke' in failures[Run('tg', 0)] and 'exit code 3' in failures[Run('tg', 0)]
-    assert failures[Run('student', 0)] == 'its teacher tg/seed0 failed'
+    assert failures[Run('student', 0)] == 'tg/seed0, which it needs, failed'
     assert list(Results(project.catalog(rows=rows)).runs) == ['rgb/seed0']
 
 
@@ -202,7 +246,7 @@ def test_a_fusion_fails_with_its_part(project):
     rows = [dict(project.rows()[1], name='both', fuse=['rgb', 'tg']), *project.rows()[1:]]
     rows[2]['cfg_options'] = {'fails': 'train'}
     failures, _ = project.run(project.catalog(rows=rows, compare=[]), seeds=[0])
-    assert failures[Run('both', 0)] == 'its part tg/seed0 failed'
+    assert failures[Run('both', 0)] == 'tg/seed0, which it needs, failed'
 
 
 @pytest.mark.parametrize(
@@ -403,7 +447,8 @@ def test_faults_of_a_study_are_named(project, more, message):
     ('student', 'message'),
     [
         (dict(teacher='of'), r"row 'student': `teacher` 'of' is not a row; rows are"),
-        (dict(teacher='student'), r'`teacher` goes round in a circle: student -> student'),
+        (dict(teacher='student'), r'`start` go round in a circle: student -> student'),
+        (dict(start='rbg'), r"row 'student': `start` 'rbg' is not a row; rows are"),
         (dict(teacher=None), r"row 'student'.* fixed checkpoint elsewhere; name the row"),
         (dict(config='no.py'), r'rows\[0\] \(student\): `config` no\.py does not exist'),
         (dict(name='rgb'), r"rows\[1\]: `name` 'rgb' is taken"),

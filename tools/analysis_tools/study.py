@@ -79,8 +79,9 @@ def _print_plan(catalog: Catalog, plan: Sequence[Task]) -> None:
     for task in plan:
         trained = catalog.is_trained(task.run)
         steps = ['train'] * (not trained) + ['test'] * task.test
-        teacher = catalog.teacher(task.run)
-        after = f', after {teacher.key}' if teacher in {t.run for t in plan} else ''
+        missing = {t.run for t in plan}
+        needed = [run.key for run in catalog.needs(task.run) if run in missing]
+        after = f', after {" and ".join(needed)}' if needed else ''
         print(f'  {task.run.key}: {" and ".join(steps)}{after}')
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 
 from mmtad_decomp.utils import resolve_checkpoint
@@ -97,6 +97,29 @@ def detection_metric(cfg: Config, where: str) -> dict:
     return found[0]
 
 
+def find_backbone(cfg: Config, where: str) -> tuple[str, ConfigDict]:
+    """The prefix of a detector's backbone in a checkpoint, and the backbone's settings.
+
+    Raises:
+        StudyError: If a model has no backbone, or several.
+    """
+
+    def search(node: ConfigDict, path: tuple[str, ...]) -> Iterator[tuple[str, ConfigDict]]:
+        for key, value in node.items():
+            if key == 'backbone' and isinstance(value, Mapping):
+                yield '.'.join([*path, key]), value
+            elif isinstance(value, Mapping):
+                yield from search(value, (*path, key))
+
+    found = list(search(cfg.model, ()))
+    if len(found) != 1:
+        raise StudyError(
+            f'{where}: `start` needs models with one `backbone`, this one has {len(found)}; '
+            'remove `start`, or name the config of a detector'
+        )
+    return found[0]
+
+
 def training_config(cfg: Config, where: str) -> Config:
     """A config whose test is of the training videos, by the pipeline of testing.
 
@@ -134,12 +157,12 @@ class Catalog:
 
     @cached_property
     def row_order(self) -> list[str]:
-        """Rows in the order of the file, but after their teachers and what they fuse."""
+        """Rows in the order of the file, but after those that they need or fuse."""
         order: list[str] = []
 
         def add(name: str) -> None:
             row = self.study.rows[name]
-            for other in (*row.fuse, *([row.teacher] if row.teacher else [])):
+            for other in (*row.fuse, *row.needs):
                 add(other)
             if name not in order:
                 order.append(name)
@@ -169,6 +192,10 @@ class Catalog:
         teacher = self.row(run).teacher
         return None if teacher is None else Run(teacher, run.seed, run.fold)
 
+    def needs(self, run: Run) -> list[Run]:
+        """The runs that are trained before a run: of the same seed and fold."""
+        return [Run(name, run.seed, run.fold) for name in self.row(run).needs]
+
     def parts(self, run: Run) -> list[Run]:
         """The runs that a run fuses, of the same seed and fold; none for one that trains."""
         return [Run(name, run.seed, run.fold) for name in self.row(run).fuse]
@@ -185,13 +212,24 @@ class Catalog:
         return {name: self.test_folder(run) / f'{name}-raw.npz' for name in self.subsets}
 
     def config(self, run: Run) -> Config:
-        """The resolved config of a run, with its seed and its teacher's work directory."""
+        """The resolved config of a run, with its seed and the work directories that it needs."""
         cfg = copy.deepcopy(self._resolved(run.row, run.fold))
         cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': run.seed}
         teacher = self.teacher(run)
         if teacher is not None:
             cfg.model.teacher_checkpoint = str(self.folder(teacher) / 'train')
+        start = self.row(run).start
+        if start is not None:
+            source = Run(start, run.seed, run.fold)
+            folder = str(self.folder(source) / 'train')
+            file = resolve_checkpoint(folder) if self.is_trained(source) else folder
+            prefix, _ = find_backbone(self._resolved(start, run.fold), self._where(start))
+            _, backbone = find_backbone(cfg, self._where(run.row))
+            backbone.init_cfg = dict(type='Pretrained', checkpoint=file, prefix=prefix)
         return cfg
+
+    def _where(self, row: str) -> str:
+        return f'{self.study.file}: row {row!r}: {self.study.rows[row].config}'
 
     def _resolved(self, name: str, fold: str | None) -> Config:
         if (name, fold) not in self._configs:
@@ -200,7 +238,7 @@ class Catalog:
                 cfg = Config.fromfile(row.config)
             cfg.merge_from_dict({**self.study.cfg_options, **row.cfg_options})
             self._check_teacher(row, cfg)
-            detection_metric(cfg, f'{self.study.file}: row {name!r}: {row.config}')
+            detection_metric(cfg, self._where(name))
             self._configs[name, fold] = cfg
         return self._configs[name, fold]
 
@@ -230,8 +268,10 @@ class Catalog:
     def _mark(self, run: Run, testing: bool) -> str:
         if (run, testing) not in self._marks:
             cfg = self._resolved(run.row, run.fold)
-            teacher = self.teacher(run)
+            teacher, start = self.teacher(run), self.row(run).start
             parts = [self._mark(part, testing) for part in self.parts(run)]
+            if start is not None:
+                parts.append(self.training_mark(Run(start, run.seed, run.fold)))
             self._marks[run, testing] = _digest(
                 relevant_settings(cfg, testing),
                 self._data_digests(cfg, testing),

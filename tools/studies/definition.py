@@ -25,6 +25,8 @@ class Row:
         title: Its name in tables.
         cfg_options: Settings that replace the config's, by dotted key.
         teacher: Name of the row whose run of the same seed (and fold) teaches it.
+        start: Name of the row whose run of the same seed (and fold) gives the first weights of its
+            backbone.
         fuse: Names of the rows whose candidates of the same seed (and fold) are post-processed
             together, by this config's test: late fusion. Such a row trains nothing.
         cost: Time of a run relative to other rows', for estimates before one has ended.
@@ -35,8 +37,14 @@ class Row:
     title: str = ''
     cfg_options: Mapping = field(default_factory=dict)
     teacher: str | None = None
+    start: str | None = None
     fuse: tuple[str, ...] = ()
     cost: float = 1.0
+
+    @property
+    def needs(self) -> list[str]:
+        """Rows that are trained before this one."""
+        return [name for name in (self.start, self.teacher) if name is not None]
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,7 @@ def _read_row(where: str, content: object) -> Row:
         reader.get('title', str, name, 'a text'),
         dict(options),
         reader.get('teacher', str, None, 'the name of a row'),
+        reader.get('start', str, None, 'the name of a row'),
         tuple(reader.get('fuse', (list, tuple), (), 'a list of names of rows')),
         _cost(reader),
     )
@@ -166,29 +175,39 @@ def _read_rows(file: str, items: Sequence) -> dict[str, Row]:
         rows[row.name] = row
     for row in rows.values():
         _check_fusion(file, row, rows)
-        chain = [row.name]
-        while (teacher := rows[chain[-1]].teacher) is not None:
-            if teacher not in rows:
-                raise StudyError(
-                    f'{file}: row {chain[-1]!r}: `teacher` {teacher!r} is not a row; rows are '
-                    f'{list(rows)}'
-                )
-            if teacher in chain:
-                cycle = ' -> '.join([*chain, teacher])
-                raise StudyError(f'{file}: `teacher` goes round in a circle: {cycle}; break it')
-            chain.append(teacher)
+        _check_needs(file, row, rows)
+    for row in rows.values():
+        _check_circles(file, [row.name], rows)
     return rows
+
+
+def _check_needs(file: str, row: Row, rows: Mapping[str, Row]) -> None:
+    for key in ('teacher', 'start'):
+        name, where = getattr(row, key), f'{file}: row {row.name!r}: `{key}`'
+        if name is None:
+            continue
+        if row.fuse:
+            raise StudyError(f'{where}: this row trains nothing; remove its `{key}`')
+        if name not in rows:
+            raise StudyError(f'{where} {name!r} is not a row; rows are {list(rows)}')
+        if rows[name].fuse:
+            raise StudyError(
+                f'{where} {name!r} trains nothing, it fuses other rows; name one that trains'
+            )
+
+
+def _check_circles(file: str, chain: list[str], rows: Mapping[str, Row]) -> None:
+    for name in rows[chain[-1]].needs:
+        if name in chain:
+            circle = ' -> '.join([*chain, name])
+            raise StudyError(
+                f'{file}: `teacher` and `start` go round in a circle: {circle}; break it'
+            )
+        _check_circles(file, [*chain, name], rows)
 
 
 def _check_fusion(file: str, row: Row, rows: Mapping[str, Row]) -> None:
     where = f'{file}: row {row.name!r}: `fuse`'
-    if row.teacher is not None and row.fuse:
-        raise StudyError(f'{where}: this row trains nothing; remove its `teacher`')
-    if row.teacher is not None and row.teacher in rows and rows[row.teacher].fuse:
-        raise StudyError(
-            f'{file}: row {row.name!r}: `teacher` {row.teacher!r} trains nothing, it fuses other '
-            'rows; name one that trains'
-        )
     if len(row.fuse) == 1:
         raise StudyError(f'{where} must name two rows or more, got {list(row.fuse)}')
     for name in row.fuse:

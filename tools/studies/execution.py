@@ -156,7 +156,7 @@ class Execution:
         SIGTERM and SIGINT end the processes too; what was trained so far is resumed next time.
 
         Returns:
-            Why runs failed. Students of a teacher that failed are among them.
+            Why runs failed. Those that need a run that failed are among them.
 
         Raises:
             Interrupted: After a signal.
@@ -197,12 +197,11 @@ class Execution:
     def _start(self, waiting: list[Task]) -> None:
         """Give free slots the first tasks that wait for no other run."""
         for task in list(waiting):
-            before = [self.catalog.teacher(task.run), *self.catalog.parts(task.run)]
+            before = [*self.catalog.needs(task.run), *self.catalog.parts(task.run)]
             failed = [run for run in before if run in self.failures]
             if failed:
                 waiting.remove(task)
-                kind = 'part' if self.catalog.parts(task.run) else 'teacher'
-                self._fail(task.run, f'its {kind} {failed[0].key} failed')
+                self._fail(task.run, f'{failed[0].key}, which it needs, failed')
                 continue
             busy = [*waiting, *(job.task for job in self.jobs)]
             if not self.free or any(other.run in before for other in busy):
@@ -334,7 +333,8 @@ class Execution:
         }
         slots = sorted([*ends.values(), *[0.0] * (self.num_slots - len(ends))])
         for task in waiting:
-            begin = max(slots.pop(0), ends.get(self.catalog.teacher(task.run), 0.0))
+            needed = (ends.get(run, 0.0) for run in self.catalog.needs(task.run))
+            begin = max(slots.pop(0), *needed, 0.0)
             ends[task.run] = begin + estimate([task], seconds, rows, 1)
             slots = sorted([*slots, ends[task.run]])
         return max(ends.values(), default=0.0)

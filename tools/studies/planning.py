@@ -28,11 +28,11 @@ def make_plan(
     rows: Sequence[str] | None = None,
     seeds: Sequence[int] | None = None,
 ) -> list[Task]:
-    """Tasks in order: by seed, then fold, teachers before their students.
+    """Tasks in order: by seed, then fold, what others need before them.
 
     A run whose result is known is left out, unless another one fuses its raw predictions and they
-    are gone. A teacher is trained for a student that is missing
-    and not trained yet, even if it is not among ``rows`` or its result is known.
+    are gone. What a run needs, such as its teacher, is trained for it if it is missing and not
+    trained yet, even if that is not among ``rows`` or its result is known.
 
     Args:
         catalog: All runs.
@@ -46,10 +46,10 @@ def make_plan(
         for part in catalog.parts(run):
             if not all(file.is_file() for file in catalog.raw_files(part).values()):
                 needed[part] = True
-    for run in list(needed):
-        teacher, student = catalog.teacher(run), run
-        while teacher is not None and not catalog.is_trained(student):
-            if not catalog.is_trained(teacher):
-                needed.setdefault(teacher, False)
-            teacher, student = catalog.teacher(teacher), teacher
+    waiting = [run for run in needed if not catalog.is_trained(run)]
+    while waiting:
+        for other in catalog.needs(waiting.pop()):
+            if not catalog.is_trained(other):
+                needed.setdefault(other, False)
+                waiting.append(other)
     return [Task(run, needed[run]) for run in catalog.runs() if run in needed]
