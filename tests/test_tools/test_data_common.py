@@ -1,5 +1,6 @@
 """Shared parts of the data scripts."""
 
+import errno
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def test_atomic_outputs_vanish_on_error(tmp_path: Path):
         (folder / 'x').write_text('half')
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(('atomic', 'inside'), [(atomic_path, ''), (atomic_folder, '1.jpg')])
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path, atomic, inside: str):
+    def store(name: str) -> None:
+        with atomic(tmp_path / name) as partial:
+            raise OSError(errno.ENOSPC, 'No space left on device', str(partial / inside))
+
+    _, (failure,) = parallel_map(store, {'v': 'a.mp4'}, workers=1, description='test')
+    wanted = f'No space left on device; {tmp_path}/a.mp4 is as before; free some space'
+    assert failure.reason.startswith(wanted)
 
 
 def test_parallel_map_survives_crashes(capsys: pytest.CaptureFixture):

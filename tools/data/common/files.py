@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,19 +12,37 @@ from pathlib import Path
 
 
 @contextmanager
+def _naming(path: Path, partial: Path) -> Iterator[None]:
+    """Name ``path`` in errors of the operating system that name no file, or a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if not str(error.filename or partial).startswith(str(partial)):
+            raise
+        reason = error.strerror or str(error).replace(str(partial), str(path))
+        # OpenCV and NumPy do not say why they could not write.
+        number = error.errno or errno.ENOSPC
+        raise OSError(number, f'{reason}; {path} is as before', str(path)) from error
+
+
+@contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` to write to; on success it becomes ``path``.
 
     The temporary name keeps the suffix, because encoders choose the container by it, and does not
     depend on the process, so that the next run writes over what a killed one left behind. When
     the body raises, the temporary file is removed and ``path`` is left as it was.
+
+    Raises:
+        OSError: If it cannot be written; the error names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'.{path.stem}.partial{path.suffix}')
     try:
-        yield partial
-        os.replace(partial, path)
+        with _naming(path, partial):
+            yield partial
+            os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -34,17 +53,21 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
     The temporary name does not depend on the process, so what a killed run left behind is
     cleared by the next run.
+
+    Raises:
+        OSError: If it cannot be written; the error names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'.{path.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
-        yield partial
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(partial, path)
+        with _naming(path, partial):
+            partial.mkdir()
+            yield partial
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

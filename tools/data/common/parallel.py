@@ -13,6 +13,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from tools.command_line import sentence_of
+
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
@@ -47,6 +49,8 @@ class _Worker:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return sentence_of(error)
     return str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'
 
 

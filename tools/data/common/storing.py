@@ -79,7 +79,7 @@ def _write_jpegs(folder: Path, frames: Iterable[np.ndarray], quality: int) -> in
         path = folder / FRAME_NAME.format(count)
         bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
         if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]):
-            raise OSError(f'{path} could not be written; is the disk full?')
+            raise OSError(f'{path} could not be written')
     return count
 
 
