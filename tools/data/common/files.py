@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -17,12 +16,10 @@ def _naming(path: Path, partial: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if not str(error.filename or partial).startswith(str(partial)):
+        is_ours = str(error.filename or partial).startswith(str(partial))
+        if error.errno is None or not is_ours:  # one with a text alone says it all
             raise
-        reason = error.strerror or str(error).replace(str(partial), str(path))
-        # OpenCV and NumPy do not say why they could not write.
-        number = error.errno or errno.ENOSPC
-        raise OSError(number, f'{reason}; {path} is as before', str(path)) from error
+        raise OSError(error.errno, f'{error.strerror}; {path} is as before', str(path)) from error
 
 
 @contextmanager

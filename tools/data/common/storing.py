@@ -78,8 +78,9 @@ def _write_jpegs(folder: Path, frames: Iterable[np.ndarray], quality: int) -> in
     for count, frame in enumerate(frames, start=1):
         path = folder / FRAME_NAME.format(count)
         bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-        if not cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, quality]):
-            raise OSError(f'{path} could not be written')
+        # imwrite would not say why it could not write.
+        _, content = cv2.imencode(path.suffix, bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        path.write_bytes(content)
     return count
 
 
