@@ -100,6 +100,8 @@ def detection_metric(cfg: Config, where: str) -> dict:
 def find_backbone(cfg: Config, where: str) -> tuple[str, ConfigDict]:
     """The prefix of a detector's backbone in a checkpoint, and the backbone's settings.
 
+    In a distiller it is the student's.
+
     Raises:
         StudyError: If a model has no backbone, or several.
     """
@@ -108,14 +110,14 @@ def find_backbone(cfg: Config, where: str) -> tuple[str, ConfigDict]:
         for key, value in node.items():
             if key == 'backbone' and isinstance(value, Mapping):
                 yield '.'.join([*path, key]), value
-            elif isinstance(value, Mapping):
+            elif isinstance(value, Mapping) and key != 'teacher':
                 yield from search(value, (*path, key))
 
     found = list(search(cfg.model, ()))
     if len(found) != 1:
         raise StudyError(
-            f'{where}: `start` needs models with one `backbone`, this one has {len(found)}; '
-            'remove `start`, or name the config of a detector'
+            f'{where}: `start` needs two models with one `backbone` each, one has {len(found)}; '
+            'remove `start`, or name a row that trains a detector'
         )
     return found[0]
 
@@ -223,7 +225,7 @@ class Catalog:
             source = Run(start, run.seed, run.fold)
             folder = str(self.folder(source) / 'train')
             file = resolve_checkpoint(folder) if self.is_trained(source) else folder
-            prefix, _ = find_backbone(self._resolved(start, run.fold), self._where(start))
+            prefix, _ = find_backbone(self._resolved(start, run.fold), self._where(run.row))
             _, backbone = find_backbone(cfg, self._where(run.row))
             backbone.init_cfg = dict(type='Pretrained', checkpoint=file, prefix=prefix)
         return cfg
@@ -239,6 +241,9 @@ class Catalog:
             cfg.merge_from_dict({**self.study.cfg_options, **row.cfg_options})
             self._check_teacher(row, cfg)
             detection_metric(cfg, self._where(name))
+            if row.start is not None:
+                for other in (cfg, self._resolved(row.start, fold)):
+                    find_backbone(other, self._where(name))
             self._configs[name, fold] = cfg
         return self._configs[name, fold]
 
