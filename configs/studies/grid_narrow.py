@@ -33,5 +33,7 @@ compare = [
     ('concat_tg', 'conventional_tg'),
     ('local_of', 'no_distill'),
     ('concat_of', 'conventional_of'),
+    ('two_stream', 'local_of'),
+    ('two_stream', 'teacher_of'),
 ]
 del narrow, places, row, place, options
