@@ -157,6 +157,8 @@ def _title(head: str) -> str:
     """Name of a head in tables: the ``title`` of its class."""
     from mmaction.registry import MODELS
 
+    import mmtad_decomp  # noqa: F401  # before MMAction2's models, which it makes importable
+
     kind = MODELS.get(head)
     if not hasattr(kind, 'title'):
         raise KeyError(head)
