@@ -16,12 +16,11 @@ three_epochs = {
 }
 by_name = {row['name']: row for row in _base_.rows}
 rows = [dict(by_name['rgb'], title='RGB baseline, the start'), by_name['teacher_of']]
-for name in ('rgb', 'no_distill', 'conventional_of', 'concat_of', 'local_of'):
-    row = by_name[name]
+more = [dict(by_name['rgb'], name='rgb_on', title='RGB baseline, three epochs more')]
+more += [by_name[name] for name in ('no_distill', 'conventional_of', 'concat_of', 'local_of')]
+for row in more:
     options = {**row['cfg_options'], **three_epochs}
-    name = 'rgb_on' if name == 'rgb' else name
-    title_of = 'RGB baseline, three epochs more' if name == 'rgb_on' else row['title']
-    rows.append({**row, 'name': name, 'title': title_of, 'start': 'rgb', 'cfg_options': options})
+    rows.append({**row, 'start': 'rgb', 'cfg_options': options})
 compare = [
     ('local_of', 'rgb_on'),
     ('local_of', 'no_distill'),
@@ -30,4 +29,4 @@ compare = [
     ('conventional_of', 'rgb_on'),
     ('no_distill', 'rgb_on'),
 ]
-del three_epochs, by_name, name, row, options, title_of
+del three_epochs, by_name, more, row, options

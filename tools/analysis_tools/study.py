@@ -76,10 +76,10 @@ def _announce(catalog: Catalog, results: Results, plan: Sequence[Task], jobs: in
 
 
 def _print_plan(catalog: Catalog, plan: Sequence[Task]) -> None:
+    missing = {task.run for task in plan}
     for task in plan:
         trained = catalog.is_trained(task.run)
         steps = ['train'] * (not trained) + ['test'] * task.test
-        missing = {t.run for t in plan}
         needed = [run.key for run in catalog.needs(task.run) if run in missing]
         after = f', after {" and ".join(needed)}' if needed else ''
         print(f'  {task.run.key}: {" and ".join(steps)}{after}')

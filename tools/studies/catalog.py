@@ -47,6 +47,10 @@ class Run:
     seed: int
     fold: str | None = None
 
+    def of(self, row: str) -> Run:
+        """The run of another row with the same seed and fold."""
+        return Run(row, self.seed, self.fold)
+
     @property
     def key(self) -> str:
         """Such as ``rgb/seed0`` or ``rgb/seed0/fold03``."""
@@ -192,15 +196,20 @@ class Catalog:
     def teacher(self, run: Run) -> Run | None:
         """The run that teaches a run: of the same seed and fold."""
         teacher = self.row(run).teacher
-        return None if teacher is None else Run(teacher, run.seed, run.fold)
+        return None if teacher is None else run.of(teacher)
+
+    def start(self, run: Run) -> Run | None:
+        """The run whose backbone a run starts from: of the same seed and fold."""
+        start = self.row(run).start
+        return None if start is None else run.of(start)
 
     def needs(self, run: Run) -> list[Run]:
         """The runs that are trained before a run: of the same seed and fold."""
-        return [Run(name, run.seed, run.fold) for name in self.row(run).needs]
+        return [run.of(name) for name in self.row(run).needs]
 
     def parts(self, run: Run) -> list[Run]:
         """The runs that a run fuses, of the same seed and fold; none for one that trains."""
-        return [Run(name, run.seed, run.fold) for name in self.row(run).fuse]
+        return [run.of(name) for name in self.row(run).fuse]
 
     @property
     def subsets(self) -> tuple[str, ...]:
@@ -220,12 +229,11 @@ class Catalog:
         teacher = self.teacher(run)
         if teacher is not None:
             cfg.model.teacher_checkpoint = str(self.folder(teacher) / 'train')
-        start = self.row(run).start
+        start = self.start(run)
         if start is not None:
-            source = Run(start, run.seed, run.fold)
-            folder = str(self.folder(source) / 'train')
-            file = resolve_checkpoint(folder) if self.is_trained(source) else folder
-            prefix, _ = find_backbone(self._resolved(start, run.fold), self._where(run.row))
+            folder = str(self.folder(start) / 'train')
+            file = resolve_checkpoint(folder) if self.is_trained(start) else folder
+            prefix, _ = find_backbone(self._resolved(start.row, run.fold), self._where(run.row))
             _, backbone = find_backbone(cfg, self._where(run.row))
             backbone.init_cfg = dict(type='Pretrained', checkpoint=file, prefix=prefix)
         return cfg
@@ -273,10 +281,10 @@ class Catalog:
     def _mark(self, run: Run, testing: bool) -> str:
         if (run, testing) not in self._marks:
             cfg = self._resolved(run.row, run.fold)
-            teacher, start = self.teacher(run), self.row(run).start
+            teacher, start = self.teacher(run), self.start(run)
             parts = [self._mark(part, testing) for part in self.parts(run)]
             if start is not None:
-                parts.append(self.training_mark(Run(start, run.seed, run.fold)))
+                parts.append(self.training_mark(start))
             self._marks[run, testing] = _digest(
                 relevant_settings(cfg, testing),
                 self._data_digests(cfg, testing),
