@@ -149,6 +149,8 @@ def test_command(tmp_path, capsys):
     assert content['input'] == [1, 8, 3, 32, 32]
     assert content['parts'] == {name: part._asdict() for name, part in parts.items()}
     assert 'backbone' in capsys.readouterr().out
+    wider = get_flops.main([*args, '--cfg-options', 'model.neck.kernel_size=5'])
+    assert wider['neck'].parameters > parts['neck'].parameters
 
 
 def test_features_need_a_length():

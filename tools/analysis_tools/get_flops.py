@@ -151,6 +151,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar=('HEIGHT', 'WIDTH'),
         help='pixels of a frame (default: 224 224)',
     )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='as for training'
+    )
     parser.add_argument('--json', help='write the numbers to this file as well')
     add_traceback_argument(parser)
     return parser.parse_args(argv)
@@ -163,10 +166,13 @@ def main(argv: list[str] | None = None) -> dict[str, Complexity]:
     from mmengine.config import Config
 
     from mmtad_decomp.utils import demand_writable, write_json
+    from tools.config_overrides import override
 
     if args.json is not None:
         demand_writable(args.json, '--json')
-    model = build_for_inference(Config.fromfile(args.config))
+    config = Config.fromfile(args.config)
+    override(config, args.cfg_options or ())
+    model = build_for_inference(config)
     inputs, masks = example_batch(model, args.length, tuple(args.size))
     parts = count_complexity(model, inputs, masks)
     print(format_report(parts, inputs.shape))

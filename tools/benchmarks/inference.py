@@ -3,9 +3,9 @@
 Five systems look at the same minute of video in one process, interleaved round by round: the RGB
 baseline, the decomposed student, and two streams (RGB and optical flow, a network each) with flow
 by TV-L1 and by DIS on the network's own frames, and by TV-L1 on 224x224 pixels at 30 frames per
-second, for which the paper gives the cost of flow. Times are of the processor, of one thread, so
-that other work on the machine counts for little. Networks have random weights, which cost as much
-as trained ones.
+second, for which the paper gives the cost of flow. The last one is left out where the video has
+fewer. Times are of the processor, of one thread, so that other work on the machine counts for
+little. Networks have random weights, which cost as much as trained ones.
 
 Example:
     python tools/benchmarks/inference.py VIDEO --json docs/en/benchmarks/inference.json
@@ -28,6 +28,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.command_line import run_main
+from tools.config_overrides import parse_pairs
 from tools.data.flow.estimators import METHODS, flow_of_frames
 
 if TYPE_CHECKING:
@@ -63,6 +64,18 @@ SYSTEMS = {
 }
 
 
+def fits(system: System, video: Path) -> bool:
+    """Whether the video has the pixels and the frames that the system's flow is computed from."""
+    import cv2
+
+    if system.flow_input is None:
+        return True
+    capture = cv2.VideoCapture(str(video))
+    sides = (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH)
+    pixels, rate = system.flow_input
+    return min(map(capture.get, sides)) >= pixels and round(capture.get(cv2.CAP_PROP_FPS)) >= rate
+
+
 class Clock:
     """Seconds of the processor spent in each part."""
 
@@ -92,10 +105,15 @@ def random_weights(config: Config, folder: Path, name: str) -> Path:
     return path
 
 
-def for_measuring(config: Config, pixels: int | None, window: int | None) -> Config:
-    """The config without weights to download, on square frames and windows of other sizes."""
-    model = config.model.get('student', config.model)
-    detector = model.get('detector', model)
+def for_measuring(config: Config, args: argparse.Namespace) -> Config:
+    """The config without weights to download, with the command's sizes and detector options."""
+    place, detector = 'model', config.model
+    for part in ('student', 'detector'):
+        if part in detector:
+            place, detector = f'{place}.{part}', detector[part]
+    options = parse_pairs('--detector-options', args.detector_options)
+    config.merge_from_dict({f'{place}.{key}': value for key, value in options.items()})
+    pixels, window = args.pixels, args.window
     detector.backbone.init_cfg = None
     detector.backbone.backbone.update(pretrained=None, pretrained2d=False)
     dataset = config.test_dataloader.dataset
@@ -199,11 +217,11 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     from mmtad_decomp.apis.publishing import published_config
     from mmtad_decomp.apis.tad_inferencer import speed_up_on_cpu
 
-    seconds, name = args.seconds, f'actionformer_{args.backbone}_thumos'
+    seconds = args.seconds
 
     def read(kind: str, ending: str = '') -> Config:
-        config = Config.fromfile(configs / kind / f'{name}{ending}.py')
-        return for_measuring(config, args.pixels, args.window)
+        config = Config.fromfile(configs / kind / f'{args.system}{ending}.py')
+        return for_measuring(config, args)
 
     init_default_scope('mmaction')
     configs = Path(__file__).resolve().parents[2] / 'configs'
@@ -215,10 +233,11 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     flow_network = MODELS.build(published_config(read('teacher', '_of')).model).eval()
     speed_up_on_cpu(flow_network)
     source = VideoInput(str(args.video), 'video')
-    runs: dict[str, list[dict[str, float]]] = {title: [] for title in SYSTEMS}
+    systems = {title: system for title, system in SYSTEMS.items() if fits(system, args.video)}
+    runs: dict[str, list[dict[str, float]]] = {title: [] for title in systems}
     look(networks['decomp'], flow_network, SYSTEMS['two streams, DIS'], source, 1.0)  # warms up
     for number in range(1, args.rounds + 1):
-        for title, system in SYSTEMS.items():
+        for title, system in systems.items():
             second = flow_network if system.estimator else None
             times = look(networks[system.folder], second, system, source, seconds)
             runs[title].append(times)
@@ -255,8 +274,8 @@ def bars(results: dict[str, dict[str, float]]) -> dict[str, float]:
         'decomposed student / RGB baseline': student / total['RGB baseline'],
         **{
             f'{name} / decomposed student': total[name] / student
-            for name, system in SYSTEMS.items()
-            if system.estimator is not None
+            for name in results
+            if SYSTEMS[name].estimator is not None
         },
     }
 
@@ -270,7 +289,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--seconds', type=float, default=60.0, help='of the video to look at')
     parser.add_argument('--rounds', type=int, default=3, help='of which the median counts')
     parser.add_argument(
-        '--backbone', choices=('tsm18', 'tsm50'), default='tsm18', help='default: tsm18'
+        '--system',
+        default='actionformer_tsm18_thumos',
+        help='name of the configs in baseline, decomp and teacher (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--detector-options',
+        nargs='+',
+        default=(),
+        metavar='KEY=VALUE',
+        help='other settings of all detectors: backbone.backbone.base_channels=32',
     )
     parser.add_argument(
         '--pixels',
@@ -314,7 +342,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             load_before_and_after=[before, os.getloadavg()[0]],
             seconds=args.seconds,
             rounds=args.rounds,
-            backbone=args.backbone,
+            system=args.system,
+            detector_options=list(args.detector_options),
             pixels=args.pixels,
             window=args.window,
             torch=torch.__version__,
