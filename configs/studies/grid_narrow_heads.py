@@ -1,24 +1,34 @@
-# G-TAD and TadTR in place of ActionFormer: RGB, the teachers, and students with local attention.
+# G-TAD and TadTR in place of ActionFormer. All start from a backbone that ActionFormer trained for six
+# epochs, teachers from that of its teacher with the same input, and train for three epochs more: from
+# scratch, six epochs of RGB leave G-TAD at what the position of a word tells.
 #   python tools/analysis_tools/study.py configs/studies/grid_narrow_heads.py
-# Backbone, schedule and augmentation are those of configs/studies/grid_narrow.py.
-_base_ = './grid_narrow.py'
+_base_ = './grid_narrow_start.py'
 
-title = 'GRID: G-TAD and TadTR with a narrow TSM18, trained from scratch'
-seeds = (0, 1, 2)
+title = 'GRID: G-TAD and TadTR with a narrow TSM18, from backbones of ActionFormer'
 results = 'docs/en/benchmarks/grid_narrow_heads.json'
-systems = ('teacher_tg', 'teacher_of', 'rgb', 'local_tg', 'local_of')
-rows = []
+systems = dict(
+    teacher_tg='TG teacher',
+    teacher_of='OF teacher (DIS)',
+    rgb_on='RGB baseline',
+    local_tg='local attention, TG',
+    local_of='local attention, OF',
+)
+by_name = {row['name']: row for row in _base_.rows}
+rows = [by_name[name] for name in ('teacher_tg', 'teacher_of', 'rgb')]
 compare = []
 for head, label in (('gtad', 'G-TAD'), ('tadtr', 'TadTR')):
-    for row in _base_.rows:
-        if row['name'] in systems:
-            changes = dict(
-                name=f'{head}_{row["name"]}',
-                title=f'{label}: {row["title"]}',
-                config=row['config'].replace('actionformer', head),
-            )
-            if 'teacher' in row:
-                changes.update(teacher=f'{head}_{row["teacher"]}')
-            rows.append({**row, **changes})
-    compare += [(f'{head}_local_tg', f'{head}_rgb'), (f'{head}_local_of', f'{head}_rgb')]
-del systems, head, label, row, changes
+    for name, title in systems.items():
+        row = by_name[name]
+        changes = dict(
+            name=f'{head}_{name}',
+            title=f'{label}: {title}',
+            config=row['config'].replace('actionformer', head),
+            start=row.get('start', name),
+            # Teachers have the options of a baseline: three epochs.
+            cfg_options=by_name['rgb_on' if 'start' not in row else name]['cfg_options'],
+        )
+        if 'teacher' in row:
+            changes.update(teacher=f'{head}_{row["teacher"]}')
+        rows.append({**row, **changes})
+    compare += [(f'{head}_local_tg', f'{head}_rgb_on'), (f'{head}_local_of', f'{head}_rgb_on')]
+del systems, by_name, head, label, name, title, row, changes
