@@ -17,11 +17,11 @@ by_name = {row['name']: row for row in _base_.rows}
 rows = [by_name[name] for name in ('teacher_tg', 'teacher_of', 'rgb')]
 compare = []
 for head, label in (('gtad', 'G-TAD'), ('tadtr', 'TadTR')):
-    for name, title in systems.items():
+    for name, system in systems.items():
         row = by_name[name]
         changes = dict(
             name=f'{head}_{name}',
-            title=f'{label}: {title}',
+            title=f'{label}: {system}',
             config=row['config'].replace('actionformer', head),
             start=row.get('start', name),
             # Teachers have the options of a baseline: three epochs.
@@ -31,4 +31,4 @@ for head, label in (('gtad', 'G-TAD'), ('tadtr', 'TadTR')):
             changes.update(teacher=f'{head}_{row["teacher"]}')
         rows.append({**row, **changes})
     compare += [(f'{head}_local_tg', f'{head}_rgb_on'), (f'{head}_local_of', f'{head}_rgb_on')]
-del systems, by_name, head, label, name, title, row, changes
+del systems, by_name, head, label, name, system, row, changes
