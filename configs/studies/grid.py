@@ -110,6 +110,13 @@ rows = [
         **by_tg,
     ),
     dict(
+        name='quarter_mimics_of',
+        title='local attention, both mimics at a quarter, OF',
+        config=f'{decomp}_of.py',
+        cfg_options={f'{factors}.feature.stop': 0.25, f'{factors}.prediction.stop': 0.25},
+        **by_of,
+    ),
+    dict(
         name='quarter_feature_tg',
         title='local attention, feature mimic at a quarter, TG',
         config=f'{decomp}.py',
@@ -146,6 +153,7 @@ compare = [
     ('local_tg', 'no_app_tg'),
     ('local_tg', 'separate_heads_tg'),
     ('quarter_mimics_tg', 'local_tg'),
+    ('quarter_mimics_of', 'local_of'),
     ('quarter_feature_tg', 'local_tg'),
     ('motion_drop_tg', 'local_tg'),
 ]
