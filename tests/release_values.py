@@ -92,7 +92,6 @@ GTAD_THUMOS = GTAD | {
     'head.map_branch.convs.0.kernel_size': (3, 3),
     'head.map_branch.convs.1.kernel_size': (3, 3),
     'head.loss_cls.loss_weight': 10.0,
-    'head.loss_cls.extra_count': 10,
     'head.loss_reg.loss_weight': 1.0,
     'head.peak_ratio': None,
     'post.nms.sigma': 0.46,

@@ -1,16 +1,15 @@
 _base_ = ['../_base_/models/gtad_tsm18.py', '../_base_/recipes/thumos14_e2e_tad.py']
 
 # Follows G-TAD's release for THUMOS'14. Its longest duration: 64 steps of 5 frames at 30 fps are 107
-# at 10 fps. Its class loss divides by P + 10 positives and Q + 10 negatives. Soft-NMS of sigma 0.46 in
-# each window and again over all. Differences: trained end to end with E2E-TAD's schedule; one class
-# map per class, no external classifier; candidates of 10 s and more stay, which the release drops.
+# at 10 fps. Soft-NMS of sigma 0.46 in each window and again over all. Differences: trained end to end
+# with E2E-TAD's schedule; one class map per class by focal loss, no external classifier; candidates of
+# 10 s and more stay, which the release drops.
 model = dict(
     data_preprocessor=dict(pad_to=_base_.window),
     backbone=_base_.fine_tuned,
     head=dict(
         num_classes=_base_.num_classes,
         max_duration=107,
-        loss_cls=dict(extra_count=10),
     ),
 )
 

@@ -1,6 +1,7 @@
 """GTADHead: shapes, padding, losses, candidates, and its place in detectors and distillers."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -91,6 +92,40 @@ def test_without_ground_truth_only_negatives_teach():
     grads = torch.autograd.grad(losses['loss_cls'], outputs.cls_logits)[0]
     valid = valid_pairs(outputs.masks, 5)[:, None].expand_as(grads)
     assert (grads[valid] > 0).all() and not grads[~valid].any()
+
+
+def test_focal_loss_of_classes_against_loops():
+    """Divided by the pairs above the tIoU, times the weight; every class is rare at first."""
+    head = make().double()
+    bias = head.map_branch.predictor.bias[1:]
+    torch.testing.assert_close(bias.sigmoid(), torch.full_like(bias, 0.01))
+    outputs = head(features(2, 7).double(), prefix_masks((7, 4), 7))
+    gt = [instances((0.5, 3.5), (2, 3.4), labels=[2, 0]), instances((-0.5, 1.5), labels=[1])]
+    total, positives = 0.0, 0
+    for n, length in enumerate((7, 4)):
+        for d in range(5):
+            for s in range(length - d):
+                for k in range(NUM_CLASSES):
+                    iou = max(
+                        max(min(s + d + 0.5, e) - max(s - 0.5, b), 0)
+                        / (max(s + d + 0.5, e) - min(s - 0.5, b))
+                        for (b, e), label in [((9, 10), k), *zip(*gt[n].to_dict().values())]
+                        if label == k
+                    )
+                    p = outputs.cls_logits[n, k, d, s].sigmoid().item()
+                    positives += iou > 0.9
+                    right, alpha = (p, 0.25) if iou > 0.9 else (1 - p, 0.75)
+                    total -= alpha * (1 - right) ** 2 * math.log(right)
+    assert positives == 2
+    loss = head.loss_by_feat(outputs, gt)['loss_cls']
+    assert loss.item() == pytest.approx(10 * total / positives)
+
+
+def test_one_class_is_balanced():
+    """As G-TAD's releases have it."""
+    head = make(num_classes=1, loss_cls=dict(extra_count=10))
+    assert type(head.loss_cls).__name__ == 'BalancedBCELoss' and head.loss_cls.extra_count == 10
+    assert head.map_branch.predictor.bias.abs().max() < 0.5
 
 
 def test_candidates_against_loops():

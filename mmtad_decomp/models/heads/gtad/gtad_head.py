@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from mmtad_decomp.structures import ScoreMapOutputs, valid_pairs
 
 from ...layers import GCNeXtBlock
+from ...losses.elementwise_loss import ElementwiseLoss
+from ...losses.reduction import batch_divisor
 from ...task_modules import ScoreMapTargets
 from ..candidate_head import CandidateHead
 from .branches import NodeBranch, pairs_between_peaks
@@ -30,7 +33,9 @@ class GTADHead(CandidateHead):
 
     With ``num_classes=1`` the candidates are class-agnostic proposals, whatever labels the
     ground truth has, and an external classifier of videos names them (G-TAD's way). With more
-    classes each has a class map of its own over one map of tIoUs (our choice).
+    classes each has a class map of its own over one map of tIoUs, and the class maps learn by
+    focal loss (our choice): where positives and negatives weigh the same, the classes that a
+    pair might have all score near 1.
 
     G-TAD's releases differ in the weights of the map losses: classification 10 and regression 1
     for THUMOS'14, 1 and 10 for ActivityNet. They are the ``loss_weight`` of both losses.
@@ -44,7 +49,10 @@ class GTADHead(CandidateHead):
         graph: Further arguments of :class:`GCNeXtBlock`.
         map_branch: Config of the branch over pairs, without channels and durations.
         target_generator: Config of the targets.
-        loss_cls: Config of the class maps' loss.
+        loss_cls: Config of the class maps' loss. Its type is ``BalancedBCELoss`` by default with
+            one class, ``SigmoidFocalLoss`` with more.
+        prior_prob: Probability that the biases give every class at first, where there are more
+            than one.
         loss_reg: Config of the tIoU map's loss.
         loss_node: Config of the loss of starts and ends.
         positive_iou: A pair is positive above this tIoU.
@@ -73,6 +81,7 @@ class GTADHead(CandidateHead):
         loss_cls: dict | None = None,
         loss_reg: dict | None = None,
         loss_node: dict | None = None,
+        prior_prob: float = 0.01,
         positive_iou: float = 0.9,
         positive_node: float = 0.5,
         peak_ratio: float | None = None,
@@ -97,6 +106,9 @@ class GTADHead(CandidateHead):
         self.map_block = GCNeXtBlock(channels, **graph)
         sizes = dict(in_channels=channels, out_channels=1 + num_classes, max_duration=max_duration)
         self.map_branch = MODELS.build({'type': 'ScoreMapBranch', **(map_branch or {}), **sizes})
+        if num_classes > 1:
+            logit = math.log(prior_prob / (1 - prior_prob))
+            nn.init.constant_(self.map_branch.predictor.bias[1:], logit)
         self.target_generator = TASK_UTILS.build(
             {
                 'type': 'ScoreMapTargetGenerator',
@@ -104,9 +116,8 @@ class GTADHead(CandidateHead):
                 'max_duration': max_duration,
             }
         )
-        self.loss_cls = MODELS.build(
-            {'type': 'BalancedBCELoss', 'loss_weight': 10.0, **(loss_cls or {})}
-        )
+        loss_type = 'BalancedBCELoss' if num_classes == 1 else 'SigmoidFocalLoss'
+        self.loss_cls = MODELS.build({'type': loss_type, 'loss_weight': 10.0, **(loss_cls or {})})
         self.loss_reg = MODELS.build({'type': 'ScoreMapRegressionLoss', **(loss_reg or {})})
         self.loss_node = MODELS.build({'type': 'BalancedBCELoss', **(loss_node or {})})
 
@@ -164,10 +175,17 @@ class GTADHead(CandidateHead):
             )
         ]
         return dict(
-            loss_cls=self.loss_cls(outputs.cls_logits, matches, pairs[:, None]),
+            loss_cls=self._class_loss(outputs.cls_logits, matches, pairs[:, None]),
             loss_reg=self.loss_reg(outputs.reg_logits, targets.ious.amax(dim=1), pairs),
             loss_node=sum(nodes),
         )
+
+    def _class_loss(self, logits: Tensor, matches: Tensor, pairs: Tensor) -> Tensor:
+        """Balanced over all pairs and classes, or divided by the number of positives."""
+        if not isinstance(self.loss_cls, ElementwiseLoss):
+            return self.loss_cls(logits, matches, pairs)
+        positives = batch_divisor((matches & pairs).sum())
+        return self.loss_cls(logits, matches, weight=pairs, avg_factor=positives)
 
     @torch.no_grad()
     def predict_by_feat(self, outputs: ScoreMapOutputs) -> list[InstanceData]:
