@@ -335,7 +335,7 @@ def explain_build_error(cfg: Config, error: TypeError | KeyError) -> Exception:
     fix = f'add `{key}`'
     if problem != 'missing':
         names = set().union(*(accepted_arguments(t)[0] for t in _registered_below(owner)))
-        close = difflib.get_close_matches(key, names, n=1)
+        close = difflib.get_close_matches(key, names - {key}, n=1)
         fix = f'did you mean `{close[0]}`?' if close else f'remove `{key}`'
     places = [path for path in paths_of(cfg.to_dict()) if path.rpartition('.')[2] == key]
     return ConfigError(

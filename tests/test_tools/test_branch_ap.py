@@ -111,6 +111,9 @@ def test_branches_of_i3d_are_where_its_feature_steps_are():
 
 def test_files_and_validation_split(data, checkpoint, tmp_path):
     other = {'test_evaluator.tious': '[0.9]'}
+    for part in ('val', 'test'):
+        loop = f'Autocast{part.capitalize()}Loop'
+        other.update({f'{part}_cfg.type': loop, f'{part}_cfg.dtype': 'float32'})
     results = run(data, checkpoint, tmp_path, '--split', 'val', **other)
     assert 'mAP@0.5' in results['joint']['mAP'] and list(results['motion']['AP']) == ['shake']
     content = json.loads((tmp_path / 'branch_ap.json').read_text())

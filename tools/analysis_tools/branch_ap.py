@@ -67,9 +67,9 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
 
     name = cfg.filename or 'config'
     if args.split == 'val':
-        for part in ('dataloader', 'cfg', 'evaluator'):
+        for part in ('dataloader', 'evaluator'):
             cfg[f'test_{part}'] = copy.deepcopy(cfg.get(f'val_{part}'))
-        cfg.test_cfg = {**cfg.test_cfg, 'type': 'TestLoop'}
+        cfg.test_cfg = cfg.get('test_cfg') or dict(type='TestLoop')
     student = _decomposed(cfg.model)
     if student is None:
         raise ConfigError(
