@@ -107,6 +107,7 @@ GTAD_ACTIVITYNET = GTAD | {
     'head.loss_cls.loss_weight': 1.0,
     'head.loss_cls.extra_count': 0.0,
     'head.loss_reg.loss_weight': 10.0,
+    'head.best_iou': None,
     'head.peak_ratio': 0.5,
     'post.nms.sigma': 0.8,
     'post.max_proposals': 100,

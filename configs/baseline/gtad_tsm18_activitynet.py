@@ -17,6 +17,7 @@ model = dict(
         num_classes=_base_.num_classes,
         max_duration=window,
         map_branch=dict(kernel_size=1, align=dict(num_inner=32, num_context=4)),
+        best_iou=None,
         peak_ratio=0.5,
         loss_cls=dict(loss_weight=1.0),
         loss_reg=dict(loss_weight=10.0),

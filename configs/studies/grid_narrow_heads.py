@@ -1,6 +1,5 @@
 # G-TAD and TadTR in place of ActionFormer. All start from a backbone that ActionFormer trained for six
-# epochs, teachers from that of its teacher with the same input, and train for three epochs more: from
-# scratch, six epochs of RGB leave G-TAD at what the position of a word tells.
+# epochs, teachers from that of its teacher with the same input, and train for three epochs more.
 #   python tools/analysis_tools/study.py configs/studies/grid_narrow_heads.py
 _base_ = './grid_narrow_start.py'
 

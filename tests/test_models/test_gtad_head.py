@@ -94,29 +94,38 @@ def test_without_ground_truth_only_negatives_teach():
     assert (grads[valid] > 0).all() and not grads[~valid].any()
 
 
-def test_focal_loss_of_classes_against_loops():
-    """Divided by the pairs above the tIoU, times the weight; every class is rare at first."""
-    head = make().double()
+def tiou(pair, segment):
+    (a, b), (c, d) = pair, segment
+    return max(min(b, d) - max(a, c), 0) / (max(b, d) - min(a, c))
+
+
+@pytest.mark.parametrize('best_iou, count', [(0.5, 3), (0.75, 2), (None, 2)])
+def test_focal_loss_of_classes_against_loops(best_iou, count):
+    """Positive are pairs above 0.9 and the best pair of an instance, 0.7 for (2, 3.4)."""
+    head = make(best_iou=best_iou).double()
     bias = head.map_branch.predictor.bias[1:]
     torch.testing.assert_close(bias.sigmoid(), torch.full_like(bias, 0.01))
-    outputs = head(features(2, 7).double(), prefix_masks((7, 4), 7))
-    gt = [instances((0.5, 3.5), (2, 3.4), labels=[2, 0]), instances((-0.5, 1.5), labels=[1])]
+    lengths = (7, 4)
+    outputs = head(features(2, 7).double(), prefix_masks(lengths, 7))
+    segments = [{2: (0.5, 3.5), 0: (2, 3.4)}, {1: (-0.5, 1.5)}]  # by class
     total, positives = 0.0, 0
-    for n, length in enumerate((7, 4)):
-        for d in range(5):
-            for s in range(length - d):
-                for k in range(NUM_CLASSES):
-                    iou = max(
-                        max(min(s + d + 0.5, e) - max(s - 0.5, b), 0)
-                        / (max(s + d + 0.5, e) - min(s - 0.5, b))
-                        for (b, e), label in [((9, 10), k), *zip(*gt[n].to_dict().values())]
-                        if label == k
-                    )
-                    p = outputs.cls_logits[n, k, d, s].sigmoid().item()
-                    positives += iou > 0.9
-                    right, alpha = (p, 0.25) if iou > 0.9 else (1 - p, 0.75)
-                    total -= alpha * (1 - right) ** 2 * math.log(right)
-    assert positives == 2
+    for n, length in enumerate(lengths):
+        pairs = [(d, s) for d in range(5) for s in range(length - d)]
+        for k in range(NUM_CLASSES):
+            ious = {
+                (d, s): tiou((s - 0.5, s + d + 0.5), segments[n].get(k, (9, 9.1)))
+                for d, s in pairs
+            }
+            highest = max(ious.values())
+            for (d, s), iou in ious.items():
+                best = best_iou is not None and iou == highest and iou > best_iou
+                positive = iou > 0.9 or best
+                p = outputs.cls_logits[n, k, d, s].sigmoid().item()
+                right, alpha = (p, 0.25) if positive else (1 - p, 0.75)
+                total -= alpha * (1 - right) ** 2 * math.log(right)
+                positives += positive
+    assert positives == count
+    gt = [instances(*own.values(), labels=list(own)) for own in segments]
     loss = head.loss_by_feat(outputs, gt)['loss_cls']
     assert loss.item() == pytest.approx(10 * total / positives)
 

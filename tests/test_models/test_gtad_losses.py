@@ -58,6 +58,16 @@ def test_targets_against_loops(num_classes):
                     ious = [reference_iou(seg, s - 0.5, s + d + 0.5, length) for seg in own]
                     expected = max(ious, default=0)
                     assert targets.ious[n, k, d, s].item() == pytest.approx(expected, abs=1e-6)
+            found = {(d, s) for d, s in targets.best[n, k].nonzero().tolist()}
+            assert len(found) <= len(own)
+            for seg in own:
+                ious = {
+                    (d, s): reference_iou(seg, s - 0.5, s + d + 0.5, length)
+                    for d in range(durations)
+                    for s in range(steps)
+                }
+                highest = max(ious.values())
+                assert any(ious[pair] == pytest.approx(highest, abs=1e-6) for pair in found)
         for column, actual in enumerate((targets.starts, targets.ends)):
             for g in range(steps):
                 shares = [

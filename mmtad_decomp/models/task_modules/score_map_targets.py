@@ -20,11 +20,13 @@ class ScoreMapTargets(NamedTuple):
 
     Attributes:
         ious: ``(N, K, D, T)`` highest tIoU of pair (d, s) with an instance of the class.
+        best: ``(N, K, D, T)`` bool, the pair of highest tIoU of an instance; the first of several.
         starts: ``(N, T)`` share of the step in the surroundings of a start.
         ends: ``(N, T)`` share of the step in the surroundings of an end.
     """
 
     ious: Tensor
+    best: Tensor
     starts: Tensor
     ends: Tensor
 
@@ -60,12 +62,14 @@ class ScoreMapTargetGenerator:
         samples = []
         for mask, instances in zip(masks, gt):
             segments, labels = segments_and_labels(instances, mask.device, num_classes)
-            ious = self._map(mask, segments, labels, num_classes)
-            samples.append((ious, *(self._near(mask, b) for b in segments.unbind(dim=1))))
+            maps = self._maps(mask, segments, labels, num_classes)
+            samples.append((*maps, *(self._near(mask, b) for b in segments.unbind(dim=1))))
         return ScoreMapTargets(*(torch.stack(field) for field in zip(*samples)))
 
-    def _map(self, mask: Tensor, segments: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-        """``(K, D, T)`` highest tIoU."""
+    def _maps(
+        self, mask: Tensor, segments: Tensor, labels: Tensor, num_classes: int
+    ) -> tuple[Tensor, Tensor]:
+        """``(K, D, T)`` highest tIoU, and the best pair of each instance."""
         steps = len(mask)
         start = torch.arange(steps, device=mask.device).repeat(self.max_duration) - 0.5
         length = torch.arange(1, self.max_duration + 1, device=mask.device)
@@ -74,7 +78,10 @@ class ScoreMapTargetGenerator:
         tious = pairwise_tiou(cut, pairs)
         ious = pairs.new_zeros(num_classes, len(pairs))
         ious.scatter_reduce_(0, labels[:, None].expand_as(tious), tious, 'amax')
-        return ious.unflatten(1, (self.max_duration, steps))
+        best = torch.zeros_like(ious, dtype=torch.bool)
+        best[labels, tious.argmax(dim=1)] = True
+        shape = (self.max_duration, steps)
+        return ious.unflatten(1, shape), best.unflatten(1, shape)
 
     def _near(self, mask: Tensor, boundaries: Tensor) -> Tensor:
         """``(T,)`` share of each step in the surroundings of the nearest boundary."""

@@ -56,6 +56,9 @@ class GTADHead(CandidateHead):
         loss_reg: Config of the tIoU map's loss.
         loss_node: Config of the loss of starts and ends.
         positive_iou: A pair is positive above this tIoU.
+        best_iou: The best pair of an instance is positive above this tIoU. None: above
+            ``positive_iou`` like all pairs, as in G-TAD's releases; instances of a few steps then
+            have no positive pair unless their boundaries are near those of steps.
         positive_node: A step is positive above this share within a boundary's surroundings.
         peak_ratio: Candidates begin and end at peaks of the start and end scores, see
             :func:`.branches.pairs_between_peaks`: 0.5 in G-TAD's release for ActivityNet. None:
@@ -83,6 +86,7 @@ class GTADHead(CandidateHead):
         loss_node: dict | None = None,
         prior_prob: float = 0.01,
         positive_iou: float = 0.9,
+        best_iou: float | None = 0.5,
         positive_node: float = 0.5,
         peak_ratio: float | None = None,
         **kwargs: Any,
@@ -95,6 +99,7 @@ class GTADHead(CandidateHead):
             )
         self.max_duration = max_duration
         self.positive_iou = positive_iou
+        self.best_iou = best_iou
         self.positive_node = positive_node
         self.peak_ratio = peak_ratio
 
@@ -166,6 +171,8 @@ class GTADHead(CandidateHead):
         targets = self.targets(outputs, gt)
         pairs = valid_pairs(outputs.masks, self.max_duration)
         matches = targets.ious > self.positive_iou
+        if self.best_iou is not None:
+            matches |= targets.best & (targets.ious > self.best_iou)
         # Starts and ends are classified step by step: (N, T).
         nodes = [
             self.loss_node(logits, target > self.positive_node, outputs.masks)
