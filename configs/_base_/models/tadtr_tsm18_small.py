@@ -1,6 +1,12 @@
 # A head small enough to train from scratch on two CPU cores.
 _base_ = './actionformer_tsm18_small.py'
 
+# A tenth of the learning rate for what places samples and references, as TadTR has it.
+slow_weights = {
+    'sampling_offsets': dict(lr_mult=0.1),
+    'decoder.reference': dict(lr_mult=0.1),
+}
+
 model = dict(
     head=dict(
         _delete_=True,
