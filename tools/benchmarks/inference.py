@@ -28,7 +28,6 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.command_line import run_main
-from tools.config_overrides import parse_pairs
 from tools.data.flow.estimators import METHODS, flow_of_frames
 
 if TYPE_CHECKING:
@@ -107,6 +106,8 @@ def random_weights(config: Config, folder: Path, name: str) -> Path:
 
 def for_measuring(config: Config, args: argparse.Namespace) -> Config:
     """The config without weights to download, with the command's sizes and detector options."""
+    from tools.config_overrides import parse_pairs
+
     place, detector = 'model', config.model
     for part in ('student', 'detector'):
         if part in detector:
