@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
-from tiny_training import config, options, write_videos
+from tiny_training import ROOT, config, options, write_videos
 
 from mmtad_decomp.models.detectors import DecomposedDetector
 from mmtad_decomp.structures import TADDataSample, TimeGrid
@@ -107,6 +107,90 @@ def test_branches_of_i3d_are_where_its_feature_steps_are():
         assert len(actual.scores)
         torch.testing.assert_close(actual.segments, expected)
         torch.testing.assert_close(actual.scores, candidates.scores)
+
+
+@pytest.fixture(scope='module')
+def teacher(data, tmp_path_factory):
+    """Weights of an untrained teacher."""
+    path = tmp_path_factory.mktemp('teacher') / 'epoch_1.pth'
+    cfg = load_config(test_tool.parse_args([config('teacher'), 'none', *options(data)]))
+    init_default_scope('mmaction')
+    torch.manual_seed(1)
+    model = MODELS.build(cfg.model)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if 'head' in name:
+                weight.add_(0.1 * torch.randn_like(weight))
+    torch.save(dict(meta={}, state_dict=model.state_dict()), path)
+    return path
+
+
+def test_teacher_is_what_its_own_test_gives(data, checkpoint, teacher, tmp_path):
+    more = {'model.teacher_checkpoint': str(teacher)}
+    plain = run(data, checkpoint, tmp_path / 'plain')
+    results = run(data, checkpoint, tmp_path / 'out', '--with-teacher', '--dump-json', **more)
+    assert {branch: results[branch] for branch in branch_ap.BRANCHES} == plain
+    submission = tmp_path / 'teacher.json'
+    flags = ['--classwise', '--dump-json', str(submission), '--work-dir', str(tmp_path / 'w')]
+    metrics = test_tool.main([config('teacher'), str(teacher), *flags, *options(data)])
+    mine = {**results['teacher']['mAP']}
+    mine.update({f'AP_{name}': ap for name, ap in results['teacher']['AP'].items()})
+    assert mine == {key.removeprefix('tad/'): value for key, value in metrics.items()}
+    written = {
+        branch: json.loads((tmp_path / 'out' / f'{branch}.json').read_text())['results']
+        for branch in branch_ap.WITH_TEACHER
+    }
+    assert written['teacher'] == json.loads(submission.read_text())['results']
+    assert written['joint_by_teacher']['v2'] != written['joint']['v2']
+    table = (tmp_path / 'out' / 'branch_ap.txt').read_text()
+    assert table.splitlines()[0].endswith('teacher  joint by teacher')
+
+
+def test_joint_head_on_the_features_that_the_mimic_compares(data, teacher):
+    """The motion branch is replaced by what the feature mimic takes from the teacher."""
+    more = {'model.teacher_checkpoint': str(teacher)}
+    cfg = load_config(test_tool.parse_args([config('decomp'), 'none', *options(data, **more)]))
+    init_default_scope('mmaction')
+    torch.manual_seed(0)
+    cfg.model.student.type = 'BranchDetector'
+    model = MODELS.build({**cfg.model, 'type': 'BranchDistiller'}).eval()
+    frames = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8)
+    sample = TADDataSample(metainfo=dict(window=(0, 16), time_grid=TimeGrid(fps=10, start=0)))
+    batch = model.data_preprocessor(dict(inputs=dict(frames=[frames]), data_samples=[sample]))
+    recorder = model._recorders['feature']['teacher']
+    with torch.no_grad(), recorder.recording():
+        (found,) = model(**batch, mode='predict')
+        student = model.student
+        feats, masks = student.encode(batch['inputs'], batch['masks'])
+        fused = student.fusion(student.neck(feats, masks)[0], recorder.output(), masks)
+        (candidates,) = student.head.predict_by_feat(student.head(fused, masks))
+    recorder.clear()
+    actual = found.joint_by_teacher_instances
+    torch.testing.assert_close(actual.scores, candidates.scores)
+    torch.testing.assert_close(
+        actual.segments, student.in_seconds([candidates], [sample])[0].segments
+    )
+    assert not torch.equal(actual.scores, found.joint_instances.scores)
+
+
+def test_students_without_a_teacher_are_refused(data, checkpoint, tmp_path):
+    cfg = load_config(test_tool.parse_args([config('decomp'), 'none', *options(data)]))
+    cfg.model = cfg.model.student
+    args = branch_ap.parse_args(['c.py', 'w', '--out-dir', str(tmp_path), '--with-teacher'])
+    with pytest.raises(
+        ConfigError, match=r'--with-teacher: `model` is BranchDetector, which has no'
+    ):
+        branch_ap.use_branches(cfg, args)
+
+
+def test_flow_of_the_teacher_is_read_after_the_frames():
+    """Where the config reads it in training, and once."""
+    path = 'configs/decomp/actionformer_tsm18_grid_of.py'
+    cfg = load_config(test_tool.parse_args([str(ROOT / path), 'none']))
+    args = branch_ap.parse_args([path, 'w', '--out-dir', 'o', '--with-teacher'])
+    branch_ap.use_branches(cfg, args)
+    kinds = [transform['type'] for transform in cfg.test_dataloader.dataset.pipeline]
+    assert kinds == ['LoadVideoFrames', 'LoadOpticalFlow', 'CenterSpatialCrop', 'PackTADInputs']
 
 
 def test_files_and_validation_split(data, checkpoint, tmp_path):

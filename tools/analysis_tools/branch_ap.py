@@ -4,6 +4,10 @@ The shared head reads each branch of a trained DecomposedDetector, the joint hea
 three in one pass over the test (or validation) set of the config. Needs the checkpoint of the
 training: a published model has no shared head.
 
+``--with-teacher`` also tests the teacher, and the joint head with the teacher's features in place
+of the motion branch's: what a perfect motion branch would gain. Its flow, if it wants any, is read
+as in training.
+
 Writes ``branch_ap.json``, ``branch_ap.txt`` and, if any class has ground truth, ``branch_ap.png``
 to ``--out-dir``.
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 BRANCHES = ('appearance', 'motion', 'joint')
+WITH_TEACHER = (*BRANCHES, 'teacher', 'joint_by_teacher')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,6 +51,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--dump-json',
         action='store_true',
         help='also write the detections of each branch, as <branch>.json in --out-dir',
+    )
+    parser.add_argument(
+        '--with-teacher',
+        action='store_true',
+        help="also test the teacher, and the joint head with the teacher's features in place of "
+        "the motion branch's",
     )
     add_common_arguments(parser)
     return parser.parse_args(argv)
@@ -82,6 +93,8 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
             'branches; give the config and the checkpoint of its training'
         )
     student['type'] = 'BranchDetector'
+    if args.with_teacher:
+        use_teacher(cfg)
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
     metrics = [evaluator for evaluator in evaluators if evaluator['type'] == 'TADMetric']
@@ -99,8 +112,28 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
             'raw_path': None,
             'dump_path': str(Path(args.out_dir, f'{branch}.json')) if args.dump_json else None,
         }
-        for branch in BRANCHES
+        for branch in (WITH_TEACHER if args.with_teacher else BRANCHES)
     ]
+
+
+def use_teacher(cfg: Config) -> None:
+    """Let the config test the teacher, too, and read the flow that it wants.
+
+    Raises:
+        ConfigError: If the model has no teacher.
+    """
+    from mmtad_decomp.utils import ConfigError
+
+    if cfg.model.get('type') != 'CrossModalDistiller':
+        raise ConfigError(
+            f'{cfg.filename or "config"}: --with-teacher: `model` is {cfg.model.get("type")}, '
+            'which has no teacher; give the config of a distilled training, or leave the flag out'
+        )
+    cfg.model['type'] = 'BranchDistiller'
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    for place, transform in enumerate(cfg.train_dataloader.dataset.pipeline):
+        if transform['type'] == 'LoadOpticalFlow' and transform not in pipeline:
+            pipeline.insert(place, copy.deepcopy(transform))
 
 
 def demand_shared_head(checkpoint: str) -> None:
@@ -127,13 +160,14 @@ def by_branch(metrics: dict[str, float]) -> dict[str, dict]:
         metrics: ``<branch>/<name>``.
 
     Returns:
-        For every branch ``mAP`` (all metrics but the classes') and ``AP`` (by class, of those
-        that have ground truth); None where there is no number.
+        For every branch, and the teacher if it was tested, ``mAP`` (all metrics but the classes')
+        and ``AP`` (by class, of those that have ground truth); None where there is no number.
     """
-    result = {branch: dict(mAP={}, AP={}) for branch in BRANCHES}
+    result: dict[str, dict] = {}
     for key, value in metrics.items():
         branch, _, name = key.partition('/')
-        if branch in result:
+        if branch in WITH_TEACHER:
+            result.setdefault(branch, dict(mAP={}, AP={}))
             kind, label = ('AP', name[3:]) if name.startswith('AP_') else ('mAP', name)
             result[branch][kind][label] = None if math.isnan(value) else value
     return result
@@ -143,16 +177,22 @@ def format_branches(results: dict[str, dict]) -> str:
     """A table in percent: one row per class, then the means; a dash where there is no number."""
     from mmtad_decomp.utils import format_table
 
+    gain = 'joint - better branch'
+    teacher = [name for name in WITH_TEACHER if name in results and name not in BRANCHES]
+    columns = [*BRANCHES, gain, *teacher]
     rows = []
     for kind in ('AP', 'mAP'):
         for name in results['joint'][kind]:
-            values = [results[branch][kind][name] for branch in BRANCHES]
-            if None in values:  # no ground truth, so no branch has a number
-                rows.append([name, *'----'])
+            values = {branch: found[kind][name] for branch, found in results.items()}
+            if None in values.values():  # no ground truth, so no branch has a number
+                rows.append([name, *'-' * len(columns)])
                 continue
-            gain = values[2] - max(values[:2])
-            rows.append([name, *(f'{100 * v:.1f}' for v in values), f'{100 * gain:+.1f}'])
-    return format_table(['', *BRANCHES, 'joint - better branch'], rows)
+            cells = {branch: f'{100 * value:.1f}' for branch, value in values.items()}
+            better = max(values['appearance'], values['motion'])
+            cells[gain] = f'{100 * (values["joint"] - better):+.1f}'
+            rows.append([name, *(cells[column] for column in columns)])
+    header = ['', *(column.replace('_', ' ') for column in columns)]
+    return format_table(header, rows)
 
 
 def main(argv: list[str] | None = None) -> dict[str, dict]:

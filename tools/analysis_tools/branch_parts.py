@@ -1,4 +1,4 @@
-"""Detector and metric of branch_ap.py: all branches of a model in one pass."""
+"""Models and metric of branch_ap.py: all branches of a model, and its teacher, in one pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmtad_decomp.evaluation import TADMetric
-from mmtad_decomp.models.detectors import DecomposedDetector
+from mmtad_decomp.models.detectors import DecomposedDetector, TADDetector
+from mmtad_decomp.models.distillers import CrossModalDistiller
+from mmtad_decomp.models.distillers.cross_modal_distiller import PairedDataPreprocessor
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import TADDataSample
 
@@ -32,9 +34,76 @@ class BranchDetector(DecomposedDetector):
         heads = dict(appearance=self.shared_head, motion=self.motion_head, joint=self.head)
         for branch, head in heads.items():
             candidates = head.predict_by_feat(getattr(branches, branch))
-            for sample, found in zip(data_samples, self.in_seconds(candidates, data_samples)):
-                sample.set_field(found, f'{branch}_instances', dtype=InstanceData)
+            _add_candidates(branch, self, candidates, data_samples)
         return data_samples
+
+
+class _PairedBatches(PairedDataPreprocessor):
+    """Makes the teacher's batch in testing, too."""
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """The student's batch, and the teacher's under ``teacher_batch``."""
+        return super().forward(data, True)
+
+
+@MODELS.register_module()
+class BranchDistiller(CrossModalDistiller):
+    """A trained :class:`CrossModalDistiller` of a :class:`BranchDetector` that tests its teacher.
+
+    Beside the student's branches it gives the teacher's candidates, ``teacher_instances``, and
+    those of the joint head with the teacher's features in place of the motion branch's,
+    ``joint_by_teacher_instances``: they tell how much a perfect motion branch would gain.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.data_preprocessor = _PairedBatches(
+            self.student.data_preprocessor, self.teacher.detector.data_preprocessor
+        )
+        self.teacher.load()
+
+    def forward(
+        self,
+        inputs: Tensor,
+        masks: Tensor,
+        data_samples: list[TADDataSample],
+        mode: str,
+        teacher_batch: dict,
+    ) -> list[TADDataSample]:
+        """Candidates of the student's branches, the teacher, and the joint head on its features.
+
+        Args:
+            inputs: See :meth:`TADDetector.forward`.
+            masks: As above.
+            data_samples: One for each window.
+            mode: ``'predict'``.
+            teacher_batch: ``inputs`` and ``masks`` of the teacher.
+        """
+        student, teacher = self.student, self.teacher.detector
+        teacher_inputs = {name: teacher_batch[name] for name in ('inputs', 'masks')}
+        student(inputs, masks, data_samples, mode)
+        # (N, C, T') and (N, T') of each encoder, (N, D, T') of each branch.
+        motion = teacher.head_input(*teacher.encode(**teacher_inputs))
+        feats, steps = student.encode(inputs, masks)
+        fused = student.fusion(student.neck(feats, steps).appearance, motion, steps)
+        for name, model, feature in (
+            ('teacher', teacher, motion),
+            ('joint_by_teacher', student, fused),
+        ):
+            candidates = model.head.predict_by_feat(model.head(feature, steps))
+            _add_candidates(name, model, candidates, data_samples)
+        return data_samples
+
+
+def _add_candidates(
+    name: str,
+    model: TADDetector,
+    candidates: list[InstanceData],
+    data_samples: list[TADDataSample],
+) -> None:
+    """Set a head's candidates, in seconds, as ``<name>_instances`` of the windows."""
+    for sample, found in zip(data_samples, model.in_seconds(candidates, data_samples)):
+        sample.set_field(found, f'{name}_instances', dtype=InstanceData)
 
 
 @METRICS.register_module()
@@ -42,7 +111,8 @@ class BranchMetric(TADMetric):
     """:class:`TADMetric` of the detections of one branch.
 
     Args:
-        branch: ``appearance``, ``motion`` or ``joint``; also the prefix of the metrics.
+        branch: ``appearance``, ``motion``, ``joint``, ``teacher`` or ``joint_by_teacher``; also
+            the prefix of the metrics.
         **kwargs: Of :class:`TADMetric`.
     """
 
