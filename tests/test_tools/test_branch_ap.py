@@ -32,13 +32,11 @@ def data(tmp_path_factory):
     return write_videos(tmp_path_factory.mktemp('tiny') / 'data')
 
 
-@pytest.fixture(scope='module')
-def checkpoint(data, tmp_path_factory):
-    """Weights of an untrained distiller, whose scores differ enough to rank."""
-    path = tmp_path_factory.mktemp('weights') / 'epoch_1.pth'
-    cfg = load_config(test_tool.parse_args([config('decomp'), 'none', *options(data)]))
+def write_weights(path, kind, data, seed):
+    """Weights of an untrained model, whose scores differ enough to rank."""
+    cfg = load_config(test_tool.parse_args([config(kind), 'none', *options(data)]))
     init_default_scope('mmaction')
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     model = MODELS.build(cfg.model)
     with torch.no_grad():
         for name, weight in model.named_parameters():
@@ -46,6 +44,16 @@ def checkpoint(data, tmp_path_factory):
                 weight.add_(0.1 * torch.randn_like(weight))
     torch.save(dict(meta={}, state_dict=model.state_dict()), path)
     return path
+
+
+@pytest.fixture(scope='module')
+def checkpoint(data, tmp_path_factory):
+    return write_weights(tmp_path_factory.mktemp('weights') / 'epoch_1.pth', 'decomp', data, 0)
+
+
+@pytest.fixture(scope='module')
+def teacher(data, tmp_path_factory):
+    return write_weights(tmp_path_factory.mktemp('teacher') / 'epoch_1.pth', 'teacher', data, 1)
 
 
 def run(data, checkpoint, out, *flags, **more):
@@ -107,22 +115,6 @@ def test_branches_of_i3d_are_where_its_feature_steps_are():
         assert len(actual.scores)
         torch.testing.assert_close(actual.segments, expected)
         torch.testing.assert_close(actual.scores, candidates.scores)
-
-
-@pytest.fixture(scope='module')
-def teacher(data, tmp_path_factory):
-    """Weights of an untrained teacher."""
-    path = tmp_path_factory.mktemp('teacher') / 'epoch_1.pth'
-    cfg = load_config(test_tool.parse_args([config('teacher'), 'none', *options(data)]))
-    init_default_scope('mmaction')
-    torch.manual_seed(1)
-    model = MODELS.build(cfg.model)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if 'head' in name:
-                weight.add_(0.1 * torch.randn_like(weight))
-    torch.save(dict(meta={}, state_dict=model.state_dict()), path)
-    return path
 
 
 def test_teacher_is_what_its_own_test_gives(data, checkpoint, teacher, tmp_path):
