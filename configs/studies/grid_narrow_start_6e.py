@@ -22,4 +22,14 @@ for row in _base_.rows:
         # The schedule of configs/studies/grid.py again.
         row = {**row, 'cfg_options': {**row['cfg_options'], **_base_.cfg_options}}
     rows.append(dict(row, title=titles.get(name, row['title'])))
-del titles, row, name
+    if name == 'rgb':
+        two_stream = dict(
+            name='two_stream',
+            title='RGB baseline and OF teacher, late fusion',
+            config=row['config'],
+            cfg_options=row['cfg_options'],
+            fuse=('rgb_on', 'teacher_of_on'),
+        )
+rows.append(two_stream)
+compare = [*_base_.compare, ('two_stream', 'local_of'), ('two_stream', 'teacher_of_on')]
+del titles, row, name, two_stream
