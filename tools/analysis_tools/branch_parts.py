@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmtad_decomp.evaluation import TADMetric
 from mmtad_decomp.models.detectors import DecomposedDetector, TADDetector
+from mmtad_decomp.models.detectors.branches import Branches
 from mmtad_decomp.models.distillers import CrossModalDistiller
 from mmtad_decomp.models.distillers.cross_modal_distiller import PairedDataPreprocessor
 from mmtad_decomp.postprocessing import Detections
@@ -30,12 +31,19 @@ class BranchDetector(DecomposedDetector):
             masks: As above.
             data_samples: One for each window.
         """
+        self.predict_branches(inputs, masks, data_samples)
+        return data_samples
+
+    def predict_branches(
+        self, inputs: Tensor, masks: Tensor, data_samples: list[TADDataSample]
+    ) -> Branches:
+        """Set what :meth:`predict` does, and return the values that it comes from."""
         branches = self.branches(inputs, masks)
         heads = dict(appearance=self.shared_head, motion=self.motion_head, joint=self.head)
         for branch, head in heads.items():
             candidates = head.predict_by_feat(getattr(branches, branch))
             _add_candidates(branch, self, candidates, data_samples)
-        return data_samples
+        return branches
 
 
 class _PairedBatches(PairedDataPreprocessor):
@@ -81,11 +89,10 @@ class BranchDistiller(CrossModalDistiller):
         """
         student, teacher = self.student, self.teacher.detector
         teacher_inputs = {name: teacher_batch[name] for name in ('inputs', 'masks')}
-        student(inputs, masks, data_samples, mode)
-        # (N, C, T') and (N, T') of each encoder, (N, D, T') of each branch.
-        motion = teacher.head_input(*teacher.encode(**teacher_inputs))
-        feats, steps = student.encode(inputs, masks)
-        fused = student.fusion(student.neck(feats, steps).appearance, motion, steps)
+        branches = student.predict_branches(inputs, masks, data_samples)
+        steps = branches.masks  # (N, T')
+        motion = teacher.head_input(*teacher.encode(**teacher_inputs))  # (N, D, T')
+        fused = student.fusion(branches.features.appearance, motion, steps)
         for name, model, feature in (
             ('teacher', teacher, motion),
             ('joint_by_teacher', student, fused),
