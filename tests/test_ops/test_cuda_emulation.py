@@ -214,6 +214,11 @@ FUSION_SPECS = [
             [1, 2, 7, 131], [1, 7, 63, 1301, None], ['none', 'holes']
         )
     ),
+    # Windows about as wide as a vector, and about as wide as those that are summed one by one.
+    *(
+        ((1, 2, 131, dtype), window, 'holes', True)
+        for dtype, window in itertools.product(DTYPES, [3, 5, 9, 17, 21])
+    ),
     ((1, 1, 4096, torch.bfloat16), 63, 'tail', True),
     ((1, 3, 2304, torch.float32), 19, 'holes', True),
 ]
@@ -331,7 +336,7 @@ def test_nan_stays_in_its_windows_of_attention(
 @pytest.mark.parametrize('index', FUSION_REACH)
 def test_nan_stays_in_its_windows_of_fusion(program, tmp_path, index, limit, steps):
     made, cases = [], []
-    for step, window in ((20, 7), (55, 19)):
+    for step, window in ((20, 7), (55, 19), (30, 25)):
         spoiled, clean = with_nan(make_inputs(3, (1, 3, steps)), index, step)
         expected = Expected(fusion_formula, clean, None, window, True)
         outputs = [torch.empty_like(clean[0])]

@@ -87,7 +87,7 @@ def test_tensor_cores_pass_their_check():
 
 
 @pytest.mark.parametrize('dtype', DTYPES)
-@pytest.mark.parametrize('window', [19, None])
+@pytest.mark.parametrize('window', [19, 41, None])
 @pytest.mark.parametrize('steps', [75, 520])
 def test_small_fusion(dtype, window, steps):
     check_fusion((2, 3, steps), dtype, window, 'holes')

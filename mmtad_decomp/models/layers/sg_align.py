@@ -155,7 +155,7 @@ def csr_matrix(row: Tensor, column: Tensor, value: Tensor, shape: tuple[int, int
     pointers = torch.zeros(shape[0] + 1, dtype=torch.long)
     pointers[1:] = row.bincount(minlength=shape[0]).cumsum(0)
     with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', message='Sparse CSR tensor support')
+        warnings.filterwarnings('ignore', message='Sparse (CSR tensor support|invariant checks)')
         return torch.sparse_csr_tensor(
             pointers.to(value.device, torch.int32),
             column[order].to(value.device, torch.int32),

@@ -20,6 +20,10 @@
 #include <random>
 #include <vector>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
+
 #define __global__
 #define __device__
 #define __host__
@@ -58,6 +62,10 @@ class Block {
     for (unsigned i = 0; i < threads; ++i) {
       Thread& thread = threads_[i];
       if (!thread.stack) thread.stack.reset(new unsigned char[kStack]);
+#ifdef __SANITIZE_ADDRESS__
+      // Frames that a thread ended in never return, which is when their marks would be removed.
+      __asan_unpoison_memory_region(thread.stack.get(), kStack);
+#endif
       getcontext(&thread.context);
       thread.context.uc_stack.ss_sp = thread.stack.get();
       thread.context.uc_stack.ss_size = kStack;

