@@ -28,9 +28,10 @@ def _check_nms(nms: dict | None) -> dict | None:
         raise ValueError(f'nms.type must be one of {sorted(_NMS_OPTIONS)} or None, got {kind!r}')
     unknown = set(options) - _NMS_OPTIONS[kind]
     if unknown:
-        raise ValueError(
-            f'nms has unknown options {sorted(unknown)}; {kind} knows {sorted(_NMS_OPTIONS[kind])}'
-        )
+        known = f'{kind} knows {sorted(_NMS_OPTIONS[kind])}'
+        if unknown <= set().union(*_NMS_OPTIONS.values()):
+            known += '; to drop those of the type before, set nms._delete_=True as well'
+        raise ValueError(f'nms has unknown options {sorted(unknown)}; {known}')
     if kind == 'nms' and 'iou_thr' not in options:
         raise ValueError("nms of type 'nms' needs iou_thr")
     return dict(type=kind, class_aware=options.pop('class_aware', True), **options)

@@ -256,6 +256,7 @@ def test_thousands_of_candidates_take_a_fraction_of_a_second():
         (dict(max_proposals=5), 'without one, set max_per_video'),
         (dict(nms=dict(type='softnms')), 'nms.type must be one of'),
         (dict(nms=dict(type='soft_nms', sigam=0.5)), r"unknown options \['sigam'\]"),
+        (dict(nms=dict(type='nms', iou_thr=0.5, sigma=0.5)), r"\['sigma'\].*nms\._delete_=True"),
         (dict(nms=dict(type='nms')), 'needs iou_thr'),
     ],
 )
