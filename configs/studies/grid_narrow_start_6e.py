@@ -6,6 +6,7 @@
 _base_ = './grid_narrow_start.py'
 
 title = 'GRID: ActionFormer and a narrow TSM18, six epochs from trained backbones'
+seeds = (0, 1, 2, 3, 4)
 results = 'docs/en/benchmarks/grid_narrow_start_6e.json'
 titles = dict(
     rgb_on='RGB baseline, six epochs more',

@@ -20,6 +20,7 @@
 #   tests      tests/test_ops on CUDA: formulas, opcheck, gradcheck, torch.compile, streams, graphs
 #   bandwidth  tools/benchmarks/gpu_bandwidth.py
 #   peers      tools/benchmarks/ops.py --device cuda; every row is written as it comes
+#   models     training steps of a student of every head, with its teacher, in bfloat16 where the GPU has it
 #   sanitizers memcheck, racecheck and synccheck of compute-sanitizer on the tests named `small`, side by side
 # Logs and JSON files go to $OUT (default: work_dirs/gpu_checks). A table comes last; the exit
 # status is 1 where a step failed. Settings of the GPU are left alone.
@@ -119,6 +120,8 @@ if [ "${PREBUILT:-0}" = 1 ] || step build 280 bash -c build; then
     step sanitizers 30 bash -c "cat '$site/sanitise'; exit $?"
     step bandwidth 40 python3 tools/benchmarks/gpu_bandwidth.py --json "$out/gpu_bandwidth.json"
     step peers 120 python3 tools/benchmarks/ops.py --device cuda --json "$out/ops_cuda.json"
+    step models 120 python3 tools/benchmarks/training_step.py configs/decomp/*_tsm18_fir.py \
+        --device cuda --json "$out/training_step.json"
     [ -f "$out/bandwidth.log" ] && cat "$out/bandwidth.log"
 fi
 
