@@ -90,7 +90,7 @@ sanitise() {
     done
     for tool in "${tools[@]}"; do
         [ "$status" = 0 ] || tail -n 60 "$out/$tool.txt"
-        echo "$tool: $(grep -E '[0-9]+ (passed|failed|error)' "$out/$tool.txt" | tail -n 1)" \
+        echo "$tool: $(grep -E '(passed|failed|error).* in [0-9.]+s' "$out/$tool.txt" | tail -n 1)" \
             "$(grep 'SUMMARY' "$out/$tool.txt" | tail -n 1)"
         rm "$out/$tool.txt"
     done
