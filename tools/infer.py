@@ -174,20 +174,10 @@ def print_table(results: Sequence[VideoResult]) -> None:
 
 def infer(inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Namespace) -> int:
     """Look at all videos, print and write; returns the exit code."""
-    from mmtad_decomp.apis import export
+    from mmtad_decomp.apis.outputs import output_files
     from mmtad_decomp.apis.parts import write_part
 
-    results, errors = inferencer.detect_all(
-        videos,
-        args.batch_size,
-        skip_broken=True,
-        frame_rate=args.frame_rate,
-        score_thr=args.score_thr,
-        top_k=args.top_k,
-    )
-    print_table(results)
-    files = export(args.out_dir, results, args.format) if results and args.format else []
-    endings = {'png': args.picture, 'mp4': args.annotated_video}
+    results, errors, files = detect(inferencer, videos, args)
     inferencer.visualize(
         videos,
         results,
@@ -195,21 +185,80 @@ def infer(inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Na
         vid_out_dir=args.out_dir if args.annotated_video else '',
         frame_rate=args.frame_rate,
     )
-    for ending in (ending for ending, wanted in endings.items() if wanted):
-        files += [Path(args.out_dir, f'{result.video.video_id}.{ending}') for result in results]
+    files += output_files(args.out_dir, [r.video for r in results], drawn=drawn_endings(args))
     if is_part(args):
         write_part(args.out_dir, deciding_options(args), videos, results, errors)
     return report(files, errors, len(videos))
 
 
+def detect(
+    inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Namespace
+) -> tuple[list[VideoResult], dict[str, str], list[Path]]:
+    """Look at all videos, print and write the formats, also if it ends early, by whatever error.
+
+    Returns:
+        What was found, the message of each broken video by its path, and the files written.
+    """
+    from mmtad_decomp.apis import export
+
+    results: list[VideoResult] = []
+    errors: dict[str, str] = {}
+    options = dict(frame_rate=args.frame_rate, score_thr=args.score_thr, top_k=args.top_k)
+    try:
+        for result in inferencer.detect_each(videos, errors, args.batch_size, **options):
+            results.append(result)
+    finally:
+        print_table(results)
+        files = export(args.out_dir, results, args.format) if results and args.format else []
+        done = len(results) + len(errors)
+        if done < len(videos):
+            report(files, errors, done)
+            print(
+                f'ended in {videos[done].path}, video {done + 1} of {len(videos)}; '
+                'what is written holds the videos before',
+                file=sys.stderr,
+            )
+    return results, errors, files
+
+
 def join(args: argparse.Namespace) -> int:
     """Put the parts of a run together; returns the exit code that one run would have."""
     from mmtad_decomp.apis import export
-    from mmtad_decomp.apis.parts import copy_drawn, join_parts
+    from mmtad_decomp.apis.outputs import demand_inputs_kept, output_files
+    from mmtad_decomp.apis.parts import copy_files, find_drawn, join_parts
 
     results, errors = join_parts(args.join)
+    videos = [result.video for result in results]
+    copies = find_drawn(args.join, videos)
+    demand_inputs_kept(videos, output_files(args.join, videos, args.format) + [*copies])
     files = export(args.join, results, args.format) if results else []
-    return report(files + copy_drawn(args.join, results), errors, len(results) + len(errors))
+    copy_files(copies)
+    return report(files + [*copies], errors, len(results) + len(errors))
+
+
+def drawn_endings(args: argparse.Namespace) -> list[str]:
+    """Endings of the files that are drawn of each video."""
+    from mmtad_decomp.apis.outputs import ANNOTATED, PICTURE
+
+    wanted = {PICTURE: args.picture, ANNOTATED: args.annotated_video}
+    return [ending for ending in wanted if wanted[ending]]
+
+
+def demand_kept(videos: list[VideoInput], args: argparse.Namespace) -> None:
+    """Check that no video is overwritten, nor by ``--join`` later.
+
+    Raises:
+        InputError: If one would be.
+    """
+    from mmtad_decomp.apis.outputs import demand_inputs_kept, output_files
+    from mmtad_decomp.apis.parts import part_folder
+
+    folders = [] if args.out_dir is None else [args.out_dir]
+    if is_part(args):
+        folders.append(part_folder(args.out_dir, *parse_shard(args.shard)))
+    for folder in folders:
+        files = output_files(folder, videos, args.format, drawn_endings(args))
+        demand_inputs_kept(videos, files)
 
 
 def is_part(args: argparse.Namespace) -> bool:
@@ -268,9 +317,10 @@ def main(argv: list[str] | None = None) -> int:
         args.videos = [str(project_folder() / DEMO_VIDEO)]
     if args.out_dir is not None:
         demand_writable(Path(args.out_dir, 'detections'), '--out-dir')
+    videos = [] if args.stream else find_videos(args.videos)
+    demand_kept(videos, args)
     if is_part(args):
         args.out_dir = begin_part(args.out_dir, *parse_shard(args.shard))
-    videos = [] if args.stream else find_videos(args.videos)
     videos = [*share({v.video_id: v for v in videos}, parse_shard(args.shard)).values()]
     if not videos and not args.stream:
         print(f'part {args.shard} has no video')

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 from mmtad_decomp.utils import atomic_write, path_below
 
 from .results import VideoResult
+from .video_inputs import VideoInput
 
 
 class ExportError(ValueError):
@@ -175,6 +176,24 @@ FORMATS: dict[str, tuple[str, bool, Callable[[Sequence[VideoResult]], str]]] = {
 """File name, whether there is one for each video, and writer of each format."""
 
 
+def export_files(
+    folder: str | Path, videos: Sequence[VideoInput], formats: Sequence[str]
+) -> list[Path]:
+    """Files that :func:`export` writes, in its order.
+
+    Raises:
+        ExportError: If a format is not known.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise ExportError(f'unknown format {unknown[0]!r}; use {", ".join(FORMATS)}')
+    files = []
+    for pattern, by_video, _ in (FORMATS[name] for name in formats):
+        names = [pattern.format(v.video_id) for v in videos] if by_video else [pattern]
+        files += [path_below(folder, name) for name in names]
+    return files
+
+
 def export(
     folder: str | Path, results: Sequence[VideoResult], formats: Sequence[str]
 ) -> list[Path]:
@@ -191,19 +210,11 @@ def export(
     Raises:
         ExportError: If a format is not known.
     """
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown:
-        raise ExportError(f'unknown format {unknown[0]!r}; use {", ".join(FORMATS)}')
-    files = []
-    for name in formats:
-        pattern, by_video, text = FORMATS[name]
-        parts = [[result] for result in results] if by_video else [results]
-        for part in parts:
-            file = path_below(
-                folder, pattern.format(part[0].video.video_id) if by_video else pattern
-            )
-            _write(file, text(part))
-            files.append(file)
+    files = export_files(folder, [result.video for result in results], formats)
+    remaining = iter(files)
+    for _, by_video, text in (FORMATS[name] for name in formats):
+        for part in [[result] for result in results] if by_video else [results]:
+            _write(next(remaining), text(part))
     return files
 
 

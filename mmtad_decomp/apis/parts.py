@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from mmtad_decomp.postprocessing import Detections
-from mmtad_decomp.utils import atomic_write, path_below, write_json
+from mmtad_decomp.utils import atomic_write, write_json
 
+from .outputs import ANNOTATED, PICTURE, drawn_file
 from .results import VideoResult
 from .video_inputs import VideoInput
 
 PART_FILE = 'part.json'
-DRAWN = ('.png', '.mp4')
-"""Endings of the files of a video that are copied, since they need the video."""
 
 
 class PartsError(ValueError):
@@ -100,24 +99,26 @@ def join_parts(folder: str | Path) -> tuple[list[VideoResult], dict[str, str]]:
     )
 
 
-def copy_drawn(folder: str | Path, results: Sequence[VideoResult]) -> list[Path]:
-    """Copy pictures and annotated videos of the parts to the folder of the whole.
+def find_drawn(folder: str | Path, videos: Sequence[VideoInput]) -> dict[Path, Path]:
+    """Pictures and annotated videos of the parts, by their place in the folder of the whole."""
+    return {
+        drawn_file(folder, video, ending): source
+        for path in _part_files(Path(folder))
+        for video in videos
+        for ending in (PICTURE, ANNOTATED)
+        if (source := drawn_file(path.parent, video, ending)).is_file()
+    }
 
-    Returns:
-        The copies.
+
+def copy_files(copies: Mapping[Path, Path]) -> None:
+    """Copy files.
+
+    Args:
+        copies: The originals by their copies.
     """
-    copies = []
-    for path in _part_files(Path(folder)):
-        for result in results:
-            for ending in DRAWN:
-                name = f'{result.video.video_id}{ending}'
-                source = path_below(path.parent, name)
-                if source.is_file():
-                    copy = path_below(folder, name)
-                    with open(source, 'rb') as original, atomic_write(copy) as file:
-                        shutil.copyfileobj(original, file)
-                    copies.append(copy)
-    return copies
+    for copy, source in copies.items():
+        with open(source, 'rb') as original, atomic_write(copy) as file:
+            shutil.copyfileobj(original, file)
 
 
 def _part_files(folder: Path) -> list[Path]:

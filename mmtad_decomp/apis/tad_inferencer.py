@@ -28,6 +28,7 @@ from mmtad_decomp.visualization import TADVisualizer
 
 from .exports import write_results
 from .model_source import ModelSource, load_model_source
+from .outputs import ANNOTATED, PICTURE, demand_inputs_kept, drawn_file
 from .progress import InferenceProgress
 from .publishing import build_published
 from .results import VideoResult
@@ -151,7 +152,7 @@ class TADInferencer(BaseInferencer):
             None. ``errors``: the message of each broken video by its path.
 
         Raises:
-            InputError: If there is no video.
+            InputError: If there is no video, or one would be overwritten.
             VideoReadError: If one is broken, without ``skip_broken``.
         """
         preprocess, _, visualize, postprocess = self._dispatch_kwargs(**kwargs)
@@ -159,7 +160,12 @@ class TADInferencer(BaseInferencer):
             key: postprocess.pop(key) for key in ('score_thr', 'top_k') if key in postprocess
         }
         videos = self._inputs_to_list(inputs)
-        results, errors = self.detect_all(videos, batch_size, skip_broken, **preprocess, **limits)
+        demand_inputs_kept(videos, _files_to_write(videos, **visualize, **postprocess))
+        errors: dict[str, str] = {}
+        found = self.detect_each(
+            videos, errors if skip_broken else None, batch_size, **preprocess, **limits
+        )
+        results = list(found)
         pictures = self.visualize(videos, results, **visualize, **preprocess)
         output = self.postprocess(results, pictures, return_datasamples, **postprocess)
         return dict(output, errors=errors)
@@ -173,43 +179,41 @@ class TADInferencer(BaseInferencer):
         names = [item for item in items if not isinstance(item, VideoInput)]
         return videos + find_videos(names)
 
-    def detect_all(
+    def detect_each(
         self,
         videos: Sequence[VideoInput],
+        errors: dict[str, str] | None = None,
         batch_size: int = 1,
-        skip_broken: bool = False,
         frame_rate: float | None = None,
         score_thr: float = 0.0,
         top_k: int | None = None,
-    ) -> tuple[list[VideoResult], dict[str, str]]:
+    ) -> Iterator[VideoResult]:
         """Detections of videos, one after the other.
 
         Args:
             videos: The videos.
+            errors: Takes the message of each broken video by its path; None raises it.
             batch_size: Windows that the network is given at once.
-            skip_broken: Go on after a video that cannot be read.
             frame_rate: Images per second of folders of frames.
             score_thr: Lowest score to keep.
             top_k: Detections to keep of each video, the best; None for all.
 
-        Returns:
-            What was found, and the message of each broken video by its path.
+        Yields:
+            What was found in a video, as soon as it has been read to its end.
 
         Raises:
-            VideoReadError: If a video is broken, without ``skip_broken``.
+            VideoReadError: If a video is broken, without ``errors``.
         """
-        results, errors = [], {}
         with InferenceProgress(len(videos), self.show_progress) as progress:
             for video in videos:
                 try:
                     result = self.detect(video, batch_size, progress, frame_rate)
                 except VideoReadError as error:
-                    if not skip_broken:
+                    if errors is None:
                         raise
                     errors[video.path] = str(error)
                 else:
-                    results.append(result.best(score_thr, top_k))
-        return results, errors
+                    yield result.best(score_thr, top_k)
 
     def open_live(self, name: str, patience: float = 10.0) -> tuple[VideoInput, FrameSource]:
         """Open a video that is still being written or sent.
@@ -332,13 +336,13 @@ class TADInferencer(BaseInferencer):
         from .pictures import draw_result, write_annotated_video  # late: matplotlib
 
         for result in preds if vid_out_dir else ():
-            file = Path(vid_out_dir, f'{result.video.video_id}.mp4')
+            file = drawn_file(vid_out_dir, result.video, ANNOTATED)
             write_annotated_video(result, file, frame_rate)
         if not (show or return_vis or vis_out_dir):
             return None
         pictures = []
         for result in preds:
-            out = Path(vis_out_dir, f'{result.video.video_id}.png') if vis_out_dir else None
+            out = drawn_file(vis_out_dir, result.video, PICTURE) if vis_out_dir else None
             pictures.append(draw_result(result, key_frames, frame_rate, out))
             if show:
                 name = result.video.video_id
@@ -382,6 +386,24 @@ def speed_up_on_cpu(model: torch.nn.Module) -> None:
     encoder = getattr(model, 'backbone', None)
     if isinstance(encoder, VideoEncoder):
         encoder.use_channels_last()
+
+
+def _files_to_write(
+    videos: Sequence[VideoInput],
+    vis_out_dir: str = '',
+    vid_out_dir: str = '',
+    pred_out_file: str = '',
+    **others: object,
+) -> list[Path]:
+    """Files that a call writes; its arguments are those of the call."""
+    folders = {PICTURE: vis_out_dir, ANNOTATED: vid_out_dir}
+    drawn = [
+        drawn_file(folder, video, ending)
+        for ending, folder in folders.items()
+        if folder
+        for video in videos
+    ]
+    return drawn + ([Path(pred_out_file)] if pred_out_file else [])
 
 
 def _post_processor(config: Config) -> dict | None:

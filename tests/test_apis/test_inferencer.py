@@ -9,7 +9,7 @@ import torch
 from clock_videos import picture, record
 from inference_helpers import CLASSES, annotate, publish_tiny, tiny_config, train
 
-from mmtad_decomp.apis import ModelError, TADInferencer, load_model_source
+from mmtad_decomp.apis import InputError, ModelError, TADInferencer, load_model_source
 from mmtad_decomp.datasets import VideoReadError
 from tools import test as test_tool
 
@@ -103,6 +103,15 @@ def test_a_broken_video_is_reported_and_the_rest_go_on(tmp_path, inferencer):
     result = inferencer(inputs, skip_broken=True)
     assert [p['video_id'] for p in result['predictions']] == ['good']
     assert list(result['errors']) == [str(inputs[0])]
+
+
+def test_an_input_is_not_overwritten(tmp_path, inferencer):
+    video = record(tmp_path / 'v.mp4', range(10))
+    content = video.read_bytes()
+    for option in (dict(vid_out_dir=str(tmp_path)), dict(pred_out_file=str(video))):
+        with pytest.raises(InputError, match=r'v\.mp4 would overwrite the input'):
+            inferencer(video, **option)
+    assert video.read_bytes() == content
 
 
 def test_blocks_give_nearly_the_same_as_the_whole(tmp_path, model):

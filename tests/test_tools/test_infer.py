@@ -15,7 +15,8 @@ import torch
 from clock_videos import record
 from inference_helpers import publish_tiny, tiny_config, train
 
-from mmtad_decomp.apis import VideoInput, parts
+from mmtad_decomp.apis import TADInferencer, VideoInput, VideoResult, parts
+from mmtad_decomp.postprocessing.detections import concatenate
 from tools import infer
 from tools.command_line import run_main
 
@@ -88,6 +89,72 @@ def test_joined_shards_are_one_run(tmp_path, model, capsys):
     assert contents(out) == {**whole, 'b.png': b'a picture'}
     empty = run(capsys, *command, '--shard', '7/7', '--out-dir', tmp_path)
     assert empty[:2] == (0, 'part 7/7 has no video\n') and (tmp_path / '7-of-7/part.json').exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (['in/clip.mp4', '--out-dir', 'in'], 'in/clip.mp4 would overwrite the input in/clip.mp4'),
+        (['link.mp4', '--out-dir', 'in'], 'in/link.mp4 would overwrite the input link.mp4'),
+        (['file:///{cwd}/in/clip.mp4', '--out-dir', 'in'], 'would overwrite the input file:'),
+        (['in/clip.mp4', '--out-dir', 'in', '--shard', '1/2'], 'in/clip.mp4 would overwrite'),
+        (['f', '--frame-rate', '5', '--out-dir', 'f'], 'f/f.mp4 would lie among the frames of'),
+    ],
+)
+def test_an_input_is_not_overwritten(tmp_path, capsys, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    for folder in ('in', 'f'):
+        (tmp_path / folder).mkdir()
+    content = record(tmp_path / 'in/clip.mp4', range(10)).read_bytes()
+    (tmp_path / 'in/link.mp4').hardlink_to('in/clip.mp4')
+    (tmp_path / 'link.mp4').symlink_to('in/clip.mp4')
+    (tmp_path / 'f/1.png').touch()
+    arguments = [argument.format(cwd=tmp_path) for argument in arguments]
+    code, out, err = run(capsys, *arguments, '--annotated-video', '--model', 'not read')
+    assert code == 2 and not out and sentence in err and 'name another folder' in err
+    assert (tmp_path / 'in/clip.mp4').read_bytes() == content
+    assert len([*tmp_path.rglob('*')]) == 6
+
+
+def test_joining_overwrites_no_input(tmp_path, capsys):
+    video = VideoInput(str(tmp_path / 'a.mp4'), 'a')
+    (tmp_path / 'a.mp4').write_bytes(b'the recording')
+    folder = parts.begin_part(tmp_path, 0, 1)
+    found = VideoResult(video, 1.0, 25.0, concatenate([]), ('run',))
+    parts.write_part(folder, {}, [video], [found], {})
+    (folder / 'a.mp4').write_bytes(b'annotated')
+    code, _, err = run_join(capsys, tmp_path)
+    assert code == 2 and 'a.mp4 would overwrite the input' in err
+    assert (tmp_path / 'a.mp4').read_bytes() == b'the recording'
+    assert not (tmp_path / 'detections.json').exists()
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, RuntimeError])
+def test_what_was_found_before_an_error_is_written(tmp_path, model, capsys, monkeypatch, error):
+    (tmp_path / 'empty.mp4').touch()
+    for name in ('good', 'last'):
+        record(tmp_path / f'{name}.mp4', range(20))
+    detect = TADInferencer.detect
+
+    def fail_at_last(self, video, *args):
+        if video.video_id == 'last':
+            raise error
+        return detect(self, video, *args)
+
+    monkeypatch.setattr(TADInferencer, 'detect', fail_at_last)
+    out = tmp_path / 'out'
+    command = (tmp_path, '--model', model, '--format', 'json', 'csv', '--out-dir', out)
+    with pytest.raises(error):
+        run(capsys, *command)
+    printed = capsys.readouterr()
+    results = json.loads((out / 'detections.json').read_text())['results']
+    assert list(results) == ['good'] and len(results['good']) > 0
+    assert 'good.mp4 (0.8 s)' in printed.out and 'written: ' in printed.out
+    assert '1 of 2 videos could not be read' in printed.err
+    assert f'ended in {tmp_path / "last.mp4"}, video 3 of 3' in printed.err
+    with pytest.raises(error):
+        run(capsys, *command, '--shard', '1/2')
+    assert not [*out.glob('*/part.json')]
 
 
 def run_join(capsys, *arguments):
