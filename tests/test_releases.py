@@ -68,13 +68,15 @@ def test_actionformer_averages_its_weights(data):
 
 
 @pytest.mark.parametrize(
-    'path',
+    ('path', 'base_rate', 'backbone'),
     [
-        'baseline/actionformer_tsm18_thumos.py',
-        'baseline/actionformer_slowfast50_activitynet.py',
+        ('baseline/actionformer_tsm18_thumos.py', 1e-4, (1e-4, 5e-6)),
+        ('baseline/actionformer_slowfast50_activitynet.py', 1e-4, (1e-4, 5e-6)),
+        ('baseline/actionformer_tsm18narrow_grid_mini.py', 1e-3, None),
     ],
 )
-def test_actionformer_decays_matrices_and_kernels_only(path):
+def test_actionformer_decays_matrices_and_kernels_only(path, base_rate, backbone):
+    """Nor does the schedule from scratch, which has one rate for backbone and head."""
     config = load(path)
     model = build(config.model, device='meta')
     optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
@@ -84,10 +86,10 @@ def test_actionformer_decays_matrices_and_kernels_only(path):
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if name.startswith('backbone'):
-            wanted = 1e-4, 5e-6
+        if backbone and name.startswith('backbone'):
+            wanted = backbone
         else:
-            wanted = 0.0 if parameter.ndim == 1 else 0.05, 1e-4
+            wanted = 0.0 if parameter.ndim == 1 else 0.05, base_rate
             flat += parameter.ndim == 1
         assert (decay[parameter], rate[parameter]) == pytest.approx(wanted), name
     assert flat > 50

@@ -7,7 +7,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-import mmtad_decomp  # noqa: F401
+from mmtad_decomp.models.layers import MaskedGroupNorm, MaskedLayerNorm
 
 PARAMWISE = dict(
     norm_decay_mult=0.0,
@@ -73,3 +73,9 @@ def test_without_options_there_is_one_group():
         ),
     )
     assert len(wrapper.optimizer.param_groups) == 1
+
+
+@pytest.mark.parametrize('norm', [MaskedLayerNorm(8), MaskedGroupNorm(2, 8)])
+def test_masked_norms_are_norms_to_it(norm):
+    wrapper = wrap(nn.ModuleDict(dict(norm=norm)), 'mmaction.GroupedOptimWrapperConstructor')
+    assert [group['weight_decay'] for group in wrapper.optimizer.param_groups] == [0.0]

@@ -1,4 +1,5 @@
 # Short training from scratch: AdamW 1e-3 with warm-up and cosine, in the machine's fast precision.
+# Weight decay 0.05 on matrices and kernels, none on norms, biases and scales.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=16, val_interval=16)
 val_cfg = dict(type='AutocastValLoop')
 test_cfg = dict(type='AutocastTestLoop')
@@ -8,7 +9,7 @@ optim_wrapper = dict(
     constructor='GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    paramwise_cfg=dict(flat_decay_mult=0.0),
 )
 
 param_scheduler = [

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-class MaskedGroupNorm(nn.Module):
+class MaskedGroupNorm(nn.GroupNorm):
     """Group norm of ``(N, C, T)`` with the statistics of the valid steps alone.
 
     Without padding it is ``nn.GroupNorm``, whose parameters it has.
@@ -21,16 +21,7 @@ class MaskedGroupNorm(nn.Module):
     """
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        if num_channels % num_groups:
-            raise ValueError(
-                f'num_channels must be a multiple of num_groups, got {num_channels} and '
-                f'{num_groups}'
-            )
-        self.num_groups = num_groups
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(num_channels))
-        self.bias = nn.Parameter(torch.zeros(num_channels))
+        super().__init__(num_groups, num_channels, eps)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Normalise.
