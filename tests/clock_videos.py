@@ -68,6 +68,7 @@ def record(
         container: Options of the container.
         **options: Options of the encoder.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     if codec == 'libx264':
         options = {'crf': '12', 'preset': 'ultrafast', 'g': '12', 'bf': '0', **options}
     with av.open(str(path), 'w', options=container or {}) as output:

@@ -1,6 +1,7 @@
 """tools/data/convert.py: labels of other programs, checks, and a split by group."""
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -273,6 +274,36 @@ def test_mistakes_are_one_sentence(tmp_path, videos, capsys, content, options, w
     run(tmp_path, videos, path, *options, code=2)
     (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith('error: '))
     assert words in line
+
+
+@pytest.mark.parametrize('copy', [(), ('--copy',)])
+@pytest.mark.parametrize('folder', ['videos', 'deep/out/videos', ''])
+def test_videos_stay_where_they_are(tmp_path, videos, capsys, folder, copy):
+    """Videos in the folder that is written, beside it, and above it; twice."""
+    mine = tmp_path / 'mine'
+    shutil.copytree(videos, mine / folder, dirs_exist_ok=True)
+    before = {p: p.read_bytes() for p in mine.rglob('*.mp4')}
+    path = table(tmp_path / 'labels.csv', HEADER, rows())
+    out = mine if folder == 'videos' else mine / 'deep' / 'out'
+    options = ['--videos', str(mine), '--out', str(out), *copy]
+    for _ in range(2):
+        assert convert.main([str(path), *options]) == 0, capsys.readouterr().err
+    assert {p: p.read_bytes() for p in before} == before
+    assert not any(p.is_symlink() for p in before)
+    assert load_annotations(out / 'annotations.json').videos.keys() == WANTED.keys()
+
+
+def test_no_other_video_and_no_label_is_replaced(tmp_path, videos, capsys):
+    path = table(tmp_path / 'labels.csv', HEADER, rows())
+    other = record(tmp_path / 'out' / 'videos' / 'a.mp4', range(30))
+    content = other.read_bytes()
+    run(tmp_path, videos, path, code=2)
+    assert f'{other} is another video than' in capsys.readouterr().err
+    assert other.read_bytes() == content and [*other.parent.iterdir()] == [other]
+    tasks = tmp_path / 'annotations.json'
+    tasks.write_text('[]')
+    assert convert.main([str(tasks), '--videos', str(videos), '--out', str(tmp_path)]) == 2
+    assert f'{tasks} would be replaced' in capsys.readouterr().err and tasks.read_text() == '[]'
 
 
 def test_a_video_that_is_missing_is_named(tmp_path, videos, capsys):

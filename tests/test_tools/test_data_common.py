@@ -93,14 +93,24 @@ def test_parallel_map_survives_crashes(capsys: pytest.CaptureFixture):
 def test_manifest(tmp_path: Path):
     video = tmp_path / 'videos' / 'a.mp4'
     video.parent.mkdir()
-    Manifest(tmp_path, {'seed': 0}).begin()
+    files = ['videos/a.mp4']
+    Manifest(tmp_path, {'seed': 0}).begin(files)
     video.write_text('x')
-    Manifest(tmp_path, {'seed': 0}).begin()
+    Manifest(tmp_path, {'seed': 0}).begin(files)
     assert video.exists(), 'an interrupted run must be continued'
-    Manifest(tmp_path, {'seed': 0}).finish(['videos/a.mp4'])
+    Manifest(tmp_path, {'seed': 0}).finish(files)
     assert Manifest(tmp_path, {'seed': 0}).is_complete()
     assert not Manifest(tmp_path, {'seed': 1}).is_complete()
     video.write_text('longer')
     assert not Manifest(tmp_path, {'seed': 0}).is_complete()
-    Manifest(tmp_path, {'seed': 1}).begin()
+    other = video.with_name('b.mp4')
+    other.write_text('mine')
+    Manifest(tmp_path, {'seed': 1}).begin(files)
     assert not video.exists(), 'files of other arguments must go'
+    video.write_text('x')
+    with pytest.raises(ValueError, match=r'b\.mp4 would be replaced, but this command did not'):
+        Manifest(tmp_path, {'seed': 2}).begin([*files, 'videos/b.mp4'])
+    assert video.exists() and other.read_text() == 'mine'
+    Manifest(tmp_path, {'seed': 2}).begin(files)
+    assert not video.exists(), 'files of an interrupted run with other arguments must go'
+    assert other.exists(), 'files that no run made must stay'

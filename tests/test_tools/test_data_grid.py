@@ -51,6 +51,21 @@ def test_letters_are_background_and_unknown_words_an_error(tmp_path: Path, capsy
     assert 'video "v0", annotations[4]: label "twelve" is neither' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('tool', [prepare, make_mini])
+def test_the_source_is_not_written_to(tmp_path: Path, capsys, tool):
+    source = make_source(tmp_path / 'src')
+    before = {path: path.read_bytes() for path in source.rglob('*.*')}
+    (tmp_path / 'link').symlink_to(source)
+    assert tool.main([str(source), '--out', str(tmp_path / 'link')]) == 2
+    assert f'{tmp_path}/link is {source}, whose files' in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in source.rglob('*.*')} == before
+    (source / 'videos').rename(tmp_path / 'videos')
+    (source / 'videos').symlink_to(tmp_path / 'videos')
+    options = ['--train', '2', '--val', '1'] if tool is make_mini else []
+    assert tool.main([str(source), '--out', str(tmp_path), *options]) == (tool is make_mini) * 2
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
 def test_mini_draws_recordings_and_makes_frames_small(tmp_path: Path):
     source = make_source(tmp_path / 'src')
     options = ['--train', '2', '--val', '1', '--short-side', '32']

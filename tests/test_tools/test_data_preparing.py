@@ -140,6 +140,20 @@ def test_files_of_one_name_are_named(source, tmp_path, capsys):
     assert list(load_annotations(tmp_path / 'out' / 'annotations.json').videos) == ['fine']
 
 
+def test_downloads_in_the_output_folder_are_kept(source, tmp_path, capsys):
+    path = videos.record(source / 'videos' / 'a.mp4', range(25))
+    (tmp_path / 'out').symlink_to(source)
+    content, options = path.read_bytes(), ('--mode', 'videos', '--prefix', '', '--fps', '5')
+    assert run(tmp_path, {'a': 1.0}, *options) == 2
+    assert 'a.mp4 is one of the downloaded videos' in capsys.readouterr().err
+    assert path.read_bytes() == content and not path.is_symlink()
+    path.rename(source / 'a.mp4')
+    for _ in range(2):
+        assert run(tmp_path, {'a': 1.0}, *options) == 0, capsys.readouterr().err
+    assert (source / 'a.mp4').read_bytes() == content
+    assert probe_video(path).num_frames == 5
+
+
 def test_frames_of_an_older_reader_are_stored_again(source, tmp_path):
     videos.record(source / 'v_a.mp4', range(25))
     assert run(tmp_path, {'a': 1.0}, '--fps', '10') == 0

@@ -66,6 +66,15 @@ def test_idempotent_and_renders_a_missing_video(rendered: Path, capsys: pytest.C
     assert files_of(rendered) == before
 
 
+def test_videos_of_others_stay(tmp_path: Path):
+    mine = tmp_path / 'videos' / 'training_000.mp4'
+    mine.parent.mkdir()
+    mine.write_text('mine')
+    with pytest.raises(ValueError, match=f'{mine} would be replaced'):
+        render.main(['--out', str(tmp_path), '--train', '1', '--val', '1'])
+    assert files_of(tmp_path) == {'videos/training_000.mp4': b'mine'}
+
+
 def test_classes_come_up_equally_often():
     plans = render.plan_videos(3, {'training': 24, 'validation': 12})
     names = [name for _, line, _ in plans.values() for _, _, name in line.actions]

@@ -32,7 +32,7 @@ from tools.data.common import (
     run_main,
     write_annotations,
 )
-from tools.data.common.labelled import place_video
+from tools.data.common.labelled import check_places, place_video
 from tools.data.common.preparing import find_videos
 from tools.data.labels import Label, LabelError, ReadOptions, read_labels
 from tools.data.labels.checks import Instance, check_video, length_table, summarize
@@ -119,11 +119,16 @@ def read_options(args: argparse.Namespace) -> ReadOptions:
     return ReadOptions(args.unit, args.frame_rate, columns, args.layers, args.name_from)
 
 
-def read_all(names: Sequence[str], options: ReadOptions) -> list[Label]:
+def read_all(names: Sequence[str], options: ReadOptions, target: Path) -> list[Label]:
     """Labels of all files.
 
+    Args:
+        names: Files, or patterns.
+        options: Of the readers.
+        target: The file that will be written.
+
     Raises:
-        LabelError: If there is no file, or no label in them.
+        LabelError: If there is no file, no label in them, or one of them is ``target``.
     """
     paths = []
     for name in names:
@@ -131,6 +136,8 @@ def read_all(names: Sequence[str], options: ReadOptions) -> list[Label]:
         if not found:
             raise LabelError(f'{name} does not exist; name exported files, or patterns in quotes')
         paths += found
+    if target.resolve() in {Path(path).resolve() for path in paths}:
+        raise LabelError(f'{target} would be replaced; move these labels, or name another --out')
     labels = [label for path in paths for label in read_labels(path, options)]
     if not labels:
         raise LabelError(f'{", ".join(paths[:3])}: no action in {len(paths)} files; label some')
@@ -224,12 +231,13 @@ def convert(args: argparse.Namespace) -> int:
     """Convert; returns the exit code."""
     from mmtad_decomp.datasets import probe_video
 
-    labels = read_all(args.labels, read_options(args))
+    target = args.out / 'annotations.json'
+    labels = read_all(args.labels, read_options(args), target)
     classes = choose_classes(labels, args.classes)
     by_video: dict[str, list[Label]] = defaultdict(list)
     for label in labels:
         by_video[video_id(label.video)].append(label)
-    paths, failures = find_videos(args.videos, by_video)
+    paths, failures = find_videos(args.videos, by_video, args.out)
     infos, unreadable = parallel_map(probe_video, paths, 1, 'check')
     if failures or unreadable:
         return print_failures([*failures, *unreadable])
@@ -249,14 +257,15 @@ def convert(args: argparse.Namespace) -> int:
             f'videos/{path.name}',
             [dict(segment=(item.start, item.end), label=item.label) for item in found],
         )
-    target = args.out / 'annotations.json'
+    places = {args.out / database[key]['path']: path for key, path in paths.items()}
+    check_places(places)
     check_units(database, classes, target)
     if findings:
         print(summarize(findings))
         if args.strict:
             raise LabelError(f'{len(findings)} labels are odd (--strict): nothing is written')
-    for key, path in paths.items():
-        place_video(path, args.out / database[key]['path'], args.copy)
+    for place, path in places.items():
+        place_video(path, place, args.copy)
     write_annotations(target, VERSION, classes, database)
     print(f'{census_table(database, classes)}\n\n{length_table(lengths)}\n')
     every = [length for values in lengths.values() for length in values if length > 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import filecmp
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -61,8 +62,42 @@ def _select_instances(
     return instances
 
 
+def check_folder(source: Path, out: Path) -> None:
+    """Refuse to write into the folder that is read.
+
+    Raises:
+        ValueError: If ``out`` is ``source``.
+    """
+    if source.resolve() == out.resolve():
+        raise ValueError(f'{out} is {source}, whose files would be replaced; name another --out')
+
+
+def check_places(videos: Mapping[Path, Path]) -> None:
+    """Check that :func:`place_video` replaces no other video, before it places the first one.
+
+    Args:
+        videos: Source of each target.
+
+    Raises:
+        ValueError: If a target is there already, with other content than its source.
+    """
+    for target, source in videos.items():
+        if _is_placed(target) and not filecmp.cmp(source, target):
+            raise ValueError(
+                f'{target} is another video than {source} and would be replaced; move it away, '
+                'or name another --out'
+            )
+
+
+def _is_placed(target: Path) -> bool:
+    """Whether ``target`` is a video itself, no link to one."""
+    return target.is_file() and not target.is_symlink()
+
+
 def place_video(source: Path, target: Path, copy: bool) -> None:
-    """Link ``target`` to a video, or copy it there."""
+    """Link ``target`` to a video, or copy it there; a file that is there already stays."""
+    if _is_placed(target):
+        return
     with atomic_path(target) as partial:
         if copy:
             shutil.copyfile(source, partial)
@@ -107,21 +142,28 @@ def prepare(
 
     Returns:
         Exit code: 0, or 1 if a video failed (nothing is written then).
+
+    Raises:
+        ValueError: If a label is unknown, or a file of SRC or another video would be replaced.
     """
     source, out = args.source, args.out
+    check_folder(source, out)
     paths = {key: source / 'videos' / f'{key}.mp4' for key in videos}
     tasks = {key: (paths[key], float(video['duration'])) for key, video in videos.items()}
     infos, failures = parallel_map(_check_length, tasks, 1, 'check')
     if failures:
         return print_failures(failures)
-    database = {}
+    database, places = {}, {}
     for key, video in videos.items():
         info, name = infos[key], f'videos/{key}.mp4'
         instances = _select_instances(key, video, classes, ignored, source / 'annotations.json')
         database[key] = make_video_entry(
             video['subset'], info.duration, float(info.fps), info.num_frames, name, instances
         )
-        place_video(paths[key], out / name, args.copy)
+        places[out / name] = paths[key]
+    check_places(places)
+    for target, path in places.items():
+        place_video(path, target, args.copy)
     write_annotations(out / 'annotations.json', version, classes, database)
     _report_clock(videos, infos)
     print(census_table(database, classes))

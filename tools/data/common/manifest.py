@@ -35,15 +35,31 @@ class Manifest:
             for name, size in files.items()
         )
 
-    def begin(self) -> None:
-        """Make ready for writing: files of other arguments, or of a damaged set, are removed.
+    def begin(self, planned: Iterable[str]) -> None:
+        """Make ready for writing: videos of other arguments, or of a damaged set, are removed.
 
-        Files that an interrupted run with the same arguments finished are kept.
+        Files that an interrupted run with the same arguments finished are kept, and so are files
+        that no run made.
+
+        Args:
+            planned: Files that will be written (relative names).
+
+        Raises:
+            ValueError: If one of them is there and no run made it.
         """
+        planned = list(planned)
+        made = {*self._stored.get('planned', ()), *self._stored.get('files', ())}
+        for path in (self.folder / name for name in planned if name not in made):
+            if path.exists():
+                raise ValueError(
+                    f'{path} would be replaced, but this command did not make it; move it away, '
+                    'or name another --out'
+                )
         if self._stored.get('arguments') != self.arguments or 'files' in self._stored:
             for stale in (self.folder / 'videos').glob('*.mp4'):
-                stale.unlink()
-            write_json(self._path, {'arguments': self.arguments})
+                if f'videos/{stale.name}' in made:
+                    stale.unlink()
+            write_json(self._path, {'arguments': self.arguments, 'planned': planned})
 
     def finish(self, files: Iterable[str]) -> None:
         """Record that the folder is complete, with these files (relative names)."""

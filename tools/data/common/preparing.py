@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import filecmp
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from .annotations import census_table, make_video_entry, write_annotations
 from .parallel import Failure, parse_shard, print_failures, share
-from .storing import StoredVideo, StoreSettings, store_videos
+from .storing import StoredVideo, StoreSettings, store_videos, was_stored
 
 # A file whose length differs by more seconds than this may not be the annotated video.
 _LENGTH_TOLERANCE = 1.0
@@ -87,14 +88,32 @@ def _settings(args: argparse.Namespace) -> StoreSettings:
     return StoreSettings(args.mode, fps, args.short_side or None, quality)
 
 
+def _originals(files: Iterable[Path], out: Path) -> list[Path]:
+    """Files of one name without links to others, and without what an earlier run wrote."""
+    unique = {}
+    for path in files:
+        if path.resolve() not in unique or not path.is_symlink():
+            unique[path.resolve()] = path
+    target = (out / 'videos').resolve()
+    placed = [path for path in unique.values() if path.parent.resolve() == target]
+    others = [path for path in unique.values() if path not in placed]
+    return others + [
+        path
+        for path in placed
+        if not (others and was_stored(path, out))
+        and not any(filecmp.cmp(path, other) for other in others)
+    ]
+
+
 def find_videos(
-    folder: Path, video_ids: Iterable[str], file_stem: Callable[[str], str] = str
+    folder: Path, video_ids: Iterable[str], out: Path, file_stem: Callable[[str], str] = str
 ) -> tuple[dict[str, Path], list[Failure]]:
     """Look for one file per video anywhere under ``folder``.
 
     Args:
         folder: Folder to search.
         video_ids: Ids wanted.
+        out: Output folder; links and copies that an earlier run put there do not count.
         file_stem: From an id to the file's name without its suffix.
 
     Returns:
@@ -111,11 +130,12 @@ def find_videos(
     found, failures = {}, []
     for video_id in video_ids:
         stem = file_stem(video_id)
-        if len(files[stem]) == 1:
-            found[video_id] = files[stem][0]
-        elif files[stem]:
-            names = ', '.join(map(str, files[stem]))
-            reason = f'{len(files[stem])} files are called {stem}: {names}; keep the right one'
+        originals = _originals(files[stem], out)
+        if len(originals) == 1:
+            found[video_id] = originals[0]
+        elif originals:
+            names = ', '.join(map(str, sorted(originals)))
+            reason = f'{len(originals)} files are called {stem}: {names}; keep the right one'
             failures.append(Failure(video_id, reason))
         else:
             failures.append(Failure(video_id, f'no video file {stem}.* under {folder}'))
@@ -192,7 +212,7 @@ def prepare(
     elif args.videos is None:
         raise ValueError('give --videos DIR, or --annotations-only to convert annotations alone')
     else:
-        sources, failures = find_videos(args.videos, records, file_stem)
+        sources, failures = find_videos(args.videos, records, args.out, file_stem)
         sources = share(sources, shard)
         stored, failed = store_videos(sources, args.out, _settings(args), args.workers)
         failures += failed

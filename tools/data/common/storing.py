@@ -124,6 +124,31 @@ def _store(task: _Task) -> StoredVideo:
     return stored
 
 
+def was_stored(path: Path, out: Path) -> bool:
+    """Whether :func:`store_videos` made this file of ``out / 'videos'``."""
+    try:
+        done = read_json(out / '.done' / f'{path.stem}.json')
+    except (FileNotFoundError, ValueError):
+        return False
+    return (done.get('stored') or {}).get('path') == f'videos/{path.name}'
+
+
+def _check_targets(tasks: Iterable[_Task]) -> None:
+    sources = {path for task in tasks for path in (task.source.resolve(), _place(task.source))}
+    for task in tasks:
+        target = task.out / task.target
+        if _place(target) in sources:
+            raise ValueError(
+                f'{target} is one of the downloaded videos and would be replaced by a resized '
+                'one; name another --out'
+            )
+
+
+def _place(path: Path) -> Path:
+    """The path without links to folders; a link to a file stays."""
+    return path.parent.resolve() / path.name
+
+
 def store_videos(
     sources: Mapping[str, Path], out: Path, settings: StoreSettings, workers: int
 ) -> tuple[dict[str, StoredVideo], list[Failure]]:
@@ -140,6 +165,10 @@ def store_videos(
 
     Returns:
         Stored videos by id, and the failures.
+
+    Raises:
+        ValueError: If a stored video would replace a source.
     """
     tasks = {key: _Task(path, out, key, settings) for key, path in sources.items()}
+    _check_targets(tasks.values())
     return parallel_map(_store, tasks, workers, settings.mode)

@@ -31,9 +31,15 @@ CLASSES = WORDS[:8] + WORDS[-4:]
 
 
 def prepare(args: argparse.Namespace) -> int:
-    """Write the recordings drawn and their annotations; returns the exit code."""
+    """Write the recordings drawn and their annotations; returns the exit code.
+
+    Raises:
+        ValueError: If SRC itself would be written to.
+    """
     from mmtad_decomp.datasets import SampledFrames, probe_video
 
+    labelled.check_folder(args.source, args.out)
+    labelled.check_folder(args.source / 'videos', args.out / 'videos')
     videos = labelled.read_videos(args.source)
     draw = random.Random(args.seed)
     database = {}

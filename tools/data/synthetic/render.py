@@ -95,13 +95,14 @@ def render_dataset(out: Path, train: int, val: int, seed: int, workers: int) -> 
         print(f'{out} is complete already (same arguments); delete it to render it again')
         print(census_table(database, CLASSES))
         return 0
-    manifest.begin()
+    files = [entry['path'] for entry in database.values()] + ['annotations.json']
+    manifest.begin(files)
     tasks = {key: (out / database[key]['path'], line, s) for key, (_, line, s) in plans.items()}
     _, failures = parallel_map(_render_one, tasks, workers, 'render')
     if failures:
         return print_failures(failures)
     write_annotations(out / 'annotations.json', VERSION, CLASSES, database)
-    manifest.finish([entry['path'] for entry in database.values()] + ['annotations.json'])
+    manifest.finish(files)
     print(census_table(database, CLASSES))
     print(f'written to {out}')
     return 0

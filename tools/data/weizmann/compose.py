@@ -152,17 +152,15 @@ def _provenance(plans: dict[str, list[Piece]]) -> dict[str, list[dict]]:
     return content
 
 
-def _write_folds(out: Path, plans: dict, folds: list[list[str]], classes: list[str]) -> list[str]:
-    names = []
-    for i, held_out in enumerate(folds):
-        database = fold_database(plans, held_out)
-        names.append(f'annotations_fold{i}.json')
-        write_annotations(out / names[-1], VERSION, classes, database)
-    return names
+def _write_folds(out: Path, plans: dict, folds: dict[str, list[str]], classes: list[str]) -> None:
+    for name, held_out in folds.items():
+        write_annotations(out / name, VERSION, classes, fold_database(plans, held_out))
 
 
-def _print_census(plans: dict, folds: list[list[str]], classes: list[str], rounds: int) -> None:
-    for i, held_out in enumerate(folds):
+def _print_census(
+    plans: dict, folds: dict[str, list[str]], classes: list[str], rounds: int
+) -> None:
+    for i, held_out in enumerate(folds.values()):
         print(f'fold {i}: held out {", ".join(held_out)}')
         print(census_table(fold_database(plans, held_out), classes))
     print(
@@ -184,7 +182,8 @@ def compose(args: argparse.Namespace) -> int:
     classes = [label for label in labels if label not in args.distractors]
     clips = [clip for clip in clips if clip.actor in actors]
     plans = plan_videos(clips, args.distractors, args.rounds, args.seed)
-    folds = [actors[i :: args.folds] for i in range(args.folds)]
+    folds = {f'annotations_fold{i}.json': actors[i :: args.folds] for i in range(args.folds)}
+    files = [*map(_path, plans), *folds, 'composition.json']
     arguments = {
         'version': VERSION,
         'seed': args.seed,
@@ -199,12 +198,12 @@ def compose(args: argparse.Namespace) -> int:
         print(f'{args.out} is complete already (same arguments); delete it to compose it again')
         _print_census(plans, folds, classes, args.rounds)
         return 0
-    manifest.begin()
+    manifest.begin(files)
     by_path = {clip.path: clip for clip in clips}
     tasks = {
         key: (
             args.source,
-            args.out / f'videos/{key}.mp4',
+            args.out / _path(key),
             pieces,
             by_path,
             [args.seed, *key.encode()],
@@ -214,9 +213,9 @@ def compose(args: argparse.Namespace) -> int:
     _, failures = parallel_map(_render_one, tasks, args.workers, 'compose')
     if failures:
         return print_failures(failures)
-    names = _write_folds(args.out, plans, folds, classes)
+    _write_folds(args.out, plans, folds, classes)
     write_json(args.out / 'composition.json', _provenance(plans))
-    manifest.finish([*map(_path, plans), *names, 'composition.json'])
+    manifest.finish(files)
     _print_census(plans, folds, classes, args.rounds)
     print(f'written to {args.out}')
     return 0
