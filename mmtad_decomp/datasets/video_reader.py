@@ -7,7 +7,7 @@ the file's own clock, upright, whole, and of one size for the whole video.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -44,6 +44,7 @@ class VideoInfo:
             of its closest pictures.
         width: Pixels, upright.
         height: Pixels, upright.
+        times: ``(num_frames,)`` seconds on the file's clock at which the pictures appear.
     """
 
     duration: float
@@ -52,6 +53,7 @@ class VideoInfo:
     densest_fps: Fraction
     width: int
     height: int
+    times: np.ndarray = field(repr=False, compare=False)
 
 
 def read_frames(
@@ -248,4 +250,5 @@ def probe_video(path: str | Path | BinaryIO) -> VideoInfo:
         mean = densest = Fraction(stated)
     else:
         densest = max(mean, Fraction(round(1 / max(float(np.quantile(gaps, 0.05)), 1e-3))))
-    return VideoInfo(end, len(times), mean, densest, *size)
+    width, height = size
+    return VideoInfo(end, len(times), mean, densest, width, height, np.array(times))

@@ -16,6 +16,7 @@ from mmtad_decomp.apis.results import VideoResult
 from mmtad_decomp.apis.video_inputs import VideoInput
 from mmtad_decomp.postprocessing import Detections
 from tools.data import convert
+from tools.data.labels import LabelError, ReadOptions, read_labels
 from tools.data.labels.split import split_by_group
 
 FPS = 25
@@ -87,6 +88,24 @@ def test_tables(tmp_path, videos, header, lines, delimiter, options):
     assert run(tmp_path, videos, path, *options) == WANTED
 
 
+@pytest.mark.parametrize(
+    ('times', 'frames', 'wanted'),
+    [
+        ([*range(0, 1000, 100), *range(1000, 2000, 40)], [(5, 10), (15, 20), (30, 35)],
+         [(0.5, 1.0), (1.2, 1.4), (1.8, 2.0)]),  # variable rate
+        (range(700, 2700, 40), [(0, 10), (20, 50), (49, 51)],
+         [(0.7, 1.1), (1.5, 2.7), (2.66, 2.7)]),  # begins late
+    ],
+)  # fmt: skip
+def test_frame_numbers_count_pictures(tmp_path, times, frames, wanted):
+    for name in 'ab':
+        record(tmp_path / 'in' / f'{name}.mkv', range(len(times)), times)
+    lines = [(name, f'{start}', f'{end}', 'run') for name in 'ab' for start, end in frames]
+    path = table(tmp_path / 'labels.csv', HEADER, lines)
+    found = run(tmp_path, tmp_path / 'in', path, '--unit', 'frames')
+    assert found == {name: [(*span, 'run') for span in wanted] for name in 'ab'}
+
+
 def results(videos):
     classes = ('jump', 'run')
     for name, items in WANTED.items():
@@ -110,6 +129,40 @@ def test_our_own_files_come_back(tmp_path, videos):
     path = tmp_path / 'tasks.json'
     path.write_text(json.dumps(tasks))
     assert run(tmp_path / 'label_studio', videos, path) == WANTED
+
+
+@pytest.mark.parametrize(
+    ('address', 'name'),
+    [
+        ('/data/upload/1/0a1b2c3d-my%20take.mp4', 'my take'),
+        ('http://host/ls/data/upload/7/0a1b2c3d-20240115-x.mp4?token=1', '20240115-x'),
+        ('/data/local-files/?d=vids/20240115-kitchen%201.mp4', '20240115-kitchen 1'),
+        ('https://host/cam_20240115-morning.mp4', 'cam_20240115-morning'),
+        ('videos/20240115-morning.mp4', '20240115-morning'),
+        ('videos/take #2.mp4', 'take #2'),
+        ('videos/100%25 what?.mp4', '100%25 what?'),
+        ('http://host/', None),
+    ],
+)
+def test_addresses_of_label_studio(tmp_path, address, name):
+    value = dict(start=0, end=1, labels=['run'])
+    task = dict(data=dict(video=address), annotations=[dict(result=[dict(value=value)])])
+    path = tmp_path / 'tasks.json'
+    path.write_text(json.dumps([task]))
+    if name is None:
+        with pytest.raises(LabelError, match=r"task 0: 'http://host/' names no file"):
+            read_labels(path, ReadOptions())
+    else:
+        (label,) = read_labels(path, ReadOptions())
+        assert convert.video_id(label.video) == name
+
+
+@pytest.mark.parametrize(
+    ('name', 'wanted'),
+    [('clip.v1', 'clip.v1'), ('x/clip.v1.MP4', 'clip.v1'), ('C:\\x\\clip.v1.wav', 'clip.v1')],
+)
+def test_ids_keep_their_dots(name, wanted):
+    assert convert.video_id(name) == wanted
 
 
 def test_elan_values_and_media_that_start_later(tmp_path, videos):
@@ -174,10 +227,10 @@ def box(frame, outside=0):
     )
 
 
-def cvat(path, name, tracks='', images='', task=1):
+def cvat(path, name, tracks='', images='', step=1):
     path.write_text(
-        f'<annotations><version>1.1</version><meta><task><id>{task}</id><source>{name}</source>'
-        f'</task></meta>{tracks}{images}</annotations>'
+        f'<annotations><version>1.1</version><meta><task><id>1</id><source>{name}</source>'
+        f'<frame_filter>step={step}</frame_filter></task></meta>{tracks}{images}</annotations>'
     )
     return path
 
@@ -203,8 +256,8 @@ def test_cvat_tracks_and_tags(tmp_path, videos):
 
 
 def test_a_cvat_track_that_comes_back_and_one_that_stays(tmp_path, videos):
-    track = f'<track id="0" label="run">{box(5)}{box(10, 1)}{box(20)}{box(29)}</track>'
-    path = cvat(tmp_path / 'a.xml', 'a.mp4', tracks=track)
+    track = f'<track id="0" label="run">{box(5)}{box(10, 1)}{box(20)}{box(25)}</track>'
+    path = cvat(tmp_path / 'a.xml', 'a.mp4', tracks=track, step=5)
     other = table(tmp_path / 'b.csv', HEADER, [('b.mp4', '0', '1', 'run')])
     assert run(tmp_path, videos, path, other)['a'] == [(0.2, 0.4, 'run'), (0.8, 1.2, 'run')]
 
@@ -261,6 +314,8 @@ def test_boris_projects_and_tables(tmp_path, videos, capsys):
          "does not match the video id 'a'"),
         ('video,start,end,label,subset\na.mp4,0,1,run,dev\nb.mp4,0,1,run,training\n', (),
          "subset 'dev' is unknown"),
+        ('video,start,end,label,subset\na.mp4,0,1,run,training\nb.mp4,0,1,run,\n', (),
+         'video b: its labels name no subset'),
         ('video,start,end,label\na.mp4,25,50,run\nb.mp4,30,55,run\n', (),
          'look like frames: divide them by the frames per second of their video, or correct '
          '"duration"; for tables say so by --unit'),

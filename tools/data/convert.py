@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from mmtad_decomp.datasets import VideoInfo
 
 VERSION = 'custom-1'
+_SOUND_ENDINGS = ('.aac', '.flac', '.m4a', '.mp3', '.ogg', '.wav')  # of a video, linked by ELAN
 SUBSETS = ('training', 'validation', 'testing')
 _FRAMES_OF_SHORTEST = 4
 _WINDOW = (64, 512)
@@ -145,14 +146,27 @@ def read_all(names: Sequence[str], options: ReadOptions, target: Path) -> list[L
 
 
 def video_id(name: str) -> str:
-    """Id of a video: its file's name without folder and ending."""
-    return Path(PureWindowsPath(name).name if '\\' in name else name).stem
+    """Id of a video: its file's name without folder and ending; other dots are part of it."""
+    from mmtad_decomp.datasets import VIDEO_ENDINGS
+
+    path = Path(PureWindowsPath(name).name if '\\' in name else name)
+    return path.stem if path.suffix.lower() in (*VIDEO_ENDINGS, *_SOUND_ENDINGS) else path.name
 
 
 def to_seconds(label: Label, info: VideoInfo) -> Instance:
-    """A label on the clock of its video."""
-    rate = (label.fps or float(info.fps)) if label.in_frames else 1.0
-    start, end = (round(time / rate, 6) for time in (label.start, label.end))
+    """A label on the clock of its video.
+
+    Frame numbers without a rate of their own count the pictures of the file, whose times may have
+    any spacing; numbers beyond the last picture go on at the mean rate.
+    """
+    ends = np.array([label.start, label.end])
+    if label.in_frames and label.fps:
+        ends /= label.fps
+    elif label.in_frames:
+        clock = np.append(info.times, info.duration)
+        beyond = np.minimum(ends, 0) + np.maximum(ends - info.num_frames, 0)
+        ends = np.interp(ends, np.arange(len(clock)), clock) + beyond / float(info.fps)
+    start, end = ends.round(6).tolist()
     return Instance(start, end, label.label, label.where)
 
 
@@ -188,7 +202,13 @@ def choose_subsets(
         if len(values) > 1:
             raise LabelError(f'video {video}: its labels name several groups or subsets; keep one')
     subsets = {video: next(iter(values))[1] for video, values in stated.items()}
-    if all(subset is not None for subset in subsets.values()):
+    without = [video for video, subset in subsets.items() if subset is None]
+    if len(without) not in (0, len(subsets)):
+        raise LabelError(
+            f'video {without[0]}: its labels name no subset, those of other videos do; name the '
+            'subset of all videos, or of none'
+        )
+    if not without:
         unknown = sorted(set(subsets.values()) - set(SUBSETS))
         if unknown:
             raise LabelError(f'subset {unknown[0]!r} is unknown; use {", ".join(SUBSETS)}')

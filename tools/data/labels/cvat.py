@@ -16,7 +16,8 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
     """Read an export "CVAT for video 1.1", or "CVAT for images 1.1" of a video's tags.
 
     A track is an action for as long as it can be seen: from a shape to the first one that is
-    ``outside``, or to the frame after its last shape. A tag on neighbouring frames is one action.
+    ``outside``, or to the annotated frame after its last shape. A tag on neighbouring frames is
+    one action.
 
     Raises:
         LabelError: If the file is no such export, or names no video.
@@ -31,9 +32,9 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
     labels = []
     for index, track in enumerate(root.iter('track')):
         where = f'{path}, track {track.get("id", index)}'
-        video, _ = _task_of(track, tasks, where)
+        video, step = _task_of(track, tasks, where)
         name = class_name(track.get('label'), where)
-        for start, end in _visible(track, where):
+        for start, end in _visible(track, step, where):
             labels.append(Label(video, start, end, name, where, True, options.frame_rate))
     return labels + _tagged(root, tasks, path, options)
 
@@ -64,8 +65,8 @@ def _task_of(
     return tasks[item.get('task_id')]
 
 
-def _visible(track: ElementTree.Element, where: str) -> Iterator[tuple[float, float]]:
-    """Ranges of frames in which a track can be seen."""
+def _visible(track: ElementTree.Element, step: int, where: str) -> Iterator[tuple[float, float]]:
+    """Ranges of frames in which a track can be seen; every ``step``-th frame is annotated."""
     shapes = sorted(
         (number(shape.get('frame'), where), shape.get('outside') == '1')
         for shape in track
@@ -79,7 +80,7 @@ def _visible(track: ElementTree.Element, where: str) -> Iterator[tuple[float, fl
         elif not outside and start is None:
             start = frame
     if start is not None:
-        yield start, shapes[-1][0] + 1
+        yield start, shapes[-1][0] + step
 
 
 def _tagged(

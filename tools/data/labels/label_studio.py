@@ -10,7 +10,9 @@ from urllib.parse import parse_qs, unquote, urlparse
 
 from .records import Label, LabelError, ReadOptions, class_name, number
 
-_UPLOAD_PREFIX = re.compile(r'[0-9a-f]{8}-')
+_UPLOADED, _LOCAL = '/data/upload/', '/data/local-files/'
+_UPLOAD_PREFIX = re.compile(r'^[0-9a-f]{8}-(?=.)')
+"""What Label Studio puts before the name of an uploaded file."""
 
 
 def read(path: Path, options: ReadOptions) -> list[Label]:
@@ -57,11 +59,21 @@ def _labels(task: dict, region: dict, where: str, options: ReadOptions) -> Itera
 
 
 def _video(data: dict, region: dict, where: str) -> str:
-    """The video of a task: its uploaded file's name, or the path of a local file."""
+    """The video of a task: its uploaded file's name, or the path of a local file.
+
+    Addresses are decoded, paths stay as they are.
+    """
     name = data.get('video') or data.get(region.get('to_name')) or data.get('video_url')
     if not isinstance(name, str):
         raise LabelError(f'{where}: "data" has no "video"; call the field of the video so')
-    address = urlparse(name)
-    local = parse_qs(address.query).get('d')
-    path = Path(unquote(local[0] if local else address.path))
-    return str(path.with_name(_UPLOAD_PREFIX.sub('', path.name, count=1)))
+    if '://' in name or name.startswith((_UPLOADED, _LOCAL)):
+        address = urlparse(name)
+        local = parse_qs(address.query).get('d')
+        path = Path(local[0] if local else unquote(address.path))
+        if _UPLOADED in address.path:
+            path = path.with_name(_UPLOAD_PREFIX.sub('', path.name))
+    else:
+        path = Path(name)
+    if not path.name:
+        raise LabelError(f'{where}: {name!r} names no file; give the address of the video')
+    return str(path)
