@@ -1,8 +1,13 @@
 """Two processes that share a model's parameters train what one process trains."""
 
+from datetime import timedelta
+
 import pytest
 import torch
+from mmaction.registry import MODELS
 from mmengine.model import BaseModel
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
 from torch.distributed.tensor import DTensor
 
 from mmtad_decomp.engine.concise_runner import ConciseRunner
@@ -11,6 +16,7 @@ from mmtad_decomp.engine.model_wrappers.fully_sharded_model import (
     RUNS_ON_CPUS,
     FullyShardedModel,
 )
+from mmtad_decomp.structures import TADDataSample, TimeGrid
 
 pytestmark = pytest.mark.skipif(not RUNS_ON_CPUS, reason='this PyTorch shards on GPUs only')
 WORLD, DATA = 2, [dict(inputs=torch.linspace(-1, 1, 5).add(i).sin()) for i in range(8)]
@@ -70,10 +76,32 @@ def train(folder, launcher, epochs, resume=None):
     return runner, dict(model.state_dict(), output=output)
 
 
+def cut_a_window_of_one_process(rank):
+    """A step of AFSD, whose second pass only the first process has a window for."""
+    init_default_scope('mmaction')
+    contrast = dict(type='BoundaryContrastiveLoss')
+    head = dict(type='AFSDHead', num_classes=1, in_channels=32, loss_contrast=contrast)
+    neck = dict(type='TemporalProjection', in_channels=4, out_channels=32)
+    model = MODELS.build(dict(type='TADDetector', neck=neck, head=head))
+    model = FullyShardedModel(model, ['TemporalProjection', 'RefinementBranch']).train()
+    count = 1 - rank
+    sample = TADDataSample(metainfo=dict(time_grid=TimeGrid(fps=1.0)))
+    sample.gt_instances = InstanceData(
+        segments=torch.tensor([[4.0, 20.0]])[:count], labels=torch.zeros(count).long()
+    )
+    losses = model(torch.randn(1, 4, 32), torch.ones(1, 32).bool(), [sample], mode='loss')
+    assert (losses['loss_contrast'] > 0) == (rank == 0)
+    sum(losses.values()).backward()
+
+
 def share(rank, folder):
     """An epoch in two processes, and the second one after an epoch in one process."""
     torch.distributed.init_process_group(
-        'gloo', f'file://{folder}/store', rank=rank, world_size=WORLD
+        'gloo',
+        f'file://{folder}/store',
+        timedelta(seconds=120),
+        rank=rank,
+        world_size=WORLD,
     )
     runner, _ = train(folder / 'begun', 'pytorch', epochs=1)
     parameters = list(runner.model.parameters())
@@ -83,6 +111,7 @@ def share(rank, folder):
     assert moments.to_local().shape == parameters[0].to_local().shape
     _, state = train(folder / 'resumed', 'pytorch', 2, folder / 'through' / 'epoch_1.pth')
     torch.save(state, folder / f'{rank}.pt')
+    cut_a_window_of_one_process(rank)
     torch.distributed.destroy_process_group()
 
 

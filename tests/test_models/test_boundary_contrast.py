@@ -153,6 +153,16 @@ def test_windows_that_cannot_be_cut_cost_nothing(monkeypatch):
     for sample in batch['data_samples']:
         sample.gt_instances = sample.gt_instances[:0]
     batch = model.data_preprocessor(batch)
+    reached = []
+    for samples in (raw_batch((8, 6))['data_samples'], batch['data_samples']):
+        model.zero_grad()
+        with monkeypatch.context() as patch:  # one of two processes: it runs as the other does
+            name = 'mmtad_decomp.models.detectors.tad_detector.get_world_size'
+            patch.setattr(name, lambda: 2)
+            loss = model.extra_losses(**dict(batch, data_samples=samples))['loss_contrast']
+        loss.backward()
+        reached.append([key for key, p in model.named_parameters() if p.grad is not None])
+    assert loss == 0 and reached[0] == reached[1] != []
     monkeypatch.setattr(model, 'detect', None)
     assert model.extra_losses(**batch) == dict(loss_contrast=0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from mmaction.registry import MODELS
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -117,12 +118,18 @@ class TADDetector(BaseModel):
         """Losses of the extra batch that the head may ask for, such as AFSD's cut windows.
 
         It comes before the pass over the windows themselves, so that a recorder of a distiller,
-        which reads the last call of a module, sees the latter.
+        which reads the last call of a module, sees the latter. Processes of a distributed training
+        gather parameters and statistics together as they run, so one whose batch is empty runs on
+        a window that stands in for it.
         """
         extra = self.head.extra_batch(inputs, masks, data_samples)
         if extra is None:
             return {}
-        outputs = self.detect(extra.inputs, extra.masks) if extra.data_samples else None
+        outputs = None
+        if extra.data_samples:
+            outputs = self.detect(extra.inputs, extra.masks)
+        elif get_world_size() > 1:
+            outputs = self.detect(inputs[:1], masks[:1])
         return self.head.extra_loss(outputs, self.targets(extra.data_samples))
 
     def predict(

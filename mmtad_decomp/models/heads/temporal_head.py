@@ -132,8 +132,10 @@ class TemporalHead(BaseModule, metaclass=ABCMeta):
         """Compute losses of the extra batch; only called if there is one.
 
         Args:
-            outputs: Result of :meth:`forward`; None if the batch has no window.
-            gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,).
+            outputs: Result of :meth:`forward`; None, or that of one window that stands in, if the
+                batch has none.
+            gt: Per sample ``segments`` (G, 2) in feature steps and ``labels`` (G,). If empty, the
+                losses are 0, by the same modules as else where a window stands in.
 
         Returns:
             Scalars by name, of other names than those of :meth:`loss_by_feat`.

@@ -291,15 +291,18 @@ class AFSDHead(PointHead):
         """``loss_contrast`` of the cut windows, 0 where no window could be cut.
 
         Args:
-            outputs: Result of :meth:`forward` for the cut windows.
+            outputs: Result of :meth:`forward` for the cut windows. See
+                :meth:`.TemporalHead.extra_loss` for what it is where there are none.
             gt: Per window ``segments`` (3, 2) in feature steps: the two parts of the instance
                 and the background between them.
         """
         assert self.loss_contrast is not None  # else there is no extra batch
         if outputs is None:
             return dict(loss_contrast=next(self.parameters()).new_zeros(()))
-        segments = torch.stack([window.segments for window in gt]).to(outputs.quality[0].device)
-        return dict(loss_contrast=self.loss_contrast(self.pool_boundaries(outputs, segments)))
+        parts = [window.segments for window in gt] or [torch.zeros(3, 2)]
+        segments = torch.stack(parts).to(outputs.quality[0].device)
+        loss = self.loss_contrast(self.pool_boundaries(outputs, segments))
+        return dict(loss_contrast=loss if gt else 0 * loss)
 
     def scores_and_offsets(self, outputs: AFSDOutputs) -> tuple[list[Tensor], list[Tensor]]:
         """Scores, and refined offsets, cut to the valid part of the window."""
