@@ -255,6 +255,10 @@ def test_one_map_from_logits_or_scores(distance, name):
     assert scores(own.sigmoid(), other.sigmoid(), student.masks).item() == pytest.approx(
         expected, rel=1e-4
     )
+    scaled = ScoreMapMimicLoss(distance, logit_scale=0.01)
+    assert scaled(100 * own, 100 * other, student.masks).item() == pytest.approx(
+        expected, rel=1e-5
+    )
     everything = torch.ones_like(student.masks)
     assert torch.equal(scores(own, other), scores(own, other, everything))
 

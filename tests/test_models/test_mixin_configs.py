@@ -67,6 +67,14 @@ def test_the_guides_ten_lines_are_the_config(tmp_path):
     assert ten.model == Config.fromfile(CONFIGS / 'bmn_activitynet_decomp.py').model
 
 
+@pytest.mark.parametrize('file', ['tem_activitynet_conventional', 'tem_activitynet_decomp'])
+def test_tems_logits_are_compared_as_its_sigmoid_reads_them(file):
+    content = Config.fromfile(CONFIGS / f'{file}.py').model
+    ratio = build(localizer_of(content.student)).conv3_ratio
+    mimic = content.distill.mimics.prediction.loss
+    assert ratio == mimic.logit_scale and 'temperature' not in mimic
+
+
 @pytest.fixture(scope='module')
 def teachers(tmp_path_factory):
     folder = tmp_path_factory.mktemp('teachers')

@@ -78,6 +78,7 @@ class ScoreMapMimicLoss(BaseModule):
     Args:
         distance: ``'kl'`` or ``'mse'``, see :func:`score_distance`.
         from_logits: False where the outputs are scores in [0, 1].
+        logit_scale: What a detector multiplies its logits by before the sigmoid (TEM: 0.01).
         temperature: Of ``'kl'``.
         loss_weight: Factor of the result.
     """
@@ -86,6 +87,7 @@ class ScoreMapMimicLoss(BaseModule):
         self,
         distance: str = 'kl',
         from_logits: bool = True,
+        logit_scale: float = 1.0,
         temperature: float = 1.0,
         loss_weight: float = 1.0,
         init_cfg: dict | None = None,
@@ -93,6 +95,7 @@ class ScoreMapMimicLoss(BaseModule):
         super().__init__(init_cfg=init_cfg)
         self.distance = _check_distance(distance)
         self.from_logits = from_logits
+        self.logit_scale = logit_scale
         self.temperature = temperature
         self.loss_weight = loss_weight
 
@@ -132,6 +135,7 @@ class ScoreMapMimicLoss(BaseModule):
                 straight_through_clamp(x.float(), _EPS, 1 - _EPS).logit()
                 for x in (student, teacher)
             )
+        student, teacher = (self.logit_scale * x.float() for x in (student, teacher))
         return self.loss_weight * score_distance(
             student, teacher, valid, self.distance, self.temperature
         )
