@@ -91,6 +91,18 @@ def test_features_are_padded_by_zeros():
         assert mask.tolist() == [True] * steps + [False] * (8 - steps)
 
 
+def test_differences_of_features_are_zero_in_the_padding():
+    """The first padded step would hold the last feature otherwise, next to a valid step."""
+    features = [torch.randn(4, 3), torch.randn(4, 5), torch.randn(4, 1), torch.randn(4, 0)]
+    inputs = build('FeatureDifferenceInput')(dict(inputs=dict(features=features)))['inputs']
+    for row, sequence in zip(inputs, features):
+        steps = sequence.shape[1]
+        if steps:
+            alone = build('FeatureDifferenceInput')(dict(inputs=dict(features=[sequence])))
+            assert torch.equal(row[:, :steps], alone['inputs'][0])
+        assert not row[:, steps:].any()
+
+
 @pytest.mark.parametrize(('pad_to', 'length'), [(None, 5), (3, 5), (9, 9)])
 def test_pad_to(pad_to, length):
     batch = build('RGBInput', pad_to=pad_to)(dict(inputs=dict(frames=[clip(5), clip(2)])))

@@ -118,13 +118,16 @@ class FeatureInput(_FeatureSequence):
 class FeatureDifferenceInput(_FeatureSequence):
     """Difference of each feature step to the one before it; the first repeats the second.
 
-    A stand-in for motion features where there are only features of RGB.
+    A stand-in for motion features where there are only features of RGB. Padding repeats the last
+    step, so that its differences are zero.
 
     Args:
         key: See :class:`FeatureInput`.
         channels: See :class:`FeatureInput`.
         std: Scale of the differences.
     """
+
+    repeat_last = True
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ def pad_and_stack(clips: list[Tensor], length: int, time_dim: int, repeat_last: 
     for row, clip in zip(batch, clips):
         steps = clip.shape[time_dim]
         row.narrow(time_dim, 0, steps).copy_(clip)
-        if repeat_last and steps < length:
+        if repeat_last and 0 < steps < length:
             tail = row.narrow(time_dim, steps, length - steps)
             tail.copy_(clip.narrow(time_dim, steps - 1, 1).expand_as(tail))
     return batch
@@ -48,8 +48,9 @@ class TADDataPreprocessor(BaseDataPreprocessor):
     """Move a batch to the device, pad it in time, and make the detector's input from it.
 
     Frames stay uint8 until here. Clips shorter than the longest are padded (frames by repeating
-    the last one, so that a temporal shift sees no cut; flow, in which nothing moves then, and
-    features by zeros) and the padding is masked.
+    the last one, so that a temporal shift sees no cut, and so features whose differences are the
+    input; flow, in which nothing moves then, and other features by zeros) and the padding is
+    masked.
 
     Args:
         modality: Config of the input module: :class:`RGBInput`, :class:`TemporalGradientInput`,
