@@ -50,6 +50,7 @@ def record(
     pix_fmt: str = 'yuv420p',
     rate: int = 25,
     turn: dict | None = None,
+    last: int | None = None,
     container: dict | None = None,
     **options: str,
 ) -> Path:
@@ -65,6 +66,8 @@ def record(
         pix_fmt: Pixel format.
         rate: Pictures per second.
         turn: Arguments of PyAV's ``set_display_rotation``.
+        last: Milliseconds that the last picture lasts as the file states it, beside ``times``;
+            None leaves it to the encoder, which states ``1 / rate``.
         container: Options of the container.
         **options: Options of the encoder.
     """
@@ -85,7 +88,10 @@ def record(
             if times is not None:
                 frame.pts, frame.time_base = times[i], _BASE
             output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
+        for packet in stream.encode(None):
+            if last is not None and packet.pts * packet.time_base >= times[-1] * _BASE:
+                packet.duration = round(last * _BASE / packet.time_base)
+            output.mux(packet)
         for start in range(0, int(44100 * sound), 1024):
             frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), 'fltp', 'stereo')
             frame.sample_rate, frame.pts = 44100, start
@@ -99,7 +105,7 @@ def variable_rate(path: Path) -> Path:
     """10 s at 30 pictures per second, then 10 s at 10; numbers are hundredths of a second."""
     times = [i / 30 for i in range(300)] + [10 + i / 10 for i in range(100)]
     numbers, stamps = ([round(t * unit) for t in times] for unit in (100, 1000))
-    return record(path, numbers, stamps, rate=30)
+    return record(path, numbers, stamps, rate=30, last=100)
 
 
 def cut_without_encoding(source: Path, path: Path, start: float, stop: float) -> Path:

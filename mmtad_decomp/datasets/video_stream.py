@@ -39,6 +39,9 @@ _ROUNDED = 1e-3
 _LONGEST_REPEAT = 1.0
 """Seconds that the last picture lasts at most, unless the file says more."""
 
+_SHORTEST_LAST = 0.5
+"""The header's end is wrong if it leaves the last picture less than this share of any other's."""
+
 
 class VideoReadError(ValueError):
     """Frames or features cannot be read; the message names the file and how to fix it."""
@@ -129,12 +132,13 @@ class VideoStream:
         Raises:
             VideoReadError: If decoding breaks off.
         """
-        before, gap = None, 0.0
+        before, gap, shortest = None, 0.0, float('inf')
         try:
             for begin, frame in self._timed(start):
                 if before is not None:
                     begin = max(begin, before[0])
                     gap = begin - before[0]
+                    shortest = min(shortest, gap or shortest)
                     yield Picture(before[0], begin, before[1])
                 before = (begin, frame)
         except av.error.FFmpegError as error:
@@ -146,6 +150,9 @@ class VideoStream:
             begin, frame = before
             stated = float(frame.duration * frame.time_base) if frame.duration else 0.0
             lasting = max(stated, min(gap, _LONGEST_REPEAT)) or 1 / self.rate
+            left = self._promised_end() - begin
+            if _SHORTEST_LAST * shortest <= left < lasting - self.tolerance:
+                lasting = max(stated, left)
             yield Picture(begin, begin + lasting, frame)
 
     def size(self, frame: av.VideoFrame, short_side: int | None, multiple: int = 1) -> tuple:
@@ -172,17 +179,22 @@ class VideoStream:
         """
         if not _STATED_LENGTH & self._formats:
             return
-        stream = self.stream
-        if stream.duration is not None:
-            promised = float((stream.duration + (stream.start_time or 0)) * stream.time_base)
-        else:
-            promised, end = self.file_end + self._zero, max(end, self._last_packet())
-        promised -= self._zero
+        promised = self._promised_end()
+        if self.stream.duration is None:
+            end = max(end, self._last_packet())
         if promised - end > max(_SHORTFALL, _SHORTFALL_SHARE * promised):
             raise VideoReadError(
                 f'video {self.path} is truncated: it breaks off at {end:.2f} s of {promised:.2f} '
                 's; download or extract it again'
             )
+
+    def _promised_end(self) -> float:
+        """Seconds at which the header ends the pictures; with the sound where it does not tell."""
+        stream = self.stream
+        if stream.duration is None:
+            return self.file_end
+        end = float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+        return end - self._zero
 
     @property
     def stated_duration(self) -> float | None:

@@ -36,6 +36,22 @@ def test_variable_rate(tmp_path, name):
     assert (float(info.fps), float(info.densest_fps)) == (20, 30)
 
 
+@pytest.mark.parametrize('name', ['v.mp4', 'v.mkv', 'v.flv'])
+@pytest.mark.parametrize(
+    ('times', 'last', 'duration'),
+    [
+        ([*range(0, 1000, 40), 1900], 40, 1.94),  # a pause, then one picture
+        ([*range(0, 1000, 40), 1900], 500, 2.4),
+        (range(0, 1000, 40), 1, 1.0),  # nearly none is stated: as long as the others
+    ],
+)
+def test_how_long_the_last_picture_lasts(tmp_path, name, times, last, duration):
+    path = videos.record(tmp_path / name, range(len(times)), times, last=last)
+    info = probe_video(path)
+    assert info.duration == pytest.approx(duration, abs=2e-3)
+    np.testing.assert_allclose(info.times, np.array(times) / 1000, atol=1e-3)
+
+
 @pytest.mark.parametrize('name', ['v.mp4', 'v.mkv', 'v.ts', 'v.flv'])
 @pytest.mark.parametrize('sound', [0.0, 3.0])
 def test_first_picture_comes_late(tmp_path, name, sound):

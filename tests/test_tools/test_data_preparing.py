@@ -206,7 +206,8 @@ def test_training_preparing_flow_and_inference_see_the_same_pictures(
     """A recording of variable rate, held upright: frame k shows (k + 0.5) / 10 s everywhere."""
     times = [1000 * i // 30 for i in range(60)] + [2000 + 100 * i for i in range(20)]
     path = source / 'v_a.mp4'
-    videos.record(path, [t // 10 for t in times], times, turn=dict(degrees=180))
+    turn = dict(degrees=180)
+    videos.record(path, [t // 10 for t in times], times, turn=turn, last=100)
     assert run(tmp_path, {'a': 4.0}, '--fps', '10') == 0
     prepared = frames_of(tmp_path, 'a')
 
