@@ -19,6 +19,7 @@ from tiny_detectors import (
 )
 
 from mmtad_decomp.apis.publishing import published_model, published_state
+from mmtad_decomp.models.distillers import cross_modal_distiller
 
 
 @pytest.fixture
@@ -408,11 +409,10 @@ class PairNet(BaseModel):
     """A 3-D backbone with a step for every two frames."""
 
     feat_dim = 8
-    temporal_stride = 2
-    temporal_offset = 0.5
 
-    def __init__(self):
+    def __init__(self, temporal_stride=2, temporal_offset=0.5):
         super().__init__()
+        self.temporal_stride, self.temporal_offset = temporal_stride, temporal_offset
         self.conv = torch.nn.Conv3d(3, 8, 2, stride=2)
 
     def forward(self, frames):
@@ -430,3 +430,33 @@ def test_mimics_get_the_masks_of_feature_steps(tmp_path):
     model.mimics['feature'].register_forward_hook(lambda _, args, __: seen.append(args[2]))
     losses_of(model, raw_batch(lengths=(8, 3)))
     assert seen[0].tolist() == [[True] * 4, [True, True, False, False]]
+
+
+@pytest.mark.parametrize(
+    'stride, offset, problem',
+    [
+        (2, 0.5, None),
+        (2, 1.5, None),
+        (4, 0.5, r'every 2 frames, the teacher every 4.*temporal stride'),
+        (2, 1.75, r'at frame 0\.5, the teacher\'s at 1\.75, with 2 frames.*temporal offset'),
+    ],
+)
+def test_steps_of_the_teacher_lie_where_the_students_do(stride, offset, problem, monkeypatch):
+    logged = []
+    monkeypatch.setattr(cross_modal_distiller, 'print_log', lambda text, **_: logged.append(text))
+    student, teacher = (
+        dict(detector_config(), backbone=dict(type='VideoEncoder', backbone=backbone))
+        for backbone in (
+            dict(type='PairNet'),
+            dict(type='PairNet', temporal_stride=stride, temporal_offset=offset),
+        )
+    )
+    config = distiller_config(None, detector=teacher)
+    config['student']['detector'] = student
+    if problem is None:
+        build(config)
+        assert len(logged) == (offset != 0.5)
+        assert all("at frame 0.5, the teacher's at 1.5" in text for text in logged)
+    else:
+        with pytest.raises(ValueError, match=problem):
+            build(config)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import logging
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 from mmaction.registry import MODELS
+from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
@@ -72,7 +74,8 @@ class CrossModalDistiller(BaseModel):
 
     Raises:
         ValueError: If ``distill`` is incomplete, has unknown keys or names a missing module, or
-            if teacher and student have different feature strides.
+            if teacher and student have different feature strides, or steps that lie more than half
+            a stride apart. Steps that lie less apart are reported.
     """
 
     def __init__(
@@ -116,15 +119,26 @@ class CrossModalDistiller(BaseModel):
         self.loss_factors = dict.fromkeys([*scheduled, *self.mimics], 1.0)
 
     def _check_steps(self) -> None:
-        """Refuse a teacher whose feature steps are not as far apart as the student's."""
-        own = getattr(self.student, 'feature_stride', None)
-        other = getattr(self.teacher.detector, 'feature_stride', None)
-        if None not in (own, other) and own != other:
+        """Refuse a teacher whose feature steps do not lie where the student's do."""
+        own, other = _steps(self.student), _steps(self.teacher.detector)
+        if own is None or other is None or own == other:
+            return
+        if own[0] != other[0]:
             raise ValueError(
-                f'the student has a feature step every {own} frames, the teacher every {other}, '
-                'so their steps cannot be compared: give both backbones the same temporal stride '
-                '(`distill.teacher.detector`)'
+                f'the student has a feature step every {own[0]} frames, the teacher every '
+                f'{other[0]}, so their steps cannot be compared: give both backbones the same '
+                'temporal stride (`distill.teacher.detector`)'
             )
+        places = (
+            f"the student's first feature step lies at frame {own[1]:g}, the teacher's at "
+            f'{other[1]:g}, with {own[0]} frames from step to step'
+        )
+        if abs(own[1] - other[1]) > own[0] / 2:
+            raise ValueError(
+                f'{places}, so their steps cannot be compared: give both backbones the same '
+                'temporal offset (`distill.teacher.detector`)'
+            )
+        print_log(places, logger='current', level=logging.WARNING)
 
     def _recorder(self, name: str, part: str, config: dict) -> OutputRecorder:
         where = f'distill.mimics.{name}.{part}'
@@ -234,6 +248,15 @@ class CrossModalDistiller(BaseModel):
             loss = mimic(parts['student'].output(), parts['teacher'].output(), valid)
             losses[f'loss_{name}'] = loss * self.loss_factors[name]
         return losses
+
+
+def _steps(model: nn.Module) -> tuple[int, float] | None:
+    """Feature stride and offset of a detector in frames; None where it tells none."""
+    stride = getattr(model, 'feature_stride', None)
+    if stride is None:
+        return None
+    offset = getattr(model, 'feature_offset', None)
+    return stride, (stride - 1) / 2 if offset is None else offset
 
 
 def _check_keys(
