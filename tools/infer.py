@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mmtad_decomp.apis import TADInferencer, VideoInput, VideoResult
 
 FORMATS = ('json', 'csv', 'vtt', 'srt', 'elan', 'label-studio')
+PATIENCE = 10.0
 DEMO_MODEL, DEMO_VIDEO = 'demo_student', 'demo/clip.mp4'
 SHOWN = 10
 """Detections of a video in the table that is printed."""
@@ -109,8 +111,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--patience',
         type=float,
-        default=10.0,
-        help='with --stream: seconds without news after which a growing file is complete',
+        help='with --stream: seconds without news after which a growing file is complete '
+        f'(default: {PATIENCE:g})',
     )
     parser.add_argument('--quiet', action='store_true', help='show no progress')
     add_traceback_argument(parser)
@@ -143,13 +145,19 @@ def check_args(args: argparse.Namespace) -> argparse.Namespace:
         raise ValueError(f'--batch-size must be at least 1, got {args.batch_size}')
     if args.top_k is not None and args.top_k < 1:
         raise ValueError(f'--top-k must be at least 1, got {args.top_k}')
-    if args.frame_rate is not None and not args.frame_rate > 0:
-        raise ValueError(f'--frame-rate must be above 0, got {args.frame_rate}')
+    if not 0 <= args.score_thr <= 1:
+        raise ValueError(f'--score-thr must be from 0 to 1, got {args.score_thr}')
+    rate = args.frame_rate
+    if rate is not None and not (rate > 0 and math.isfinite(rate)):
+        raise ValueError(f'--frame-rate must be above 0 and finite, got {rate}')
+    if args.patience is not None and not (args.stream and args.patience >= 0):
+        raise ValueError(f'--patience must be at least 0, with --stream, got {args.patience}')
     drawn = args.picture or args.annotated_video
-    if args.stream and (len(args.videos) != 1 or args.top_k or args.format or drawn):
+    needs_whole = args.top_k or args.format or drawn or args.out_dir or rate
+    if args.stream and (len(args.videos) != 1 or needs_whole):
         raise ValueError(
-            '--stream takes one video and prints; --top-k, --format, --picture and '
-            '--annotated-video need a whole one'
+            '--stream takes one video and prints; --top-k, --format, --picture, '
+            '--annotated-video, --out-dir and --frame-rate need whole ones'
         )
     if '-' in args.videos and not args.stream:
         raise ValueError('the standard input (-) is read with --stream')
@@ -287,7 +295,8 @@ def stream(inferencer: TADInferencer, name: str, args: argparse.Namespace) -> in
     """Print detections as they become final, one JSON object on a line; returns the exit code."""
     from mmtad_decomp.postprocessing.detections import take
 
-    video, frames = inferencer.open_live(name, args.patience)
+    patience = PATIENCE if args.patience is None else args.patience
+    video, frames = inferencer.open_live(name, patience)
     window = inferencer.pipeline.window / frames.fps
     print(
         f'windows of {window:.2f} s: a detection comes at most {window:.2f} s of video after its '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
 
     Raises:
         OutputPathError: If a file that a flag names cannot be written.
+        ConfigError: If a flag has no effect on the metrics of the config.
         FileNotFoundError: If there is no checkpoint.
     """
     from mmtad_decomp.utils import demand_writable, resolve_checkpoint
@@ -51,14 +53,7 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
             demand_writable(getattr(args, flag), f'--{flag.replace("_", "-")}')
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
-    for evaluator in evaluators:
-        if evaluator['type'] == 'TADMetric':
-            if args.dump_json is not None:
-                evaluator['dump_path'] = args.dump_json
-            if args.dump_raw is not None:
-                evaluator['raw_path'] = args.dump_raw
-            if args.classwise:
-                evaluator['classwise'] = True
+    set_flags_of_metrics(evaluators, args)
     if args.dump is not None:
         if not args.dump.endswith(('.pkl', '.pickle')):
             raise ValueError(f'--dump must name a .pkl file, got {args.dump}')
@@ -67,6 +62,42 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     cfg.load_from = resolve_checkpoint(args.checkpoint)
     cfg.resume = False
     return cfg
+
+
+def set_flags_of_metrics(evaluators: Sequence[dict], args: argparse.Namespace) -> None:
+    """Give metrics the flags that are theirs; detections are dumped in preference to proposals.
+
+    Raises:
+        ConfigError: If no metric takes a flag that was given.
+    """
+    from mmaction.registry import METRICS
+
+    from mmtad_decomp.evaluation.metrics import ProposalMetric, TADMetric
+    from mmtad_decomp.utils import ConfigError
+
+    types = [e['type'] for e in evaluators]
+    classes = [METRICS.get(kind) if isinstance(kind, str) else kind for kind in types]
+
+    def of_kind(kind: type) -> list[dict]:
+        return [e for e, own in zip(evaluators, classes) if own and issubclass(own, kind)]
+
+    detections = of_kind(TADMetric)
+    written = detections or of_kind(ProposalMetric)
+    for flag, key, metrics, takers in (
+        ('dump_json', 'dump_path', written, 'TADMetric and ProposalMetric take'),
+        ('dump_raw', 'raw_path', written, 'TADMetric and ProposalMetric take'),
+        ('classwise', 'classwise', detections, 'TADMetric takes'),
+    ):
+        value = getattr(args, flag)
+        if value is None or value is False:
+            continue
+        if not metrics:
+            raise ConfigError(
+                f'--{flag.replace("_", "-")} has no effect: only {takers} it, but '
+                f'`test_evaluator` of {args.config} is {", ".join(map(str, types))}; leave it out'
+            )
+        for metric in metrics:
+            metric[key] = value
 
 
 def demand_fit(runner: Runner) -> None:

@@ -6,8 +6,9 @@ import csv
 import io
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -58,8 +59,7 @@ def csv_text(results: Sequence[VideoResult]) -> str:
 def webvtt_text(results: Sequence[VideoResult]) -> str:
     """Subtitles of one video for browsers (WebVTT), one cue for each detection."""
     cues = [
-        f'{_clock(row["segment"][0], ".")} --> {_clock(row["segment"][1], ".")}\n'
-        f'{_escaped(row["label"])} {row["score"]:.2f}\n'
+        f'{_cue_times(row["segment"], ".")}\n{_escaped(row["label"])} {row["score"]:.2f}\n'
         for row in _by_time(results[0])
     ]
     return '\n'.join(['WEBVTT\n', *cues])
@@ -68,8 +68,7 @@ def webvtt_text(results: Sequence[VideoResult]) -> str:
 def srt_text(results: Sequence[VideoResult]) -> str:
     """Subtitles of one video for players (SubRip), one for each detection."""
     cues = [
-        f'{number}\n{_clock(row["segment"][0], ",")} --> {_clock(row["segment"][1], ",")}\n'
-        f'{row["label"]} {row["score"]:.2f}\n'
+        f'{number}\n{_cue_times(row["segment"], ",")}\n{row["label"]} {row["score"]:.2f}\n'
         for number, row in enumerate(_by_time(results[0]), start=1)
     ]
     return '\n'.join(cues)
@@ -79,7 +78,8 @@ def elan_text(results: Sequence[VideoResult]) -> str:
     """An ELAN document (EAF 3.0) of one video: one tier for each class, times in milliseconds.
 
     Annotations of a tier must not overlap in ELAN. Of overlapping detections of a class the best
-    stays in the tier of the class, the next goes to the tier ``<class> 2``, and so on.
+    stays in the tier of the class, the next goes to the tier ``<class> 2``, and so on. Values are
+    class names, as people annotate them; the scores are in a dependent tier, ``<tier> score``.
     """
     (result,) = results
     xsi = 'http://www.w3.org/2001/XMLSchema-instance'
@@ -95,38 +95,66 @@ def elan_text(results: Sequence[VideoResult]) -> str:
         },
     )
     header = ElementTree.SubElement(root, 'HEADER', MEDIA_FILE='', TIME_UNITS='milliseconds')
-    path = Path(result.video.path)
-    media = dict(MEDIA_URL=path.resolve().as_uri(), MIME_TYPE=_mime_type(path))
+    path = result.video.path
+    url = path if '://' in path else Path(path).resolve().as_uri()
+    media = dict(MEDIA_URL=url, MIME_TYPE=_mime_type(Path(path)))
     ElementTree.SubElement(header, 'MEDIA_DESCRIPTOR', media)
     order = ElementTree.SubElement(root, 'TIME_ORDER')
-    slots = 0
-    for name, rows in _tiers(result).items():
-        tier = ElementTree.SubElement(root, 'TIER', TIER_ID=name, LINGUISTIC_TYPE_REF='default-lt')
+    tiers = _tiers(result)
+    numbers = count(1, 2)
+    for (name, rows), score_name in zip(tiers.items(), _score_tiers(tiers)):
+        kinds = dict(TIER_ID=name, LINGUISTIC_TYPE_REF='default-lt')
+        tier = ElementTree.SubElement(root, 'TIER', kinds)
+        kinds = dict(TIER_ID=score_name, LINGUISTIC_TYPE_REF='score', PARENT_REF=name)
+        score_tier = ElementTree.SubElement(root, 'TIER', kinds)
         for row in rows:
-            ends = []
-            for milliseconds in _milliseconds(row['segment']):
-                slots += 1
-                ends.append(f'ts{slots}')
-                slot = dict(TIME_SLOT_ID=ends[-1], TIME_VALUE=str(milliseconds))
+            first = next(numbers)
+            for number, time in enumerate(_milliseconds(row['segment']), start=first):
+                slot = dict(TIME_SLOT_ID=f'ts{number}', TIME_VALUE=str(time))
                 ElementTree.SubElement(order, 'TIME_SLOT', slot)
-            annotation = ElementTree.SubElement(
-                ElementTree.SubElement(tier, 'ANNOTATION'),
-                'ALIGNABLE_ANNOTATION',
-                ANNOTATION_ID=f'a{slots // 2}',
-                TIME_SLOT_REF1=ends[0],
-                TIME_SLOT_REF2=ends[1],
-            )
-            value = ElementTree.SubElement(annotation, 'ANNOTATION_VALUE')
-            value.text = f'{row["label"]} {row["score"]:.2f}'
-    ElementTree.SubElement(
-        root,
-        'LINGUISTIC_TYPE',
-        LINGUISTIC_TYPE_ID='default-lt',
-        TIME_ALIGNABLE='true',
-        GRAPHIC_REFERENCES='false',
-    )
+            ends = dict(TIME_SLOT_REF1=f'ts{first}', TIME_SLOT_REF2=f'ts{first + 1}')
+            _annotate(tier, 'ALIGNABLE_ANNOTATION', f'a{first}', row['label'], ends)
+            parent = dict(ANNOTATION_REF=f'a{first}')
+            score = f'{row["score"]:.2f}'
+            _annotate(score_tier, 'REF_ANNOTATION', f'a{first + 1}', score, parent)
+    for kind, attributes in _ELAN_TYPES:
+        ElementTree.SubElement(root, kind, attributes)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, 'unicode')
+
+
+_ELAN_TYPES = (
+    (
+        'LINGUISTIC_TYPE',
+        dict(LINGUISTIC_TYPE_ID='default-lt', TIME_ALIGNABLE='true', GRAPHIC_REFERENCES='false'),
+    ),
+    (
+        'LINGUISTIC_TYPE',
+        dict(
+            LINGUISTIC_TYPE_ID='score',
+            TIME_ALIGNABLE='false',
+            GRAPHIC_REFERENCES='false',
+            CONSTRAINTS='Symbolic_Association',
+        ),
+    ),
+    (
+        'CONSTRAINT',
+        dict(
+            STEREOTYPE='Symbolic_Association',
+            DESCRIPTION='1-1 association with a parent annotation',
+        ),
+    ),
+)
+"""Types of the tiers: of the classes, and of the scores."""
+
+
+def _annotate(
+    tier: ElementTree.Element, kind: str, identifier: str, text: str, place: dict[str, str]
+) -> None:
+    attributes = dict(ANNOTATION_ID=identifier, **place)
+    parent = ElementTree.SubElement(tier, 'ANNOTATION')
+    annotation = ElementTree.SubElement(parent, kind, attributes)
+    ElementTree.SubElement(annotation, 'ANNOTATION_VALUE').text = text
 
 
 def label_studio_text(results: Sequence[VideoResult]) -> str:
@@ -246,9 +274,13 @@ def _by_time(result: VideoResult) -> list[dict]:
     return sorted(result.rows(), key=lambda row: (row['segment'], -row['score']))
 
 
-def _clock(seconds: float, point: str) -> str:
+def _cue_times(segment: Sequence[float], point: str) -> str:
+    """Begin and end of a subtitle."""
+    return ' --> '.join(_clock(time, point) for time in _milliseconds(segment))
+
+
+def _clock(milliseconds: int, point: str) -> str:
     """``HH:MM:SS.mmm``."""
-    milliseconds = round(seconds * 1000)
     minutes, milliseconds = divmod(milliseconds, 60_000)
     seconds, milliseconds = divmod(milliseconds, 1000)
     return f'{minutes // 60:02}:{minutes % 60:02}:{seconds:02}{point}{milliseconds:03}'
@@ -269,7 +301,7 @@ def _mime_type(path: Path) -> str:
 
 
 def _milliseconds(segment: Sequence[float]) -> tuple[int, int]:
-    """ELAN wants annotations of at least one millisecond."""
+    """Begin and end; no subtitle and no annotation of ELAN is shorter than one millisecond."""
     start, end = (round(1000 * second) for second in segment)
     return start, max(end, start + 1)
 
@@ -288,6 +320,17 @@ def _tiers(result: VideoResult) -> dict[str, list[dict]]:
             number += 1
         tiers.setdefault(name, []).append(row)
     return {name: sorted(rows, key=lambda row: row['segment']) for name, rows in tiers.items()}
+
+
+def _score_tiers(tiers: Collection[str]) -> list[str]:
+    """Names of the tiers of scores; a class may be called like one."""
+    names: list[str] = []
+    for tier in tiers:
+        name = f'{tier} score'
+        while name in tiers or name in names:
+            name += ' score'
+        names.append(name)
+    return names
 
 
 def _frame_range(segment: Sequence[float], fps: float) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,9 +38,10 @@ class VideoInput:
 def find_videos(inputs: str | Path | Sequence[str | Path]) -> list[VideoInput]:
     """Expand files, folders and patterns.
 
-    A folder that holds images is one video, a folder of frames. Any other folder stands for the
-    video files and the folders of frames in it. Patterns such as ``videos/**/*.mp4`` are those of
-    :func:`glob.glob`.
+    A folder that holds images and no video file is one video, a folder of frames. Any other folder
+    stands for the video files and the folders of frames in it. Patterns such as
+    ``videos/**/*.mp4`` are those of :func:`glob.glob`. What is named twice, also by another
+    spelling, comes once.
 
     Args:
         inputs: One or several of them; ``-`` is the standard input, and addresses such as
@@ -49,8 +51,21 @@ def find_videos(inputs: str | Path | Sequence[str | Path]) -> list[VideoInput]:
         InputError: If there is nothing under a name.
     """
     inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
-    videos = [video for item in inputs for video in _expand(str(item))]
-    return _with_unique_ids(list({video.path: video for video in videos}.values()))
+    videos: dict[str, VideoInput] = {}
+    for video in (video for item in inputs for video in _expand(str(item))):
+        videos.setdefault(_place(video.path), video)
+    return _with_unique_ids([*videos.values()])
+
+
+def _place(path: str) -> str:
+    """The same for all spellings of a file or folder.
+
+    Links of their own names, such as two to one file, are videos of their own.
+    """
+    if not os.path.exists(path):  # an address
+        return path
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def _expand(item: str) -> list[VideoInput]:
@@ -70,21 +85,32 @@ def _expand(item: str) -> list[VideoInput]:
     return [video for match in matches for video in _expand(match)]
 
 
+def _video_files(folder: Path) -> list[Path]:
+    return [
+        entry
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in VIDEO_ENDINGS and entry.is_file()
+    ]
+
+
+def _holds_frames(folder: Path) -> bool:
+    """Whether it is a folder of frames; beside videos, images are their posters or time lines."""
+    return bool(list_images(folder)) and not _video_files(folder)
+
+
 def _in_folder(folder: Path) -> list[VideoInput]:
-    if list_images(folder):
+    if _holds_frames(folder):
         return [VideoInput(str(folder), folder.resolve().name, is_folder=True)]
-    videos = []
-    for entry in sorted(folder.iterdir()):
-        if entry.is_file() and entry.suffix.lower() in VIDEO_ENDINGS:
-            videos.append(VideoInput(str(entry), entry.stem))
-        elif entry.is_dir() and list_images(entry):
+    videos = [VideoInput(str(file), file.stem) for file in _video_files(folder)]
+    for entry in folder.iterdir():
+        if entry.is_dir() and _holds_frames(entry):
             videos.append(VideoInput(str(entry), entry.name, is_folder=True))
     if not videos:
         raise InputError(
             f'folder {folder} has neither videos ({", ".join(VIDEO_ENDINGS)}) nor folders of '
             'frames; name another one, or a pattern such as folder/**/*.mp4'
         )
-    return videos
+    return sorted(videos, key=lambda video: Path(video.path))
 
 
 def _with_unique_ids(videos: list[VideoInput]) -> list[VideoInput]:

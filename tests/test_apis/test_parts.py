@@ -5,6 +5,7 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 from itertools import count, islice
 from xml.etree import ElementTree
 
@@ -20,6 +21,7 @@ from mmtad_decomp.datasets.window_stream import stream_windows
 from mmtad_decomp.postprocessing import Detections, VideoMerger, WindowResult
 from mmtad_decomp.postprocessing.block_merger import BlockMerger
 from mmtad_decomp.utils.prefetch import prefetch
+from tools.data.labels import ReadOptions, read_labels
 
 
 @pytest.mark.parametrize('frames', [1, 5, 8, 9, 16, 17, 40])
@@ -127,7 +129,7 @@ def test_a_growing_file_is_followed(tmp_path):
         GrowingFile(tmp_path / 'none.ts')
 
 
-def test_inputs_are_expanded(tmp_path):
+def test_inputs_are_expanded(tmp_path, monkeypatch):
     for name in ('a/clip.mp4', 'b/clip.mp4', 'b/other.mkv', 'b/notes.txt'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -139,6 +141,15 @@ def test_inputs_are_expanded(tmp_path):
     assert find_videos(tmp_path / 'b' / 'frames') == [
         VideoInput(str(tmp_path / 'b' / 'frames'), 'frames', is_folder=True)
     ]
+    (tmp_path / 'b' / 'other.png').touch()  # a poster
+    assert [video.video_id for video in find_videos(tmp_path / 'b')] == ['clip', 'frames', 'other']
+    monkeypatch.chdir(tmp_path / 'b')
+    (tmp_path / 'to_b').symlink_to('b')
+    (tmp_path / 'b' / 'link.mkv').symlink_to('other.mkv')
+    names = ['clip.mp4', './clip.mp4', '../b/clip.mp4', '../to_b/clip.mp4', 'frames', './frames/']
+    found = find_videos([*names, tmp_path / 'b'])
+    assert [video.path for video in found[:2]] == ['clip.mp4', 'frames']
+    assert [video.video_id for video in found] == ['clip', 'frames', 'link', 'other']
     for wrong, reason in (
         (tmp_path / 'none.mp4', 'does not exist'),
         (f'{tmp_path}/*.avi', 'matches no file'),
@@ -229,6 +240,9 @@ def test_formats_hold_what_was_found(tmp_path):
     assert vtt.startswith('WEBVTT\n\n') and '&lt;sit&gt; 0.50' in vtt
     assert '00:01:01.000 --> 01:02:05.500' in vtt
     assert '2\n00:00:00,500 --> 00:00:01,250\nrun & jump 0.90\n' in texts['my clip.srt']
+    # Shorter than a millisecond.
+    assert '\n00:00:00.100 --> 00:00:00.101\n' in vtt
+    assert texts['my clip.srt'].startswith('1\n00:00:00,100 --> 00:00:00,101\n')
 
 
 def test_elan_tiers_do_not_overlap(tmp_path):
@@ -241,6 +255,7 @@ def test_elan_tiers_do_not_overlap(tmp_path):
             for a in tier.iter('ALIGNABLE_ANNOTATION')
         ]
         for tier in root.iter('TIER')
+        if tier.get('PARENT_REF') is None
     }
     assert tiers == {
         'run & jump': [(500, 1250)],
@@ -248,10 +263,42 @@ def test_elan_tiers_do_not_overlap(tmp_path):
         '<sit>': [(100, 101), (61000, 3725500)],
     }
     assert root.find('HEADER/MEDIA_DESCRIPTOR').get('MEDIA_URL').endswith('my%20clip.mp4')
-    identifiers = [a.get('ANNOTATION_ID') for a in root.iter('ALIGNABLE_ANNOTATION')]
-    assert len(set(identifiers)) == 4
+    identifiers = [a[0].get('ANNOTATION_ID') for a in root.iter('ANNOTATION')]
+    assert len(set(identifiers)) == len(identifiers) == 8
     types = {t.get('LINGUISTIC_TYPE_ID') for t in root.iter('LINGUISTIC_TYPE')}
     assert {tier.get('LINGUISTIC_TYPE_REF') for tier in root.iter('TIER')} <= types
+
+
+def test_labels_from_elan_are_the_classes_and_scores_beside_them(tmp_path):
+    one = result(tmp_path)
+    one = replace(one, classes=('run', 'run score'))
+    (file,) = export(tmp_path, [one], ['elan'])
+    labels = [(x.label, x.start, x.end) for x in read_labels(file, ReadOptions())]
+    assert sorted(labels) == [
+        ('run', 0.5, 1.25),
+        ('run', 1.0, 2.0),
+        ('run score', 0.1, 0.101),
+        ('run score', 61.0, 3725.5),
+    ]
+    root = ElementTree.parse(file).getroot()
+    names = [tier.get('TIER_ID') for tier in root.iter('TIER')]
+    assert len(set(names)) == len(names) == 6
+    values = {item[0].get('ANNOTATION_ID'): item[0][0].text for item in root.iter('ANNOTATION')}
+    scores = [(a.get('ANNOTATION_REF'), a[0].text) for a in root.iter('REF_ANNOTATION')]
+    assert sorted((values[parent], score) for parent, score in scores) == [
+        ('run', '0.80'),
+        ('run', '0.90'),
+        ('run score', '0.40'),
+        ('run score', '0.50'),
+    ]
+
+
+def test_elan_links_an_address_as_it_is(tmp_path):
+    address = 'http://host/x%20y.mp4?t=1'
+    one = replace(result(tmp_path), video=VideoInput(address, 'x'))
+    (file,) = export(tmp_path, [one], ['elan'])
+    media = ElementTree.parse(file).getroot().find('HEADER/MEDIA_DESCRIPTOR')
+    assert media.get('MEDIA_URL') == address
 
 
 def test_label_studio_ranges_are_frames(tmp_path):

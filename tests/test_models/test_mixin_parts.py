@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mixin_helpers import CHANNELS, STEPS, WIDTH, batch, build, config
+from mmaction.datasets.transforms import GenerateLocalizationLabels
 from mmaction.models.localizers import TCANet
 from mmaction.structures import ActionDataSample
 from mmengine.structures import InstanceData
@@ -136,6 +137,11 @@ def test_proposals_get_the_ground_truth_they_overlap_most():
     np.testing.assert_allclose(out['gt_bbox'], expected)
     with pytest.raises(ValueError, match="'v_x' has no `proposals`"):
         MatchProposals().transform(dict(video_name='v_x', gt_bbox=gt))
+    with pytest.raises(ValueError, match="'v_y' has no instance"):
+        empty = GenerateLocalizationLabels().transform(
+            dict(duration_frame=9, duration_second=3.0, feature_frame=9, annotations=[])
+        )
+        MatchProposals().transform(dict(empty, video_name='v_y', proposals=proposals))
 
 
 def test_proposal_mimic_loss_is_its_formula():

@@ -18,6 +18,7 @@ import torch
 from mmengine.config import Config
 from tiny_training import ROOT, config, options, write_videos
 
+from mmtad_decomp.evaluation.metrics import TADMetric
 from mmtad_decomp.postprocessing import RawPredictions
 from mmtad_decomp.utils import (
     CheckpointError,
@@ -282,6 +283,31 @@ def test_outputs_that_cannot_be_written_stop_the_test_before_it_begins(flag, tmp
     args = test_tool.parse_args([config('baseline'), 'x.pth', flag, path])
     with pytest.raises(OutputPathError, match=rf'{flag} .*is no folder'):
         test_tool.merge_args(load_config(args), args)
+
+
+@pytest.mark.parametrize(
+    'flag', [['--dump-json', 'x.json'], ['--dump-raw', 'x.npz'], ['--classwise']]
+)
+def test_flags_that_no_metric_takes_are_refused(flag, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = str(ROOT / 'configs/mixin/bmn_activitynet_baseline.py')
+    args = test_tool.parse_args([path, 'x.pth', *flag])
+    message = rf'{flag[0]} has no effect.*bmn_activitynet_baseline\.py is LocalizerProposalMetric'
+    with pytest.raises(ConfigError, match=message):
+        test_tool.merge_args(load_config(args), args)
+
+
+def test_flags_go_to_the_metrics_that_take_them():
+    args = ['c.py', 'x.pth', '--dump-json', 'x.json', '--dump-raw', 'x.npz']
+    written = dict(dump_path='x.json', raw_path='x.npz')
+    proposals, both = (
+        [dict(type='ProposalMetric')],
+        [dict(type='ProposalMetric'), dict(type=TADMetric)],
+    )
+    test_tool.set_flags_of_metrics(proposals, test_tool.parse_args(args))
+    assert proposals == [dict(type='ProposalMetric', **written)]
+    test_tool.set_flags_of_metrics(both, test_tool.parse_args([*args, '--classwise']))
+    assert both == [dict(type='ProposalMetric'), dict(type=TADMetric, classwise=True, **written)]
 
 
 def test_a_work_directory_in_use_is_not_shared(data, tmp_path):

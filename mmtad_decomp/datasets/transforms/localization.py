@@ -77,12 +77,17 @@ class MatchProposals(BaseTransform):
         end, score; fractions of the video).
 
         Raises:
-            ValueError: If the annotations hold no proposals.
+            ValueError: If the annotations hold no proposals or no instances.
         """
         if not len(results.get('proposals', ())):
             raise ValueError(
                 f'video {results.get("video_name")!r} has no `proposals` in the annotation file: '
                 'a list of [start, end, score], times as fractions of its duration'
+            )
+        if not len(results['gt_bbox']):
+            raise ValueError(
+                f'video {results.get("video_name")!r} has no instance in the annotation file, so '
+                'its proposals have no target: leave it out of the training'
             )
         proposals = np.asarray(results['proposals'], dtype=np.float32)
         order = np.argsort(-proposals[:, 2], kind='stable')[: self.max_proposals]
