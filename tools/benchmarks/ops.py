@@ -38,28 +38,45 @@ CUDA_PEERS = ['SDPA, band mask', 'flex_attention', 'NATTEN']
 
 
 class Case(NamedTuple):
-    """One size of one operator; sizes are (N, H, T, D) or (N, C, T)."""
+    """One size of one operator; sizes are (N, H, T, D) or (N, C, T).
+
+    With ``columns`` the steps of a channel lie together, as a convolution leaves them: the layout
+    that the models have.
+    """
 
     op: str
     size: tuple[int, ...]
     window: int | None
     dtype: str = 'float32'
+    columns: bool = False
 
     @property
     def shape(self) -> str:
         names = 'NHTD' if len(self.size) == 4 else 'NCT'
         sizes = ' '.join(f'{name}={size}' for name, size in zip(names, self.size))
-        return f'{sizes} w={self.window}'
+        return f'{sizes} w={self.window}{" columns" * self.columns}'
+
+    def random(self, device: str) -> Tensor:
+        """Normally distributed values in the case's size, type and memory layout."""
+        import torch
+
+        dtype = getattr(torch, self.dtype)
+        if not self.columns:
+            return torch.randn(self.size, device=device, dtype=dtype)
+        *others, steps, dims = self.size
+        return torch.randn((*others, dims, steps), device=device, dtype=dtype).transpose(-1, -2)
 
 
 def attention_cases() -> list[Case]:
-    """Every length and head, then windows, batches and bfloat16 at some of them."""
+    """Every length and head, then windows, batches, bfloat16 and columns at some of them."""
     heads = [(4, 128), (8, 32)]
     cases = [(1, h, t, d, 19) for t in (64, 256, 512, 2304, 4096) for h, d in heads]
     cases += [(1, 4, t, 128, w) for w in (7, 63) for t in (256, 2304)]
     cases += [(2, 4, 2304, 128, 19), (16, 4, 64, 128, 19), (16, 8, 512, 32, 19)]
     rows = [Case('local_attention', tuple(size), window) for *size, window in cases]
-    return rows + [Case('local_attention', (1, 4, 2304, 128), 19, 'bfloat16')]
+    rows += [Case('local_attention', (1, 4, 2304, 128), 19, 'bfloat16')]
+    sizes = [(1, 4, steps, 128) for steps in (20, 64, 256, 2304)]
+    return rows + [Case('local_attention', size, 19, columns=True) for size in sizes]
 
 
 def fusion_cases() -> list[Case]:
@@ -152,13 +169,17 @@ def _synchronize(device: str) -> None:
 
 
 def timed(call: Callable[[], object], device: str, times: int = 1) -> float:
-    """Milliseconds of one call, over ``times`` of them."""
+    """Milliseconds of one call, over ``times`` of them; see ``--threads`` for the clock."""
+    import torch
+
+    alone = device == 'cpu' and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
     _synchronize(device)
-    begin = time.perf_counter()
+    begin = clock()
     for _ in range(times):
         call()
     _synchronize(device)
-    return (time.perf_counter() - begin) * 1e3 / times
+    return (clock() - begin) * 1e3 / times
 
 
 def interleaved(
@@ -242,8 +263,7 @@ def rows_of(case: Case, device: str, rounds: int) -> Iterator[dict]:
 
     torch.manual_seed(0)
     torch._dynamo.reset()
-    dtype = getattr(torch, case.dtype)
-    *inputs, grad = (torch.randn(case.size, device=device, dtype=dtype) for _ in range(4))
+    *inputs, grad = (case.random(device) for _ in range(4))
     for x in inputs:
         x.requires_grad_()
     calls: dict[str, dict[str, Callable[[], object]]] = {}
@@ -346,7 +366,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--json', type=Path, required=True, help='where the rows go')
     parser.add_argument('--table', type=Path, help='where a Markdown table of them goes')
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
-    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument(
+        '--threads', type=int, default=2, help='with one, its processor time is measured'
+    )
     parser.add_argument('--rounds', type=int, default=15)
     parser.add_argument(
         '--ops', nargs='+', default=list(OPS), choices=list(OPS),

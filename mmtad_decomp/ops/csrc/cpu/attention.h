@@ -9,7 +9,7 @@
 
 constexpr int64_t kBlock = MMTAD_BYTES == 64 ? 8 : 4;
 constexpr int64_t kVectors = 3;  // Vectors of sums per row of a block.
-constexpr int64_t kGroup = 32;   // Steps whose rows are packed, and whose band is held, at once.
+constexpr int64_t kGroup = 64;   // Steps whose rows are packed, and whose band is held, at once.
 
 template <typename T>
 struct Rows {
@@ -150,12 +150,6 @@ typename Simd<T>::IntVec load_mask(const Int* keep) {
   return (typename Simd<T>::IntVec)load(reinterpret_cast<const T*>(keep));
 }
 
-// Zeros where `kept` has zeros, whatever x is.
-template <typename V, typename IntVec>
-V only(V x, IntVec kept) {
-  return (V)((IntVec)x & kept);
-}
-
 enum class Order { ByChannel, ByStep };  // What a row holds: the steps of a channel, or the channels of a step.
 
 template <typename T>
@@ -208,14 +202,23 @@ void pack_channels(const Sequence<const E>& x, int64_t first, int64_t span, cons
   constexpr int64_t lanes = Simd<T>::lanes;
   const auto load_row = [&](int64_t d, int64_t i) {
     if (d >= x.dims) return Vec<T>{};
-    return only(load_within(x.data + d * x.dim, first + i, x.steps) * scale, load_mask(keep + i));
+    return load_kept(x.data + d * x.dim, first + i, x.steps, load_mask(keep + i)) * scale;
+  };
+  // Rows lie far apart, so the processor foresees their steps, not the next row.
+  const int64_t begin = at_least(first, 0), end = at_most(first + span, x.steps);
+  const auto ask_for = [&](int64_t d) {
+    for (int64_t i = begin; i < end; i += 64 / sizeof(E)) __builtin_prefetch(x.data + d * x.dim + i);
   };
   if (order == Order::ByChannel) {
-    for (int64_t d = 0; d < out.dims; ++d)
+    for (int64_t d = 0; d < at_most(4, x.dims); ++d) ask_for(d);
+    for (int64_t d = 0; d < out.dims; ++d) {
+      if (d + 4 < x.dims) ask_for(d + 4);
       for (int64_t i = 0; i < span; i += lanes) store(out.at(d, i).data, load_row(d, i));
+    }
     return;
   }
-  for (int64_t d = 0; d < out.dims; d += lanes)
+  for (int64_t d = 0; d < out.dims; d += lanes) {
+    for (int64_t r = d + lanes; r < at_most(d + 2 * lanes, x.dims); ++r) ask_for(r);
     for (int64_t i = 0; i < span; i += lanes) {
       Vec<T> square[lanes];
 #pragma GCC unroll 16
@@ -224,6 +227,7 @@ void pack_channels(const Sequence<const E>& x, int64_t first, int64_t span, cons
 #pragma GCC unroll 16
       for (int64_t r = 0; r < lanes; ++r) store(out.at(i + r, d).data, square[r]);
     }
+  }
 }
 
 // Steps first ... first + span - 1, whole vectors of them; zeros where keep is 0.

@@ -3,7 +3,7 @@
 
 // A longer tile repeats less of its neighbours; a shorter one stays in the second-level cache.
 inline int64_t attention_tile(const AttentionArgs& args) {
-  return round_up(at_most(at_least(128, 2 * args.radius), args.steps), kGroup);
+  return round_up(at_most(at_least(128, 2 * args.radius), args.steps), 16);
 }
 
 inline int64_t attention_scratch(const AttentionArgs& args, Pass pass) {

@@ -176,14 +176,14 @@ inline void store_as(BFloat16* p, Vec<float> x) {
   *reinterpret_cast<UnalignedBits16*>(p) = __builtin_convertvector(result, Bits16);
 }
 
-#if defined(__AVX512F__) && MMTAD_BYTES == 64
+#if MMTAD_BYTES == 64
 inline Vec<float> load_as(const Half* p) {
   return (Vec<float>)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 inline void store_as(Half* p, Vec<float> x) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph((__m512)x, 0));
 }
-#elif defined(__F16C__) && MMTAD_BYTES == 32
+#elif MMTAD_BYTES == 32
 inline Vec<float> load_as(const Half* p) {
   return (Vec<float>)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }
@@ -235,6 +235,33 @@ inline Vec<Compute<E>> load_within(const E* p, int64_t first, int64_t size) {
   const bool whole = first >= 0 && first + Simd<Compute<E>>::lanes <= size;
   return whole ? load_as(p + first) : load_part(p, first, size);
 }
+
+// Zeros where `kept` has zeros, whatever x is.
+template <typename V, typename IntVec>
+V only(V x, IntVec kept) {
+  return (V)((IntVec)x & kept);
+}
+
+// The same, zeros too where `kept` has zeros, which it has for all steps that do not exist.
+template <typename E>
+inline Vec<Compute<E>> load_kept(const E* p, int64_t first, int64_t size, typename Simd<Compute<E>>::IntVec kept) {
+  return only(load_within(p, first, size), kept);
+}
+#if MMTAD_BYTES == 64
+inline Vec<float> load_kept(const float* p, int64_t first, int64_t, Simd<float>::IntVec kept) {
+  return (Vec<float>)_mm512_maskz_loadu_ps(_mm512_movepi32_mask((__m512i)kept), p + first);
+}
+inline Vec<double> load_kept(const double* p, int64_t first, int64_t, Simd<double>::IntVec kept) {
+  return (Vec<double>)_mm512_maskz_loadu_pd(_mm512_movepi64_mask((__m512i)kept), p + first);
+}
+#elif MMTAD_BYTES == 32
+inline Vec<float> load_kept(const float* p, int64_t first, int64_t, Simd<float>::IntVec kept) {
+  return (Vec<float>)_mm256_maskload_ps(p + first, (__m256i)kept);
+}
+inline Vec<double> load_kept(const double* p, int64_t first, int64_t, Simd<double>::IntVec kept) {
+  return (Vec<double>)_mm256_maskload_pd(p + first, (__m256i)kept);
+}
+#endif
 
 // The first `count` elements; zeros behind them.
 template <typename E>
