@@ -1,6 +1,7 @@
 // Vectors of the instruction set that this file is compiled for, by the compiler's own vector
 // types. Included inside that instruction set's namespace (see kernels_avx512.cpp); MMTAD_BYTES
-// is the width of its registers.
+// is the width of its registers: 64 with AVX-512, 32 with AVX2. It is asked here, and not macros like
+// __AVX2__, which GCC does not define behind its target pragma.
 
 // For what is large or rare: inlined into all that calls it, it would double the compiler's time.
 #define MMTAD_ONCE __attribute__((noinline))
