@@ -92,3 +92,19 @@ def test_a_pickle_that_runs_code_is_refused_unless_allowed(tmp_path):
     with pytest.raises(CheckpointError, match=r'teacher\.pth is refused'):
         teacher(path).load()
     teacher(path, allow_pickle=True).load()
+
+
+@pytest.mark.parametrize('activation', ['relu', 'softplus'])
+def test_offsets_of_a_checkpoint_without_activation_are_relus(tmp_path, activation):
+    config = detector_config()
+    config['head']['offset_activation'] = activation
+    path = write_teacher(tmp_path / 'teacher.pth', config)
+    content = torch.load(path)
+    assert content['state_dict'].pop('head.reg_branch.activation') == (activation == 'softplus')
+    torch.save(content, path)
+    model = FrozenTeacher(config, str(path))
+    if activation == 'relu':
+        model.load()
+    else:
+        with pytest.raises(ValueError, match=r"teacher\.pth.*activation='relu', but.*'softplus'"):
+            model.load()

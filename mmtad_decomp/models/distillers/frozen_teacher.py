@@ -58,28 +58,31 @@ class FrozenTeacher(nn.Module):
         content = load_checkpoint(path, allow_pickle=self.allow_pickle)
         state = content.get('state_dict', content)
         state = {_strip_wrappers(key): value for key, value in state.items()}
-        self._check_fit(path, state)
-        self.detector.load_state_dict(
-            {key: state[key] for key in self.detector.state_dict()}, strict=True
-        )
+        self._load_state(path, state)
         self.classes = _classes_of(content)
         print_log(f'teacher loaded from {path}', logger='current')
 
-    def _check_fit(self, path: str, state: Mapping[str, torch.Tensor]) -> None:
-        own = self.detector.state_dict()
-        missing = [key for key in own if key not in state]
+    def _load_state(self, path: str, state: Mapping[str, torch.Tensor]) -> None:
+        """Load weights, of which modules may fill in what older files lack."""
         shapes = [
             f'{key}: {tuple(state[key].shape)} in the file, {tuple(value.shape)} in the model'
-            for key, value in own.items()
+            for key, value in self.detector.state_dict().items()
             if key in state and state[key].shape != value.shape
         ]
-        surplus = [key for key in state if key not in own]
+        misfit = f'teacher checkpoint {path} does not fit `distill.teacher.detector`'
+        missing: list[str] = []
+        surplus: list[str] = []
+        if not shapes:
+            try:
+                missing, surplus = self.detector.load_state_dict(state, strict=False)
+            except RuntimeError as error:  # of a module
+                raise ValueError(f'{misfit}: {error}') from error
         for problem, names in (('is missing', missing), ('has another shape', shapes)):
             if names:
                 raise ValueError(
-                    f'teacher checkpoint {path} does not fit `distill.teacher.detector`: '
-                    f'{len(names)} entries whose weight {problem}, such as {names[0]}. Train the '
-                    'teacher with the same backbone, neck, head and classes, or change the config'
+                    f'{misfit}: {len(names)} entries whose weight {problem}, such as {names[0]}. '
+                    'Train the teacher with the same backbone, neck, head and classes, or change '
+                    'the config'
                 )
         if surplus:
             raise ValueError(
