@@ -43,9 +43,19 @@ def _positive(video: dict, name: str, where: str) -> float | None:
     return value
 
 
-def _raw_instances(
+def raw_instances(
     video: dict, fields: Sequence[str], where: str
 ) -> list[tuple[str, tuple[float, float]]]:
+    """Class and segment of each instance of a video, as the file has them.
+
+    Args:
+        video: Entry of the ``database``.
+        fields: Fields of an instance that name its class.
+        where: File and video, for messages.
+
+    Raises:
+        AnnotationError: If an instance has no class, or its segment is no pair of finite numbers.
+    """
     annotations = video.get('annotations', [])
     if not isinstance(annotations, list):
         raise AnnotationError(
@@ -197,7 +207,7 @@ def _read_video(
             f'{where}: field "path" must be a string, got {shorten(path)}; correct the file'
         )
     segments, labels = _clean(
-        _raw_instances(video, fields, where), duration, index, ignored, census, where
+        raw_instances(video, fields, where), duration, index, ignored, census, where
     )
     return VideoAnnotation(
         video_id=video_id,

@@ -387,6 +387,57 @@ def test_odd_labels_are_listed_with_their_lines(tmp_path, videos, capsys):
         assert words in out
 
 
+def database(file, **changes):
+    """WANTED as ActivityNet-style JSON, with other values in the entry of ``a``."""
+    subsets = dict(a='Validation', b='Test')
+    videos = {
+        name: dict(
+            subset=subsets[name],
+            duration=2.4,
+            annotations=[dict(segment=item[:2], label=item[2]) for item in items],
+        )
+        for name, items in WANTED.items()
+    }
+    videos['a'].update(changes)
+    file.write_text(json.dumps(dict(database=videos)))
+    return file
+
+
+SUBSETS = ('--subsets', 'training=Validation', 'validation=Test')
+
+
+def test_activitynet_style_json(tmp_path, videos, capsys):
+    path = database(tmp_path / 'labels.json', path='videos/a.mp4', duration=9.5)
+    assert run(tmp_path, videos, path, *SUBSETS) == WANTED
+    content = json.loads((tmp_path / 'out' / 'annotations.json').read_text())['database']
+    assert {key: video['subset'] for key, video in content.items()} == {
+        'a': 'training', 'b': 'validation',
+    }  # fmt: skip
+    assert content['a']['duration'] == 2.4
+    out = capsys.readouterr().out
+    assert '1 videos of another length' in out and 'videos/a.mp4 lasts 2.4 s, not 9.5 s' in out
+
+
+@pytest.mark.parametrize(
+    ('changes', 'options', 'words'),
+    [
+        ({}, (), "subset 'Test' is unknown"),
+        ({}, ('--subsets', 'train=Test'), "--subsets train=Test: write SUBSET=NAME"),
+        ({}, ('--subsets', 'training=train'), "names ['Test', 'Validation']"),
+        (dict(subset=1), SUBSETS, '"subset" must be a text, got 1'),
+        (dict(path=['a.mp4']), SUBSETS, '"path" must be a text'),
+        (dict(duration='long'), SUBSETS, "'long' is no number"),
+        (dict(annotations=[dict(label='run')]), SUBSETS, 'annotations[0]: field "segment"'),
+        (dict(annotations=[dict(segment=[0, 1], label=' ')]), SUBSETS,
+         'annotations[0]: the action has no label'),
+        (dict(annotations=[dict(segment=[25, 50], label='run')] * 5), SUBSETS, 'look like frames'),
+    ],
+)  # fmt: skip
+def test_mistakes_in_activitynet_style_json(tmp_path, videos, capsys, changes, options, words):
+    run(tmp_path, videos, database(tmp_path / 'labels.json', **changes), *options, code=2)
+    assert words in capsys.readouterr().err
+
+
 def test_groups_stay_together_and_classes_are_spread():
     groups = {f'p{i}_{j}': f'p{i}' for i in range(10) for j in range(3)}
     counts = {v: Counter({'often': 5, 'rare': int(g in ('p0', 'p1'))}) for v, g in groups.items()}

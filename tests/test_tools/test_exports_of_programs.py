@@ -1,7 +1,8 @@
 """Readers of labels on files with all the fields that the programs themselves write.
 
 Each was written by hand after the program's format: ELAN 6 (EAF 3.0), VIA 3.1.1, CVAT's "for video
-1.1" and "for images 1.1", Label Studio's JSON and BORIS 8's project and aggregated events.
+1.1" and "for images 1.1", Label Studio's JSON, BORIS 8's project and aggregated events, and the
+fields of ActivityNet-1.3 and of ActionFormer's THUMOS'14.
 """
 
 import json
@@ -215,6 +216,23 @@ first\t2024-05-02 09:00:00\t\tMedia file\tplayer #1:/home/user/kitchen 01.mp4\t0
 
 SECONDS = [(1.24, 2.48, 'open fridge'), (3.0, 3.96, 'close fridge')]
 
+ACTIVITYNET = dict(
+    version='VERSION 1.3',
+    taxonomy=[dict(parentName='Root', parentId=0, nodeName='Kitchen', nodeId=1)],
+    database={
+        'kitchen 01.mp4': dict(
+            duration=4.0, subset='training', resolution='640x480', url='https://host/kitchen01',
+            annotations=[
+                {'segment': [1.24, 2.48], 'segment(frames)': [31, 62], 'label': 'open fridge',
+                 'label_id': 1},
+                {'segment': [3, 3.96], 'segment(frames)': [75, 99], 'label': 'close fridge',
+                 'label_id': 0},
+            ],
+        ),
+        'held out': dict(duration=4.0, subset='testing', annotations=[]),
+    },
+)  # fmt: skip
+
 
 def read(tmp_path, name, content, **options):
     path = tmp_path / name
@@ -237,8 +255,10 @@ def read(tmp_path, name, content, **options):
         ('k.json', LABEL_STUDIO, {}, [(31, 62, 'open fridge')]),
         ('k.boris', BORIS, {}, SECONDS),
         ('k.tsv', BORIS_TABLE, {}, SECONDS),
+        ('k.json', ACTIVITYNET, dict(unit='frames'), SECONDS),
     ],
-    ids=['elan', 'via', 'via-others', 'cvat', 'cvat-tags', 'label-studio', 'boris', 'boris-table'],
+    ids=['elan', 'via', 'via-others', 'cvat', 'cvat-tags', 'label-studio', 'boris', 'boris-table',
+         'activitynet'],
 )  # fmt: skip
 def test_files_with_all_their_fields(tmp_path, name, content, options, wanted):
     assert read(tmp_path, name, content, **options) == wanted

@@ -5,8 +5,8 @@ Examples:
     python tools/data/convert.py 'elan/*.eaf' --videos my/videos --layers actions \
         --group-by '^(person[0-9]+)_'
 
-Reads CSV tables, ELAN, VIA 3, CVAT, Label Studio and BORIS. Writes ``annotations.json`` and links
-the videos beside it. See docs/en/user_guides/custom_dataset.md.
+Reads CSV tables, ELAN, VIA 3, CVAT, Label Studio, BORIS and ActivityNet-style JSON. Writes
+``annotations.json`` and links the videos beside it. See docs/en/user_guides/custom_dataset.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tools.data.common import (
 from tools.data.common.labelled import check_places, place_video
 from tools.data.common.preparing import find_videos
 from tools.data.labels import Label, LabelError, ReadOptions, read_labels
-from tools.data.labels.checks import Instance, check_video, length_table, summarize
+from tools.data.labels.checks import Instance, check_length, check_video, length_table, summarize
 from tools.data.labels.csv_table import ROLES
 from tools.data.labels.records import UNITS
 from tools.data.labels.split import split_by_group
@@ -94,6 +94,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='PATTERN',
         help='regular expression whose first group, or match, in a video id names its group, such '
         'as its person or place (default: a column "group", else each video by itself)',
+    )
+    parser.add_argument(
+        '--subsets',
+        nargs='+',
+        default=[],
+        metavar='SUBSET=NAME',
+        help='what the labels call the subsets, such as training=Validation validation=Test',
     )
     parser.add_argument(
         '--val-share', type=float, default=0.3, help='share for validation (default: 0.3)'
@@ -186,6 +193,30 @@ def choose_classes(labels: Sequence[Label], wanted: Sequence[str] | None) -> tup
     return tuple(wanted or sorted(counts))
 
 
+def rename_subsets(
+    subsets: Mapping[str, str | None], options: Sequence[str]
+) -> dict[str, str | None]:
+    """Subset of each video, by the names of :data:`SUBSETS`.
+
+    Args:
+        subsets: Names that the labels have.
+        options: ``SUBSET=NAME`` of those that are called otherwise.
+
+    Raises:
+        LabelError: If an option names no subset, or none of the labels.
+    """
+    names = {}
+    for option in options:
+        subset, _, name = option.partition('=')
+        if subset not in SUBSETS or name not in subsets.values():
+            there = sorted({name for name in subsets.values() if name is not None})
+            raise LabelError(
+                f'--subsets {option}: write SUBSET=NAME; subsets are {[*SUBSETS]}, names {there}'
+            )
+        names[name] = subset
+    return {video: names.get(name, name) for video, name in subsets.items()}
+
+
 def choose_subsets(
     by_video: Mapping[str, Sequence[Label]], classes: Sequence[str], args: argparse.Namespace
 ) -> dict[str, str]:
@@ -201,7 +232,9 @@ def choose_subsets(
     for video, values in stated.items():
         if len(values) > 1:
             raise LabelError(f'video {video}: its labels name several groups or subsets; keep one')
-    subsets = {video: next(iter(values))[1] for video, values in stated.items()}
+    subsets = rename_subsets(
+        {video: next(iter(values))[1] for video, values in stated.items()}, args.subsets
+    )
     without = [video for video, subset in subsets.items() if subset is None]
     if len(without) not in (0, len(subsets)):
         raise LabelError(
@@ -211,7 +244,10 @@ def choose_subsets(
     if not without:
         unknown = sorted(set(subsets.values()) - set(SUBSETS))
         if unknown:
-            raise LabelError(f'subset {unknown[0]!r} is unknown; use {", ".join(SUBSETS)}')
+            raise LabelError(
+                f'subset {unknown[0]!r} is unknown; use {", ".join(SUBSETS)}, or say which one '
+                f'it is by --subsets SUBSET={unknown[0]}'
+            )
         return {video: str(subset) for video, subset in subsets.items()}
     groups = {}
     for video, values in stated.items():
@@ -266,6 +302,7 @@ def convert(args: argparse.Namespace) -> int:
     for key, path in paths.items():
         info = infos[key]
         found = [to_seconds(item, info) for item in by_video[key] if item.label in classes]
+        findings += check_length(by_video[key], info.duration)
         findings += check_video(found, info.duration)
         for item in found:
             lengths[item.label].append(item.end - item.start)

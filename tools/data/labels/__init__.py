@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from . import boris, csv_table, cvat, elan, label_studio, via
+from . import activitynet, boris, csv_table, cvat, elan, label_studio, via
 from .records import Label, LabelError, ReadOptions
 
 __all__ = ['Label', 'LabelError', 'ReadOptions', 'read_labels']
@@ -26,7 +26,8 @@ def read_labels(path: str | Path, options: ReadOptions) -> list[Label]:
 
     Args:
         path: ``.csv``, ``.tsv`` or ``.txt`` table (BORIS' aggregated events too), ELAN's ``.eaf``,
-            CVAT's ``.xml``, BORIS' ``.boris`` project, or the ``.json`` of VIA 3 or Label Studio.
+            CVAT's ``.xml``, BORIS' ``.boris`` project, or the ``.json`` of VIA 3, of Label Studio
+            or in ActivityNet's style.
         options: What the file does not say itself.
 
     Raises:
@@ -52,7 +53,9 @@ def _json_reader(path: Path) -> Callable[[Path, ReadOptions], list[Label]]:
         return via.read
     if isinstance(content, dict) and 'observations' in content:
         return boris.read
+    if isinstance(content, dict) and 'database' in content:
+        return activitynet.read
     raise LabelError(
-        f'{path}: neither a project of VIA 3 nor an export of Label Studio; export it as one of '
-        'them, or as a CSV table'
+        f'{path}: no project of VIA 3, no export of Label Studio, and no "database" in '
+        "ActivityNet's style; export it as one of them, or as a CSV table"
     )

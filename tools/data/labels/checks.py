@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .records import Label
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -36,6 +38,8 @@ class Finding:
 
 _SLACK = 0.05
 """Seconds by which an action may end behind its video unnoticed: players round the end."""
+_LENGTH_SLACK = 1.0
+"""Seconds by which a video may last longer or shorter than stated unnoticed."""
 
 
 def check_video(instances: Sequence[Instance], duration: float) -> list[Finding]:
@@ -71,6 +75,24 @@ def check_video(instances: Sequence[Instance], duration: float) -> list[Finding]
                 findings.append(Finding('overlapping one of the same class (kept)', text))
         seen[item.label].append(item)
     return findings
+
+
+def check_length(labels: Sequence[Label], duration: float) -> list[Finding]:
+    """Whether a video lasts as long as its labels say, where they say it.
+
+    Args:
+        labels: Of one video.
+        duration: Seconds of its file.
+    """
+    kind = 'videos of another length than their labels say (cut, or another one?)'
+    stated = {
+        label.duration: label.where for label in reversed(labels) if label.duration is not None
+    }
+    return [
+        Finding(kind, f'{where}: {labels[0].video} lasts {duration:g} s, not {seconds:g} s')
+        for seconds, where in stated.items()
+        if abs(seconds - duration) > _LENGTH_SLACK
+    ]
 
 
 def summarize(findings: Sequence[Finding], shown: int = 3) -> str:

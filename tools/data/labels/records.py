@@ -30,6 +30,7 @@ class Label:
         fps: Frames per second that they count in; None takes the video's own rate.
         group: Of the video, such as its person or place, where the file has it.
         subset: Of the video, where the file has it.
+        duration: Of the video in seconds, where the file has it.
     """
 
     video: str
@@ -41,6 +42,7 @@ class Label:
     fps: float | None = None
     group: str | None = None
     subset: str | None = None
+    duration: float | None = None
 
 
 @dataclass(frozen=True)
