@@ -15,6 +15,7 @@ from mmengine.utils import import_modules_from_strings
 
 from mmtad_decomp.engine.concise_runner import ConciseRunner
 from mmtad_decomp.utils import (
+    CheckpointError,
     WorkDirLock,
     allow_legacy_checkpoints,
     check_device,
@@ -70,6 +71,33 @@ def build_runner(cfg: Config) -> Runner:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else ConciseRunner.from_cfg(cfg)
     keep_freed_memory()
     return runner
+
+
+def demand_fit(runner: Runner, use: str) -> None:
+    """Make a runner refuse checkpoints that do not fit; MMEngine leaves what they lack at random.
+
+    The checkpoint is loaded when the run starts, since hooks take part in loading it. Then a
+    :class:`CheckpointError` is raised if weights are missing, left over or of another shape.
+
+    Args:
+        runner: The runner.
+        use: What it does with the checkpoint, for the message: ``'test'`` or ``'resume'``.
+    """
+    load = runner.load_checkpoint
+
+    def load_strictly(filename: str, *args, **kwargs) -> dict:
+        try:
+            return load(filename, *args, **{**kwargs, 'strict': True})
+        except RuntimeError as error:
+            if isinstance(error, CheckpointError):
+                raise
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise CheckpointError(
+                f'checkpoint {filename} does not fit the model of {runner.cfg.filename}; {use} it '
+                f'with the config that it was trained with ({" ".join(lines[:3])[:400]})'
+            ) from error
+
+    runner.load_checkpoint = load_strictly
 
 
 def lock_work_dir(cfg: Config) -> contextlib.AbstractContextManager:

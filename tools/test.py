@@ -14,7 +14,6 @@ from tools.command_line import add_common_arguments, demand_config_file, run_mai
 
 if TYPE_CHECKING:
     from mmengine.config import Config
-    from mmengine.runner import Runner
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -100,31 +99,6 @@ def set_flags_of_metrics(evaluators: Sequence[dict], args: argparse.Namespace) -
             metric[key] = value
 
 
-def demand_fit(runner: Runner) -> None:
-    """Make a runner refuse checkpoints that do not fit; MMEngine tests what they leave at random.
-
-    The checkpoint is loaded when testing starts, since hooks take part in loading it. Then a
-    :class:`CheckpointError` is raised if weights are missing, left over or of another shape.
-    """
-    from mmtad_decomp.utils import CheckpointError
-
-    load = runner.load_checkpoint
-
-    def load_strictly(filename: str, *args, **kwargs) -> dict:
-        try:
-            return load(filename, *args, **{**kwargs, 'strict': True})
-        except RuntimeError as error:
-            if isinstance(error, CheckpointError):
-                raise
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise CheckpointError(
-                f'checkpoint {filename} does not fit the model of {runner.cfg.filename}; test it '
-                f'with the config that it was trained with ({" ".join(lines[:3])[:400]})'
-            ) from error
-
-    runner.load_checkpoint = load_strictly
-
-
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Test; returns the metrics."""
     args = parse_args(argv)
@@ -132,12 +106,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     from tools.config_reading import read_checked_config  # late: takes a second
 
     cfg = read_checked_config(args, ['test'])
-    from tools._cli import build_runner, explained, set_up  # late: takes seconds
+    from tools._cli import build_runner, demand_fit, explained, set_up  # late: takes seconds
 
     cfg = merge_args(set_up(cfg, args), args)
     with explained(cfg):
         runner = build_runner(cfg)
-        demand_fit(runner)
+        demand_fit(runner, 'test')
         return runner.test()
 
 

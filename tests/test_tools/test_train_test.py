@@ -205,6 +205,9 @@ def test_a_checkpoint_of_another_model_is_refused(trained, data, tmp_path):
     flags = ['--work-dir', str(tmp_path), *options(data)]
     with pytest.raises(CheckpointError, match=r'does not fit the model of .*decomp'):
         test_tool.main([config('decomp'), str(work_dir(trained)), *flags])
+    another = 'model.head.encoder.num_stem_layers=2'
+    with pytest.raises(CheckpointError, match=r'does not fit .*baseline.*; resume it with'):
+        train_tool.main([config('baseline'), '--resume', str(work_dir(trained)), *flags, another])
 
 
 def test_averaged_weights_are_tested(data, tmp_path):

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.command_line import add_common_arguments, demand_config_file, run_main
-from tools.test import demand_fit
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -207,7 +206,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
     from mmengine.dist import is_main_process
 
     from mmtad_decomp.utils import demand_writable, resolve_checkpoint
-    from tools._cli import build_runner, explained, set_up
+    from tools._cli import build_runner, demand_fit, explained, set_up
     from tools.analysis_tools import branch_parts  # noqa: F401  registers them
 
     demand_writable(Path(args.out_dir, 'branch_ap.json'), '--out-dir')
@@ -219,7 +218,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
         demand_shared_head(cfg.load_from)
     with explained(cfg):
         runner = build_runner(cfg)
-        demand_fit(runner)
+        demand_fit(runner, 'test')
         results = by_branch(runner.test())
     if is_main_process():
         write_results(results, args, cfg)
