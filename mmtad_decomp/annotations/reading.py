@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,18 +86,12 @@ def _clean(
     index: dict[str, int],
     ignored: set[str],
     census: Census,
-    where: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     kept: dict[tuple[float, float, int], None] = {}
     for label, (start, end) in instances:
-        if label in ignored:
+        if label in ignored or label not in index:
             census.ignored_labels[label] += 1
             continue
-        if label not in index:
-            raise AnnotationError(
-                f'{where}: label "{label}" is not among the classes {list(index)}; add it to '
-                '`classes`, or to `ignore_labels` to leave its instances out'
-            )
         if end < start:
             census.dropped['reversed segments'] += 1
         elif end == start:
@@ -113,6 +108,44 @@ def _clean(
     rows = sorted(kept)
     segments = np.array([row[:2] for row in rows], dtype=np.float64).reshape(-1, 2)
     return segments, np.array([row[2] for row in rows], dtype=np.int64)
+
+
+def _refuse_unknown_labels(
+    left_out: Mapping[str, int],
+    ignored: set[str],
+    names: Sequence[str],
+    videos: Iterable[VideoAnnotation],
+    ann_file: str | Path,
+) -> None:
+    """Refuse labels that are neither classes nor to be left out, all of them at once.
+
+    Raises:
+        AnnotationError: If there are any.
+    """
+    unknown = sorted(left_out.keys() - ignored)
+    if not unknown:
+        return
+    seen = {names[label] for video in videos for label in video.labels}
+    labels = ', '.join(
+        f'"{name}" ({left_out[name]}{_meant(name, names, seen)})' for name in unknown
+    )
+    raise AnnotationError(
+        f'{ann_file}: {len(unknown)} labels (and how often) are not among the classes '
+        f'{list(names)}: {labels}; add them to `classes`, or leave their instances out by '
+        f'ignore_labels={unknown}'
+    )
+
+
+def _meant(label: str, names: Sequence[str], seen: set[str]) -> str:
+    """The class that an unknown label is likely to stand for, as a question, or nothing.
+
+    The class differs in upper case only, or its name is close and no instance has it.
+    """
+    folded = {name.casefold(): name for name in names}
+    unseen = [name for name in folded if folded[name] not in seen]
+    close = [label.casefold()] if label.casefold() in folded else []
+    close += difflib.get_close_matches(label.casefold(), unseen, n=1, cutoff=0.8)
+    return f'; did you mean "{folded[close[0]]}"?' if close else ''
 
 
 def _wanted_subsets(
@@ -207,7 +240,7 @@ def _read_video(
             f'{where}: field "path" must be a string, got {shorten(path)}; correct the file'
         )
     segments, labels = _clean(
-        raw_instances(video, fields, where), duration, index, ignored, census, where
+        raw_instances(video, fields, where), duration, index, ignored, census
     )
     return VideoAnnotation(
         video_id=video_id,
@@ -279,6 +312,7 @@ def load_annotations(
         census.videos += 1
         census.instances += len(videos[video_id].labels)
         census.videos_without_instances += not len(videos[video_id].labels)
+    _refuse_unknown_labels(census.ignored_labels, ignored, names, videos.values(), ann_file)
     if not videos:
         raise AnnotationError(
             f'{ann_file}: no video of subset {subset!r} is left, {census.excluded_videos} are '

@@ -11,7 +11,8 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from mmengine.config import Config
 
@@ -101,8 +102,18 @@ def check_config(cfg: Config) -> None:
     if _imports_known_packages(cfg):
         for _, node in typed:
             _check_type(cfg, node['type'])
+    inherited = _inherited_words(cfg)
     for path, node in typed:
-        _check_arguments(name, path, node)
+        _check_arguments(name, path, node, inherited)
+
+
+def _inherited_words(cfg: Config) -> set[str]:
+    """Words of the base configs that the config's own file does not have."""
+    file = Path(cfg.filename or '')
+    if not file.is_file():
+        return set()
+    own = file.read_text(encoding='utf-8')
+    return set(re.findall(r'\w+', cfg.text)) - set(re.findall(r'\w+', own))
 
 
 def check_device(cfg: Config) -> None:
@@ -281,7 +292,7 @@ def _check_type(cfg: Config, kind: object) -> None:
         raise unknown_type(cfg, kind, source_index().registered)
 
 
-def _check_arguments(file: str, path: str, node: dict) -> None:
+def _check_arguments(file: str, path: str, node: dict, inherited: set[str]) -> None:
     """Compare a dict's keys with what the classes of its ``type`` take."""
     kind, complaints = node['type'], []
     if isinstance(kind, str):
@@ -292,7 +303,7 @@ def _check_arguments(file: str, path: str, node: dict) -> None:
         targets, kind = [(dict.fromkeys(names), open_ended)], kind.__name__
     for hints, open_ended in targets:
         try:
-            _check_keys(file, path, node, kind, set(hints), open_ended)
+            _check_keys(file, path, node, kind, set(hints), open_ended, inherited)
             _check_values(file, kind, path, node, hints)
         except ConfigError as error:
             complaints.append(error)
@@ -303,15 +314,26 @@ def _check_arguments(file: str, path: str, node: dict) -> None:
 
 
 def _check_keys(
-    file: str, path: str, node: dict, kind: str, names: set[str], open_ended: bool
+    file: str,
+    path: str,
+    node: dict,
+    kind: str,
+    names: set[str],
+    open_ended: bool,
+    inherited: Container[str] = (),
 ) -> None:
-    """Compare keys with the names of arguments."""
+    """Compare keys with the names of arguments; ``inherited`` ones are known to be a base's."""
     for key in node:
         if key in names or key in _TAKEN_BY_BUILDERS:
             continue
         close = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
         if close or not open_ended:
             fix = f'did you mean `{close[0]}`?' if close else f'it takes {sorted(names)}'
+            if key in inherited:
+                fix += (
+                    f'; a base config sets it: `{path}=dict(_delete_=True, ...)` drops all that '
+                    'bases set there'
+                )
             raise ConfigError(f'{file}: unknown key `{path}.{key}` of {kind}; {fix}')
 
 

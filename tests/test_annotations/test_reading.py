@@ -139,8 +139,29 @@ def test_bad_fields(load, changes, field, fix):
 @pytest.mark.parametrize(
     ('database', 'fields', 'arguments', 'words'),
     [
-        ({'v': video()}, None, dict(classes=('walk',)), ['label "run"', '`ignore_labels`']),
-        ({'v': video()}, {'classes': ['walk']}, {}, ['video "v"', 'label "run"', '`classes`']),
+        ({'v': video()}, None, dict(classes=('walk',)), ['"run" (1)', "ignore_labels=['run']"]),
+        (
+            {
+                name: video(annotations=[instance([1, 2], label) for label in labels])
+                for name, labels in dict(
+                    v=['Bin', 'sit', 'soon', 'jump1'], w=['soon', 'bin']
+                ).items()
+            },
+            None,
+            dict(classes=('bin', 'sits', 'jump2', 'walk'), ignore_labels=('jump1',)),
+            [
+                '3 labels (',
+                '"Bin" (1; did you mean "bin"?), "sit" (1; did you mean "sits"?), "soon" (2);',
+                "ignore_labels=['Bin', 'sit', 'soon']",
+            ],
+        ),
+        (
+            {'v': video(annotations=[instance([1, 2], label) for label in ('jump1', 'jump2')])},
+            None,
+            dict(classes=('jump2',)),
+            ['"jump1" (1);'],  # jump2 is a label of its own
+        ),
+        ({'v': video()}, {'classes': ['walk']}, {}, ['"run" (1)', '`classes`']),
         ({'v': video()}, {'classes': 'run'}, {}, ['"classes" must be a list', 'correct it']),
         ({'v': video()}, {'classes': ['run', 'run']}, {}, ["['run'] more than once", 'keep one']),
         ({'v': video()}, None, dict(subset='tset'), ["'tset'", 'set `subset`', 'training']),

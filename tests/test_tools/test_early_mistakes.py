@@ -41,6 +41,10 @@ MISTAKES = {
         [CONFIG, 'model.head.nms_per=9'],
         'unknown key `model.head.nms_per` of ActionFormerHead; did you mean `nms_pre`?',
     ),
+    'a head over the options of another one': (
+        ['{folder}/overlaid.py'],
+        'a base config sets it: `model.head=dict(_delete_=True, ...)` drops',
+    ),
     'a text for an argument of a base': (
         [CONFIG, 'model.head.loss_norm=many'],
         "`model.head.loss_norm` is 'many', but ActionFormerHead takes float",
@@ -150,6 +154,9 @@ def reactions(tmp_path_factory):
     """Exit code, error output, heavy imports and the message wanted by case; in one process."""
     folder = tmp_path_factory.mktemp('data')
     (folder / 'broken.py').write_text('model = dict(\n')
+    (folder / 'overlaid.py').write_text(
+        f'_base_ = {str(ROOT / CONFIG)!r}\nmodel = dict(head=dict(type="GTADHead"))\n'
+    )
     (folder / 'orphan.py').write_text("_base_ = 'nowhere.py'\n")
     annotations = [dict(segment=[0, 1], label=label) for label in ('run', 'jump')]
     video = dict(subset='training', duration=2.0, annotations=annotations)
