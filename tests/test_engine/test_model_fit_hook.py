@@ -1,16 +1,19 @@
 """ModelFitHook: heads that do not fit the data, and instances without a target."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import BaseLoop
 
 from mmtad_decomp.engine.hooks import ModelFitHook, model_fit_hook
 from mmtad_decomp.evaluation.metrics import ProposalMetric, TADMetric
+from mmtad_decomp.models.data_preprocessors import trained_input
 from mmtad_decomp.models.task_modules import CenterSamplingAssigner, PointGenerator, Points
 from mmtad_decomp.structures import TimeGrid
 
@@ -133,25 +136,74 @@ def test_validation_in_another_order_of_classes_is_refused(classes, words):
     ModelFitHook().before_train(run)
 
 
-def test_a_checkpoint_of_another_order_of_classes_is_not_tested():
-    class Loop(BaseLoop):
-        def __init__(self, dataset):
-            self.dataloader = SimpleNamespace(dataset=dataset)
+class Loop(BaseLoop):
+    """A loop that has been built."""
 
-        def run(self):
-            """Nothing."""
+    def __init__(self):
+        self.dataloader = SimpleNamespace(dataset=Windows([]))
 
+    def run(self):
+        """Nothing."""
+
+
+def loading(use, model=None):
+    """A runner that tests, resumes or starts from a checkpoint."""
+    loops = dict(_test_loop=Loop(), _train_loop={})
+    if use != 'test':
+        loops = dict(_test_loop={}, _train_loop=Loop())
+    cfg = SimpleNamespace(filename='c.py', get=dict(model=model).get)
+    return SimpleNamespace(
+        **loops, _load_from='a.pth', _resume=use == 'resume', work_dir='work', cfg=cfg
+    )
+
+
+@pytest.mark.parametrize('use, data', [('test', 'test'), ('resume', 'train')])
+def test_a_checkpoint_of_other_classes_is_neither_tested_nor_resumed(use, data):
     def checkpoint(*classes):
         return dict(meta=dict(dataset_meta=dict(classes=list(classes))))
 
-    loop = Loop(Windows([]))
-    run = SimpleNamespace(_test_loop=loop, test_loop=loop, _train_loop={}, _load_from='a.pth')
-    hook = ModelFitHook()
-    hook.after_load_checkpoint(run, checkpoint('a', 'b', 'c'))
-    hook.after_load_checkpoint(run, dict(meta={}))
-    with pytest.raises(ValueError, match=r"the training of a\.pth .*label 0 is 'b' and 'a'"):
-        hook.after_load_checkpoint(run, checkpoint('b', 'a', 'c'))
+    load = partial(ModelFitHook().after_load_checkpoint, loading(use))
+    load(checkpoint('a', 'b', 'c'))
+    load(dict(meta={}))
+    words = rf"of checkpoint a\.pth and `{data}_dataloader.*label 0 is 'b' and 'a'"
+    with pytest.raises(ValueError, match=words):
+        load(checkpoint('b', 'a', 'c'))
     with pytest.raises(ValueError, match='2 classes and 3'):
-        hook.after_load_checkpoint(run, checkpoint('a', 'b'))
-    run._train_loop = loop  # fine-tuning on other classes is no mistake
-    hook.after_load_checkpoint(run, checkpoint('b', 'a', 'c'))
+        load(checkpoint('a', 'b'))
+    # fine-tuning on other classes is no mistake
+    ModelFitHook().after_load_checkpoint(loading('start'), checkpoint('b', 'a', 'c'))
+
+
+def reading(kind, **options):
+    """Config of a model by its input."""
+    modality = dict(type=kind, **options)
+    return dict(type='TADDetector', data_preprocessor=dict(modality=modality))
+
+
+def student(detector):
+    """Config of a distiller."""
+    return dict(type='CrossModalDistiller', student=dict(detector=detector))
+
+
+@pytest.mark.parametrize('use', ['test', 'resume'])
+def test_a_checkpoint_of_another_input_is_neither_tested_nor_resumed(use, monkeypatch):
+    logged = []
+    monkeypatch.setattr(trained_input, 'print_log', lambda text, **_: logged.append(text))
+    rgb, gradient = reading('RGBInput'), reading('TemporalGradientInput')
+
+    def load(trained, model, use=use):
+        checkpoint = dict(meta=dict(cfg=Config(dict(model=trained)).pretty_text))
+        ModelFitHook().after_load_checkpoint(loading(use, model), checkpoint)
+
+    words = r'checkpoint a\.pth was trained with TemporalGradientInput, `model` of c\.py asks for '
+    for model in (rgb, student(rgb)):
+        with pytest.raises(ValueError, match=rf'{words}RGBInput: {use} it with the config'):
+            load(gradient, model)
+        load(rgb, model)
+    load(student(rgb), rgb)  # published
+    load(gradient, rgb, use='start')  # first weights
+    load(gradient, reading('TemporalGradientInput', std=20))  # the default
+    load(dict(type='BMN'), rgb)
+    assert not logged
+    load(reading('RGBInput', mean=(0, 0, 0)), rgb)
+    assert 'trained with RGBInput(mean=[0, 0, 0]), `model` of c.py asks for mean=[1' in logged[0]

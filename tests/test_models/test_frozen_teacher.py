@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 import torch
+from mmengine.config import Config
 from tiny_detectors import build, detector_config, distiller_config, write_teacher
 
 from mmtad_decomp.models.distillers import FrozenTeacher
@@ -67,6 +68,20 @@ def test_checkpoint_missing(tmp_path):
 def test_checkpoint_of_another_detector(tmp_path, config, problem):
     path = write_teacher(tmp_path / 'other.pth', config)
     with pytest.raises(ValueError, match=rf'other\.pth does not fit.*{problem}'):
+        teacher(path).load()
+
+
+def test_a_checkpoint_trained_with_another_input(tmp_path):
+    """It fits: the weights of both have the same shapes."""
+    path = write_teacher(tmp_path / 'other.pth', detector_config())
+    content = torch.load(path)
+    for kind in ('TemporalGradientInput', 'RGBInput'):
+        config = Config(dict(model=detector_config(modality=kind)))
+        torch.save(dict(content, meta=dict(cfg=config.pretty_text)), path)
+        if kind == 'TemporalGradientInput':
+            teacher(path).load()
+    words = r'other\.pth was trained with RGBInput, .* asks for TemporalGradientInput: set'
+    with pytest.raises(ValueError, match=words):
         teacher(path).load()
 
 

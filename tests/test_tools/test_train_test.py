@@ -210,6 +210,12 @@ def test_a_checkpoint_of_another_model_is_refused(trained, data, tmp_path):
         train_tool.main([config('baseline'), '--resume', str(work_dir(trained)), *flags, another])
 
 
+def test_a_checkpoint_of_another_input_is_refused(trained, data, tmp_path):
+    flags = ['--work-dir', str(tmp_path), *options(data)]
+    with pytest.raises(ValueError, match=r'trained with RGBInput, .*TemporalGradientInput: test'):
+        test_tool.main([config('teacher'), str(work_dir(trained)), *flags])
+
+
 def test_averaged_weights_are_tested(data, tmp_path):
     """EMAHook swaps weights while a checkpoint is loaded, and needs the run to have begun."""
     path = tmp_path / 'averaged.py'

@@ -17,6 +17,7 @@ from torch import nn
 
 from mmtad_decomp.evaluation.metrics import ProposalMetric
 from mmtad_decomp.evaluation.metrics.video_metric import VideoMetric
+from mmtad_decomp.models.data_preprocessors import check_trained_input
 from mmtad_decomp.models.detectors import TADDetector
 from mmtad_decomp.models.heads import PointHead, TemporalHead
 from mmtad_decomp.utils import check_class_count, unwrap_model
@@ -31,11 +32,12 @@ class ModelFitHook(Hook):
        data set has one class or proposals are evaluated: a warning in training, where mAP is a
        side product, an error in testing.
     3. Training and validation data have the same classes in the same order, and so do a checkpoint
-       that is tested and the data.
-    4. Before training, a warning counts the instances that no point of the head can stand for:
+       that is tested or resumed and the data.
+    4. A checkpoint that is tested or resumed was trained with the input that the model has.
+    5. Before training, a warning counts the instances that no point of the head can stand for:
        they are too short, too long or between its steps, and would be background.
 
-    A teacher's classes are compared by
+    A teacher's input is compared when it is loaded, its classes are by
     :class:`~mmtad_decomp.engine.hooks.TeacherClassesHook`.
     """
 
@@ -59,20 +61,32 @@ class ModelFitHook(Hook):
         _warn_of_lost_instances(runner.model, dataset)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Compare the classes of a checkpoint that is tested with those of the data.
+        """Compare a checkpoint that is tested or resumed with the data and the config.
 
         Raises:
-            ValueError: If they differ, in number, name or order.
+            ValueError: If its classes differ, in number, name or order, or its input does.
         """
-        if not isinstance(runner._test_loop, BaseLoop) or isinstance(runner._train_loop, BaseLoop):
+        if not isinstance(runner._train_loop, BaseLoop):
+            use, phase, loop = 'test', 'test', runner._test_loop
+        else:
+            use, phase = 'resume', 'train'
+            loop = runner._train_loop if runner._resume else None
+        if not isinstance(loop, BaseLoop):  # first weights for a training, or validation alone
             return
-        trained = (checkpoint.get('meta', {}).get('dataset_meta') or {}).get('classes')
-        dataset = runner.test_loop.dataloader.dataset
+        source = f'checkpoint {runner._load_from or f"in {runner.work_dir}"}'
+        check_trained_input(
+            checkpoint,
+            runner.cfg.get('model'),
+            source,
+            f'`model` of {runner.cfg.filename}',
+            f'{use} it with the config that it was trained with',
+        )
+        dataset = loop.dataloader.dataset
         _check_order(
-            trained,
+            (checkpoint.get('meta', {}).get('dataset_meta') or {}).get('classes'),
             _classes(dataset),
-            f'the training of {runner._load_from}',
-            f'`test_dataloader.dataset` ({_file(dataset)})',
+            f'the training of {source}',
+            f'`{phase}_dataloader.dataset` ({_file(dataset)})',
         )
 
     def before_val(self, runner: Runner) -> None:

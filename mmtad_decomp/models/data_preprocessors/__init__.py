@@ -3,6 +3,7 @@
 from .inputs import FeatureDifferenceInput, FeatureInput, RGBInput, TemporalGradientInput
 from .optical_flow_input import OpticalFlowInput
 from .tad_data_preprocessor import TADDataPreprocessor
+from .trained_input import check_trained_input
 
 __all__ = [
     'FeatureDifferenceInput',
@@ -11,4 +12,5 @@ __all__ = [
     'RGBInput',
     'TADDataPreprocessor',
     'TemporalGradientInput',
+    'check_trained_input',
 ]

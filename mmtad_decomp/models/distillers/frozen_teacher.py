@@ -12,6 +12,8 @@ from torch import nn
 
 from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
 
+from ..data_preprocessors import check_trained_input
+
 
 class FrozenTeacher(nn.Module):
     """A detector in eval mode without gradients.
@@ -31,6 +33,7 @@ class FrozenTeacher(nn.Module):
         self, detector: dict, checkpoint: str | None = None, allow_pickle: bool = False
     ) -> None:
         super().__init__()
+        self._config = detector
         self.detector = MODELS.build(detector)
         self.checkpoint = checkpoint
         self.allow_pickle = allow_pickle
@@ -47,7 +50,7 @@ class FrozenTeacher(nn.Module):
 
         Raises:
             FileNotFoundError: If no checkpoint is named or it does not exist.
-            ValueError: If it does not fit the detector.
+            ValueError: If it does not fit the detector, or was trained with another input.
         """
         if self.checkpoint is None:
             raise FileNotFoundError(
@@ -56,6 +59,13 @@ class FrozenTeacher(nn.Module):
             )
         path = resolve_checkpoint(self.checkpoint)
         content = load_checkpoint(path, allow_pickle=self.allow_pickle)
+        check_trained_input(
+            content,
+            self._config,
+            f'teacher checkpoint {path}',
+            '`distill.teacher`',
+            'set `model.teacher_checkpoint` to one that was trained with this input',
+        )
         state = content.get('state_dict', content)
         state = {_strip_wrappers(key): value for key, value in state.items()}
         self._load_state(path, state)
