@@ -31,6 +31,7 @@ from mmtad_decomp.datasets import (
     num_sampled_frames,
     source_frame_indices,
 )
+from mmtad_decomp.datasets.transforms import loading
 
 LENGTHS = {'long': 100, 'short': 20, 'bare': 55}
 PIPELINES = {
@@ -382,9 +383,22 @@ def test_unreadable_videos_are_skipped_in_training_only(data, tmp_path, log, cac
     assert all(item['data_samples'].video_id == 'long' for item in items(dataset))
     assert dataset.pipeline.transforms[0].unreadable[str(cut)] >= 1
     warnings = [text for level, text in log if level == 'WARNING']
-    assert 'skipped a window (1 so far, of 1 videos)' in warnings[0] and 'cut.mp4' in warnings[0]
+    assert 'skipped a window (1 so far, of 1 videos; ' in warnings[0] and 'cut.mp4' in warnings[0]
     with pytest.raises(VideoReadError, match=r'cut\.mp4 .*download or extract it again'):
         items(build(data, test_mode=True, **settings))
+
+
+def test_a_training_without_a_readable_window_stops(data, tmp_path, log, monkeypatch):
+    """The annotations say 30 s of a video of 0.8 s: no window can be read."""
+    monkeypatch.setattr(loading, '_MOST_SKIPPED', 5)
+    short = dict(path='videos/short.mp4', fps=25)
+    database = {'short': video_entry(30, (10, 12, 'run'), frame=750, **short)}
+    file = str(write_annotations(tmp_path / 'a.json', database))
+    loader = dict(type='LoadVideoFrames', skip_unreadable=True)
+    dataset = build(data, ann_file=file, pipeline=[loader, dict(type='PackTADInputs')])
+    with pytest.raises(VideoReadError, match=r'5 windows in a row .* correct "duration"'):
+        dataset[0]
+    assert len([text for level, text in log if level == 'WARNING']) == 1
 
 
 def test_cached_windows_equal_decoded_ones(data, tmp_path):

@@ -21,19 +21,25 @@ from ..video_reader import read_frames
 from ..video_stream import VideoReadError
 from ..windows import num_sampled_frames, source_frame_indices, visible_instances
 
+_MOST_SKIPPED = 50
+"""Windows in a row that a process skips. If half of a data set cannot be read, so many follow one
+another once in 1e15 draws; if none can, a training ends after them."""
+
 
 class FrameLoader(BaseTransform):
     """Base of the loaders that put a window's frames in ``results['frames']``.
 
     Args:
-        skip_unreadable: In training, log and count a window that cannot be read and let the data
-            set draw another one. In testing the error is raised all the same, since a result on
-            some of the videos would pass for one on all.
+        skip_unreadable: In training, count a window that cannot be read, log the first one of a
+            video, and let the data set draw another one. The error is raised after 50 of them in
+            a row, and always in testing, since a result on some of the videos would pass for one
+            on all.
     """
 
     def __init__(self, skip_unreadable: bool = False) -> None:
         self.skip_unreadable = skip_unreadable
         self.unreadable: Counter[str] = Counter()
+        self._in_a_row = 0
 
     def transform(self, results: dict) -> dict | None:
         """Load the frames; None tells the data set to draw another window."""
@@ -42,15 +48,30 @@ class FrameLoader(BaseTransform):
         except VideoReadError as error:
             if not self.skip_unreadable or results.get('test_mode'):
                 raise
-            self.unreadable[results['path']] += 1
+            self._skip(results['path'], error)
+            return None
+        self._in_a_row = 0
+        return results
+
+    def _skip(self, path: str, error: VideoReadError) -> None:
+        """Count a window that cannot be read.
+
+        Raises:
+            VideoReadError: If it is one of too many in a row.
+        """
+        self._in_a_row += 1
+        self.unreadable[path] += 1
+        if self._in_a_row >= _MOST_SKIPPED:
+            raise VideoReadError(
+                f'{_MOST_SKIPPED} windows in a row cannot be read; the last one: {error}'
+            ) from error
+        if self.unreadable[path] == 1:
             print_log(
                 f'skipped a window ({sum(self.unreadable.values())} so far, of '
-                f'{len(self.unreadable)} videos): {error}',
+                f'{len(self.unreadable)} videos; each is named once): {error}',
                 logger='current',
                 level=logging.WARNING,
             )
-            return None
-        return results
 
     def load(self, results: dict) -> np.ndarray:
         """Read the window's frames, ``(T, H, W, 3)`` uint8 RGB."""
