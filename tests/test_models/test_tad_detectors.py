@@ -51,6 +51,16 @@ def test_a_detector_of_features_needs_no_backbone():
     assert model(feats, masks).cls_logits[0].shape == (2, 3, 9)
 
 
+@pytest.mark.parametrize('decompose', [False, True])
+def test_features_of_another_width_are_named(decompose):
+    config = detector_config() | dict(backbone=None)
+    if decompose:
+        config = dict(type='DecomposedDetector', detector=config, fusion=FUSION)
+    words = r'the features have 6 channels, `neck\.in_channels` is 8: .*`data_prep.*\.channels`'
+    with pytest.raises(ValueError, match=words):
+        build(config)(torch.randn(1, 6, 16), torch.ones(1, 16, dtype=torch.bool))
+
+
 def test_unknown_mode():
     with pytest.raises(ValueError, match="'loss', 'predict' or 'tensor', got 'train'"):
         build(detector_config())(torch.zeros(1, 2, 3, 8, 8), torch.ones(1, 2).bool(), mode='train')

@@ -50,7 +50,6 @@ class LocalizerDetector(BaseModel):
         self.neck = None if neck is None else MODELS.build(copy.deepcopy(neck))
         self.head = MODELS.build(copy.deepcopy(head))
         self._steps = head.get('temporal_dim')
-        self._channels = (neck or {}).get('in_channels')
 
     def forward(
         self,
@@ -70,7 +69,7 @@ class LocalizerDetector(BaseModel):
         Raises:
             ValueError: If lengths or channels are not what the localizer was built for.
         """
-        self._check(inputs, masks)
+        self._check_steps(inputs, masks)
         if mode not in ('loss', 'predict'):
             return self.run_raw(self.head, self.head_input(inputs, masks), data_samples)
         if data_samples is None:
@@ -79,20 +78,13 @@ class LocalizerDetector(BaseModel):
             return self.loss(inputs, masks, data_samples)
         return self.predict(self.head_input(inputs, masks), data_samples)
 
-    def _check(self, inputs: Tensor, masks: Tensor) -> None:
-        kind, (channels, steps) = type(self.head).__name__, inputs.shape[1:]
+    def _check_steps(self, inputs: Tensor, masks: Tensor) -> None:
+        kind, wanted = type(self.head).__name__, self._steps or inputs.shape[2]
         lengths = sorted(set(masks.sum(dim=1).tolist()))
-        wanted = self._steps or steps
         if lengths != [wanted]:
             raise ValueError(
                 f'{kind} reads sequences of {wanted} steps (`temporal_dim`), the batch has '
                 f'lengths {lengths}: rescale the features to one length, or change the option'
-            )
-        if channels != (self._channels or channels):
-            raise ValueError(
-                f'the features have {channels} channels, `neck.in_channels` is '
-                f'{self._channels}: change one of them, or select channels with '
-                '`data_preprocessor.modality.channels`'
             )
 
     def head_input(self, inputs: Tensor, masks: Tensor) -> Tensor:
@@ -157,7 +149,6 @@ class DecomposedLocalizer(BranchMixin, LocalizerDetector):
         super().__init__(
             neck=dict(type='DualBranchNeck', branch=branch), init_cfg=init_cfg, **base
         )
-        self._channels = branch.get('in_channels')
         width = branch['out_channels']
         self._add_branches(base['head'], fusion, width, appearance_weight, shared_head)
 

@@ -27,11 +27,22 @@ class TemporalProjection(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        self.in_channels = in_channels
         self.out_channels = out_channels
         self.conv = MaskedConv1d(in_channels, out_channels, kernel_size)
         self.norm = MaskedLayerNorm(out_channels)
         self.act = nn.ReLU()
 
     def forward(self, feats: Tensor, masks: Tensor) -> Tensor:
-        """``(N, C, T)`` and ``(N, T)`` to ``(N, D, T)``, zero at masked steps."""
+        """``(N, C, T)`` and ``(N, T)`` to ``(N, D, T)``, zero at masked steps.
+
+        Raises:
+            ValueError: If the features have another width; names the options to change.
+        """
+        if feats.shape[1] != self.in_channels:
+            raise ValueError(
+                f'the features have {feats.shape[1]} channels, `neck.in_channels` is '
+                f'{self.in_channels}: change one of them, or select channels with '
+                '`data_preprocessor.modality.channels`'
+            )
         return self.act(self.norm(self.conv(feats, masks), masks))
