@@ -122,6 +122,8 @@ def _says_nothing(cfg: Config, key: str, value: object) -> str:
         advice = f'did you mean `{".".join([close[0], rest]) if rest else close[0]}`?'
     elif places:
         advice = f'set {" and ".join(f"`{path}`" for path in places[:6])}'
+        if key in cfg:  # a variable of the config
+            advice += f', or edit `{key}` in the config file, which copies it there'
     else:
         advice = 'set a key below `model`, a data loader, an evaluator or another part of the run'
     return (

@@ -69,6 +69,8 @@ def test_a_data_folder_that_is_not_there(tmp_path):
     'option, words',
     [
         ('num_classes=3', r'nothing reads `num_classes`; set `model\.head\.num_classes`'),
+        ('num_classes=3', r', or edit `num_classes` in the config file'),
+        ('in_channels=3', r'in_channels`$'),  # no variable
         ('seed=3', r'use --seed, or set `randomness\.seed`'),
         ('device=cuda', 'CUDA_VISIBLE_DEVICES'),
         ('trian_cfg.max_epochs=3', r'did you mean `train_cfg\.max_epochs`'),

@@ -52,7 +52,8 @@ def flags(tmp_path, *more):
 
 
 def test_everything_is_written(files, tmp_path, capsys):
-    content = diagnose.main([*files, *flags(tmp_path)])
+    edges = ['--length-edges', '0', '3', 'inf', '--coverage-edges', '0', '0.1', '1']
+    content = diagnose.main([*files, *flags(tmp_path, *edges)])
     assert {path.name for path in (tmp_path / 'out').iterdir()} == FILES
     assert json.loads((tmp_path / 'out/diagnosis.json').read_text()) == content
     text = capsys.readouterr().out
@@ -70,6 +71,16 @@ def test_everything_is_written(files, tmp_path, capsys):
     assert by_name['background'][:2] == (1, 0)
     assert positives['left_out'] == 1
     assert content['false_negatives']['missed'] == pytest.approx([2 / 3])
+
+
+def test_a_bucket_that_holds_everything_is_named(files, tmp_path, capsys):
+    content = diagnose.main([*files, *flags(tmp_path)])
+    line = (
+        'all 3 instances are in one bucket of length (2 to 10), so it tells nothing; set narrower'
+    )
+    assert f'{line} --length-edges' in content['warnings']
+    assert f'warning: {line}' in capsys.readouterr().out
+    assert not any('instances-edges' in text for text in content['warnings'])
 
 
 def test_options_reach_the_result(files, tmp_path):
