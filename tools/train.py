@@ -24,7 +24,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='?',
         const='auto',
         help='checkpoint (or work directory) to resume from; without a value, the latest one in '
-        'the work directory',
+        'the work directory, if any',
     )
     parser.add_argument(
         '--amp',

@@ -9,7 +9,7 @@ from mmaction.registry import RUNNERS
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from .model_wrappers.fully_sharded_model import FullyShardedModel, save_whole_state
 
@@ -39,6 +39,8 @@ class ConciseRunner(Runner):
     Checkpoints of a :class:`~mmtad_decomp.engine.model_wrappers.FullyShardedModel` are whole.
     """
 
+    _resume: bool
+
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """Build the logger; the arguments are those of ``Runner.build_logger``."""
         logger = super().build_logger(*args, **kwargs)
@@ -59,6 +61,14 @@ class ConciseRunner(Runner):
         if isinstance(self.model, FullyShardedModel) and not is_main_process():
             self.model.join_saving(self.optim_wrapper if save_optimizer else None)
         super().save_checkpoint(*args, save_optimizer=save_optimizer, **kwargs)
+
+    def load_or_resume(self) -> None:
+        """Load or resume a checkpoint; a training with none to resume says that it starts anew."""
+        latest = self._resume and self._load_from is None and not self._has_loaded
+        if latest and find_latest_checkpoint(self.work_dir) is None:
+            self.logger.info(f'nothing to resume in {self.work_dir}: training starts anew')
+            self._resume = False
+        super().load_or_resume()
 
     def _init_model_weights(self) -> None:
         if not isinstance(self.model, FullyShardedModel):  # has been, before it was sharded

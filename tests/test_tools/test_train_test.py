@@ -43,7 +43,7 @@ def trained(data, tmp_path_factory):
     folder, before = tmp_path_factory.mktemp('run'), os.getcwd()
     os.chdir(folder)
     try:
-        train_tool.main([config('baseline'), *options(data)])
+        train_tool.main([config('baseline'), '--resume', *options(data)])
     finally:
         os.chdir(before)
     return folder
@@ -61,6 +61,12 @@ def test_training_writes_to_the_default_work_dir(trained):
     last = Path((work_dir(trained) / 'last_checkpoint').read_text())
     assert last.name == 'epoch_1.pth'
     assert epoch_of(work_dir(trained) / 'epoch_1.pth') == 1
+
+
+def test_a_training_with_nothing_to_resume_says_so(trained):
+    text = min(work_dir(trained).glob('*/*.log')).read_text()
+    assert re.search(r'nothing to resume in \S+baseline\S+: training starts anew', text)
+    assert 'Auto resumed' not in text
 
 
 def test_precision_threads_and_memory_are_logged(trained):
