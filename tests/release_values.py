@@ -39,7 +39,6 @@ ACTIONFORMER_THUMOS = ACTIONFORMER | {
     'post.nms.sigma': 0.5,
     'post.voting_iou': None,
     'post.max_per_video': 200,
-    'post.min_length': 0.05,
     'optim_wrapper.optimizer.lr': 1e-4,
 }
 # configs/thumos_i3d.yaml, and the settings of the published model: 5 + 30 epochs
@@ -110,12 +109,13 @@ GTAD_ACTIVITYNET = GTAD | {
     'head.best_iou': None,
     'head.peak_ratio': 0.5,
     'post.nms.sigma': 0.8,
+    'test_evaluator.1.post_processor.nms.sigma': 0.8,
     'post.max_proposals': 100,
     'post.classifier.top_n': 2,
     'post.classifier.combine': 'multiply',
 }
 
-# github.com/xlliu7/TadTR and E2E-TAD: opts.py, configs, datasets/tad_eval.py
+# github.com/xlliu7/TadTR and E2E-TAD: opts.py, configs, datasets/tad_eval.py; they have THUMOS'14 only
 TADTR = {
     'head.assigner.class_weight': 6.0,
     'head.assigner.l1_weight': 5.0,
@@ -144,6 +144,8 @@ TADTR_THUMOS = TADTR | {
     'train_dataloader.dataset.overlap': 0.75,
     'test_dataloader.dataset.overlap': 0.25,
 }
+# Not of a release: no suppression, in both evaluators.
+TADTR_ACTIVITYNET = TADTR | {'test_evaluator.1.post_processor.nms': None}
 
 # github.com/TencentYoutuResearch/ActionDetection-AFSD: configs/thumos14.yaml, AFSD/thumos14
 AFSD_THUMOS = {
@@ -173,7 +175,7 @@ RELEASES = {
     'baseline/gtad_tsm18_thumos.py': GTAD_THUMOS,
     'baseline/gtad_tsm18_activitynet.py': GTAD_ACTIVITYNET,
     'baseline/tadtr_tsm18_thumos.py': TADTR_THUMOS,
-    'baseline/tadtr_tsm18_activitynet.py': TADTR,
+    'baseline/tadtr_tsm18_activitynet.py': TADTR_ACTIVITYNET,
     'baseline/afsd_tsm18_thumos.py': AFSD_THUMOS,
     'baseline/tags_tsm18_thumos.py': TAGS,
 }

@@ -1,7 +1,7 @@
-# Follows ActionFormer's release for ActivityNet-1.3 (head, post-processing, weight decay, averaged
-# weights) and E2E-TAD's (augmentation, backbone, schedule). Differences: trained end to end on 384
-# frames of each video, not on features; a neck before the head.
-# Class-aware: no external classifier.
+# Follows ActionFormer's release for ActivityNet-1.3 (head, weight decay, averaged weights) and
+# E2E-TAD's (augmentation, backbone, schedule). Differences: trained end to end on 384 frames of each
+# video, not on features; a neck before the head; softplus offsets, not ReLU; no external classifier,
+# so suppression is per class, and there is no voting.
 _base_ = [
     '../_base_/models/actionformer_slowfast50_activitynet.py',
     '../_base_/datasets/activitynet13_frames.py',

@@ -1,5 +1,6 @@
-# Follows E2E-TAD's release for ActivityNet-1.3: 96 frames of a video for TSM, no suppression, the two best
-# classes of a video. Differences: TSM18 in place of TSM50, a neck before the head.
+# Follows E2E-TAD's README for ActivityNet-1.3 (96 frames of a video for TSM, and their size). Its code
+# has THUMOS'14 only, from which the head's size and losses are. We chose no suppression and the two
+# best classes of a video. Differences: TSM18 in place of TSM50, a neck before the head.
 _base_ = [
     '../_base_/models/tadtr_tsm18.py',
     '../_base_/datasets/activitynet13_tadtr.py',

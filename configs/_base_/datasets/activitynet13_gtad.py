@@ -7,3 +7,4 @@ detections = dict(
         nms=dict(sigma=0.8), voting_iou=None, classifier=dict(combine='multiply', top_n=2)
     ),
 )
+proposals = dict(post_processor=dict(nms=dict(sigma=0.8)))

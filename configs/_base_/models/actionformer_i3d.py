@@ -1,6 +1,7 @@
 # Inception I3D: stride 8 (32 steps of 256 frames), 1024 channels, input in [-1, 1] as in its original.
 # Its Kinetics weights are converted from the PyTorch port's by tools/model_converters/i3d.py. A flow
-# teacher may start from the port's flow weights: name them as `model.backbone.init_cfg.checkpoint`.
+# teacher may start from the port's flow weights, which need their own scale of flow:
+# docs/en/user_guides/flow.md has the settings.
 _base_ = './actionformer_tsm18.py'
 
 i3d_rgb = 'checkpoints/i3d_rgb.pth'

@@ -24,9 +24,11 @@ from .tridet_outputs import TriDetOutputs
 class TriDetHead(AveragedPointHead):
     """Relative boundary modelling on a pyramid of SGP layers (Shi et al., "TriDet", CVPR 2023).
 
-    The defaults are TriDet's for THUMOS'14. Three things differ from its release: padded steps
+    The defaults are TriDet's for THUMOS'14. Five things differ from its release: padded steps
     never count, so that a window's outputs do not depend on its batch; the SGP kernels start at
-    random, see :class:`SGPLayer`; the boundary responses start at 0.
+    random, see :class:`SGPLayer`; the boundary responses start at 0; the IoU that weights the class
+    loss has no gradient, so that this loss does not move boundaries; no noise is added to the input
+    in training (0.0005 in the release).
 
     Args:
         num_classes: K.
