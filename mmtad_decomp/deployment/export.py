@@ -80,10 +80,11 @@ def write_program(model: DeployableDetector, program: ExportedProgram, path: Pat
     """
     buffer = io.BytesIO()
     metadata = json.dumps(model.metadata())
-    try:
-        torch.export.save(program, buffer, extra_files={'metadata.json': metadata})
-    except Exception as error:  # the serializer raises errors of many classes
-        raise ExportError(_first_sentence('torch.export.save', error)) from error
+    with _silence():  # of constants that are parts of one tensor, which it writes rightly
+        try:
+            torch.export.save(program, buffer, extra_files={'metadata.json': metadata})
+        except Exception as error:  # the serializer raises errors of many classes
+            raise ExportError(_first_sentence('torch.export.save', error)) from error
     with atomic_write(path) as file:
         file.write(buffer.getvalue())
 

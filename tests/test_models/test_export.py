@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -106,7 +107,12 @@ def published(tmp_path):
 def test_command_exports_frames(tmp_path, capsys):
     args = published(tmp_path)
     export.main([*args, '--size', '8', '8'])
-    assert 'MiB' in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    stages = ['recording the detector']
+    for name in ('pt2', 'onnx'):
+        stages += [f'{name}: making the file', f'{name}: comparing with PyTorch on 3 windows of ']
+    assert all(line.startswith(stage) for line, stage in zip(lines, stages))
+    assert len(lines) == 7 and all('MiB' in line for line in lines[5:])
     model = onnx.load(f'{args[2]}.onnx')
     frames, masks = model.graph.input
     assert (frames.name, masks.name) == ('frames', 'masks')
@@ -121,6 +127,30 @@ def test_nothing_is_written_if_a_file_would_differ(tmp_path, monkeypatch):
     with pytest.raises(deployment.ExportError, match='differ'):
         export.main([*args, '--size', '8', '8', '--format', 'pt2'])
     assert not (tmp_path / 'out').exists()
+
+
+class Slices(torch.nn.Module):
+    """Two constants that are overlapping parts of one tensor."""
+
+    def __init__(self):
+        super().__init__()
+        whole = torch.arange(4.0)
+        self.register_buffer('first', whole[:2])
+        self.register_buffer('second', whole[1:3])
+
+    def forward(self, inputs):
+        return inputs * self.first + self.second
+
+
+@pytest.mark.filterwarnings('error')
+def test_parts_of_one_tensor_are_written_without_a_warning(tmp_path):
+    model, inputs = Slices(), (torch.tensor([2.0, 3.0]),)
+    file = tmp_path / 'model.pt2'
+    deployment.write_program(
+        SimpleNamespace(metadata=dict), torch.export.export(model, inputs), file
+    )
+    found = torch.export.load(file).module()(*inputs)
+    assert torch.equal(found, model(*inputs))
 
 
 def test_the_detector_stays_as_it_was(tmp_path):

@@ -89,6 +89,7 @@ def export(
 
     model = DeployableDetector(detector, longest)
     units = 3 if model.dims.multiple > 1 else 8
+    print('recording the detector', flush=True)
     program = export_program(model, example_inputs(model, 2, units, size))
     write = {'onnx': write_onnx, 'pt2': write_program}
     run = {
@@ -96,13 +97,16 @@ def export(
         'pt2': lambda path, inputs: torch.export.load(path).module()(*inputs),
     }
     inputs = example_inputs(model, 3, units + 2, size, seed=1)
+    compared = '{} windows of {} steps'.format(*inputs[1].shape)
     with torch.no_grad():
         wanted = model(*inputs)
     found, drafts = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for name in formats:
             draft = Path(folder, f'model.{name}')
+            print(f'{name}: making the file', flush=True)
             write[name](model, program, draft)
+            print(f'{name}: comparing with PyTorch on {compared}', flush=True)
             found[name] = differences(model.names, run[name](draft, inputs), wanted)
             if not max(found[name].values()) <= TOLERANCE:
                 raise ExportError(f'the {name} file would differ from PyTorch: {found[name]}')
