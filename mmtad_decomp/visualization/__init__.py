@@ -13,7 +13,7 @@ from .tad_visualizer import TADVisualizer
 
 if TYPE_CHECKING:
     from .annotated_video import annotate_frames, write_video
-    from .overview import draw_overview
+    from .overview import best_detections, draw_overview
     from .precision_recall_plots import plot_class_ap, plot_precision_recall, precision_recall
     from .timeline import draw_timeline, figure_to_image, save_figure, score_curve
     from .window import draw_window
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     'TADVisualizer',
     'annotate_frames',
+    'best_detections',
     'draw_overview',
     'draw_timeline',
     'draw_window',
@@ -35,7 +36,7 @@ __all__ = [
 
 _DRAWING = dict(
     annotated_video=('annotate_frames', 'write_video'),
-    overview=('draw_overview',),
+    overview=('best_detections', 'draw_overview'),
     precision_recall_plots=('plot_class_ap', 'plot_precision_recall', 'precision_recall'),
     timeline=('draw_timeline', 'figure_to_image', 'save_figure', 'score_curve'),
     window=('draw_window',),

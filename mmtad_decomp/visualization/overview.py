@@ -93,9 +93,8 @@ def draw_overview(
     names = [classes[label] for label in gt_labels]
     _draw_row(axes, 0, gt_segments, names, GROUND_TRUTH, [True] * len(names))
     for row, found in enumerate(detections.values(), start=1):
-        best = np.argsort(-found.scores, kind='stable')[: len(gt_labels)]
+        best, hit = best_detections(found, gt_segments, gt_labels)
         color = PALETTE[(row - 1) % len(PALETTE)]
-        hit = _hits(found.segments[best], found.labels[best], gt_segments, gt_labels)
         texts = [f'{classes[found.labels[i]]} {found.scores[i]:.2f}' for i in best]
         _draw_row(axes, row, found.segments[best], texts, color, hit)
     label_rows(axes, rows, len(rows), duration, fontsize=10)
@@ -105,11 +104,23 @@ def draw_overview(
     return figure
 
 
-def _hits(
-    segments: np.ndarray, labels: np.ndarray, gt_segments: np.ndarray, gt_labels: np.ndarray
-) -> np.ndarray:
-    """Whether each detection has a tIoU >= 0.5 with an instance of its class, ``(M,)``."""
-    hit = np.zeros(len(labels), dtype=bool)
-    for rows, _, _ in near_pairs(segments, labels, gt_segments, gt_labels, 0.5):
+def best_detections(
+    found: Detections, gt_segments: np.ndarray, gt_labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """As many detections as there are instances, the best first, and which of them are right.
+
+    Args:
+        found: M detections.
+        gt_segments: ``(K, 2)`` seconds.
+        gt_labels: ``(K,)``.
+
+    Returns:
+        Indices of the at most K detections, and whether each has a tIoU >= 0.5 with an instance of
+        its class.
+    """
+    best = np.argsort(-found.scores, kind='stable')[: len(gt_labels)]
+    hit = np.zeros(len(best), dtype=bool)
+    pairs = near_pairs(found.segments[best], found.labels[best], gt_segments, gt_labels, 0.5)
+    for rows, _, _ in pairs:
         hit[rows] = True
-    return hit
+    return best, hit

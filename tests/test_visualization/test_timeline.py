@@ -235,6 +235,22 @@ def test_tool_draws_the_tested_video_with_most_instances(tool, files, capsys):
     assert cv2.imread(str(out)).ndim == 3 and [p.name for p in out.parent.iterdir()] == ['a.png']
 
 
+def test_best_detections_are_of_a_typical_video(tool, tmp_path, capsys):
+    segments = [[1, 5], [7, 9]]
+    instances = [dict(segment=segment, label='walk') for segment in segments]
+    right = {'all': 2, 'none': 0, 'half': 1}
+    database = {v: dict(subset='test', duration=50, annotations=instances) for v in right}
+    (tmp_path / 'ann.json').write_text(json.dumps(dict(classes=CLASSES, database=database)))
+    found = {
+        video: detections(*((*segment, 0.9, int(i >= count)) for i, segment in enumerate(segments)))
+        for video, count in right.items()
+    }
+    write_submission(tmp_path / 'a.json', found, CLASSES)
+    arguments = [f'{tmp_path}/ann.json', '--results', f'a={tmp_path}/a.json', '--best']
+    tool.main([*arguments, '--out', str(tmp_path / 'a.png')])
+    assert 'half: 2 instances' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ('more', 'message'),
     [

@@ -77,7 +77,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--best',
         action='store_true',
-        help='a row for each model, with as many of its best detections as there are instances',
+        help='a row for each model, with as many of its best detections as there are instances; '
+        'without --video, of the video in which the models find nearest to what they find in all',
     )
     parser.add_argument(
         '--key-frames',
@@ -94,8 +95,16 @@ def choose_video(
     videos: dict[str, VideoAnnotation],
     results: dict[str, dict[str, Detections]],
     wanted: str | None,
+    typical: bool = False,
 ) -> VideoAnnotation:
-    """The video asked for, else the one with most instances that all models have results for.
+    """The video asked for, else one that all models have results for: with most instances.
+
+    Args:
+        videos: Annotated videos by name.
+        results: Detections of each model by video.
+        wanted: Name of a video.
+        typical: Of all videos with instances, the one in which the models' shares of right
+            detections are nearest to their shares over all of them.
 
     Raises:
         ValueError: If there is none.
@@ -113,7 +122,29 @@ def choose_video(
             'no annotated video has results of every model; check that --results and --subset '
             'belong together'
         )
+    if typical and any(len(video.labels) for video in common):
+        return typical_video([video for video in common if len(video.labels)], results)
     return max(common, key=lambda video: len(video.labels))
+
+
+def typical_video(
+    videos: list[VideoAnnotation], results: dict[str, dict[str, Detections]]
+) -> VideoAnnotation:
+    """The video whose shares of right detections, one of each model, are nearest to the mean."""
+    from mmtad_decomp.visualization import best_detections
+
+    # (V, M): V videos, M models
+    shares = np.array(
+        [
+            [
+                best_detections(found[v.video_id], v.segments, v.labels)[1].sum() / len(v.labels)
+                for found in results.values()
+            ]
+            for v in videos
+        ]
+    )
+    distances = np.square(shares - shares.mean(axis=0)).sum(axis=1)
+    return videos[int(distances.argmin())]
 
 
 def key_frames(video: VideoAnnotation, folder: Path, count: int) -> list[tuple[float, np.ndarray]]:
@@ -157,7 +188,7 @@ def main(arguments: list[str] | None = None) -> None:
         {name: load_submission(path, annotations.classes) for name, path in named}
         for named in (args.results, args.curves)
     )
-    video = choose_video(annotations.videos, results, args.video)
+    video = choose_video(annotations.videos, results, args.video, typical=args.best)
     nothing = Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64))
     drawing = dict(
         gt_segments=video.segments,
