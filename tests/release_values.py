@@ -115,7 +115,7 @@ GTAD_ACTIVITYNET = GTAD | {
     'post.classifier.combine': 'multiply',
 }
 
-# github.com/xlliu7/TadTR and E2E-TAD: opts.py, configs, datasets/tad_eval.py; they have THUMOS'14 only
+# github.com/xlliu7/TadTR and E2E-TAD: opts.py, configs, datasets/tad_eval.py, for THUMOS'14 only
 TADTR = {
     'head.assigner.class_weight': 6.0,
     'head.assigner.l1_weight': 5.0,

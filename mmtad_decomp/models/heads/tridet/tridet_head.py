@@ -26,9 +26,9 @@ class TriDetHead(AveragedPointHead):
 
     The defaults are TriDet's for THUMOS'14. Five things differ from its release: padded steps
     never count, so that a window's outputs do not depend on its batch; the SGP kernels start at
-    random, see :class:`SGPLayer`; the boundary responses start at 0; the IoU that weights the class
-    loss has no gradient, so that this loss does not move boundaries; no noise is added to the input
-    in training (0.0005 in the release).
+    random, see :class:`SGPLayer`; the boundary responses start at 0; the IoU that weights the
+    class loss has no gradient, so that this loss does not move boundaries; no noise is added to
+    the input in training (0.0005 in the release).
 
     Args:
         num_classes: K.
