@@ -471,6 +471,32 @@ def test_text_has_no_white_space_at_the_end_of_lines_and_one_width_in_cpp():
     assert not wrong
 
 
+def test_sources_use_nothing_newer_than_the_oldest_python():
+    """Ruff refuses syntax that Python 3.10 lacks, but not these names of its library."""
+    modules = (
+        r'hashlib\.file_digest|contextlib\.chdir|itertools\.batched|math\.(?:cbrt|exp2|sumprod)|'
+        r'datetime\.UTC|inspect\.getmembers_static|operator\.call|sys\.exception\(|asyncio\.TaskGroup'
+    )
+    names = (
+        r'tomllib|file_digest|chdir|batched|StrEnum|UTC|Self|LiteralString|Never|NotRequired|'
+        r'Required|Unpack|assert_never|assert_type|override|reveal_type'
+    )
+    builtins = r'\b(?:Base)?ExceptionGroup\(|\.add_note\('
+    pattern = re.compile(
+        rf'\b(?:{modules})|^ *(?:from \w+ )?import (?:.*\W)?(?:{names})\b|{builtins}', re.MULTILINE
+    )
+    for line in ('hashlib.file_digest(f)', 'import tomllib', 'from typing import Any, Self'):
+        assert pattern.search(line), line
+    found = [
+        f'{path.relative_to(ROOT)}: {match.group().strip()}'
+        for folder in ('.', *PACKAGE_FOLDERS, 'projects')
+        for path in (ROOT / folder).glob('*.py' if folder == '.' else '**/*.py')
+        if path != Path(__file__).resolve()
+        for match in pattern.finditer(path.read_text(encoding='utf-8'))
+    ]
+    assert not found
+
+
 def ops_warning(file: str | None, tmp_path: Path) -> str:
     """What importing the operators prints where their library is ``file``, or missing."""
     package = tmp_path / 'mmtad_decomp'

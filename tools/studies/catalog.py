@@ -83,8 +83,11 @@ def _digest(*parts: object) -> str:
 
 @cache
 def _file_digest(path: str) -> str:
+    digest = hashlib.sha256()
     with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def detection_metric(cfg: Config, where: str) -> dict:
