@@ -60,8 +60,8 @@ def load_model_source(
             ``work_dirs/<folder>/<name>``, where training puts it.
 
     Raises:
-        ModelError: If there is no such model, it has no weights or no config, or the classes of
-            checkpoint and config differ.
+        ModelError: If there is no such model, it has no weights or no config, or the classes or
+            the input of checkpoint and config differ.
         FileNotFoundError: If a checkpoint does not exist.
         CheckpointError: If it cannot be read.
     """
@@ -79,6 +79,7 @@ def load_model_source(
     if config is None:
         config = _embedded_config(content, weights)
     classes = _classes(config, meta, str(weights))
+    _check_input(content, config, str(weights))
     state = content.get('state_dict', content)
     distilled = any(key.removeprefix('module.').startswith('student.') for key in state)
     state = published_state(state, distilled)
@@ -152,6 +153,16 @@ def _embedded_config(content: dict, weights: str) -> Config:
             'checkpoint as `weights` (--weights)'
         )
     return config_as_data(text, f'the config in checkpoint {weights}')
+
+
+def _check_input(content: dict, config: Config, weights: str) -> None:
+    from mmtad_decomp.models.data_preprocessors import check_trained_input
+
+    advice = 'give the config that it was trained with'
+    try:
+        check_trained_input(content, config.get('model'), weights, 'the config', advice)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
 
 
 def _classes(config: Config, meta: dict, weights: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from clock_videos import picture, record
 from inference_helpers import CLASSES, annotate, publish_tiny, tiny_config, train
+from mmengine.config import Config
 
 from mmtad_decomp.apis import InputError, ModelError, TADInferencer, load_model_source
 from mmtad_decomp.datasets import VideoReadError
@@ -181,6 +182,10 @@ def test_wrong_models_are_refused_in_one_sentence(tmp_path):
     torch.save(other, tmp_path / 'other.pth')
     with pytest.raises(ModelError, match="label 3 is 'sit'"):
         load_model_source(path, tmp_path / 'other.pth')
+    config = Config.fromfile(path)
+    config.model.data_preprocessor.modality = dict(type='TemporalGradientInput')
+    with pytest.raises(ModelError, match='trained with RGBInput, the config asks for Temporal'):
+        load_model_source(config, weights)
     torch.save(dict(state_dict=content['state_dict']), tmp_path / 'bare.pth')
     with pytest.raises(ModelError, match='does not hold its config'):
         load_model_source(tmp_path / 'bare.pth')
