@@ -539,31 +539,6 @@ def test_model_index_names_existing_metafiles_and_configs():
             assert model['In Collection'] in collections, f'{metafile}: {model["Name"]}'
 
 
-@pytest.mark.parametrize(
-    ('python', 'message'),
-    [
-        ('no-such-python', "no-such-python' was not found"),
-        ('old-python', 'but 3.10 or later is needed'),
-        ('bare-python', 'its venv module is missing'),
-    ],
-)
-def test_setup_says_what_is_wrong_with_python(tmp_path, python, message):
-    for name, verdict in (
-        ('old-python', '*version_info*) exit 1'),
-        ('bare-python', '*venv*) exit 1'),
-    ):
-        script = tmp_path / name
-        script.write_text(f'#!/bin/sh\ncase "$*" in {verdict};; esac\necho Python 3.9.1\n')
-        script.chmod(0o755)
-    command = f'source "{ROOT}/tools/env.sh"; setup_env lite'
-    venv = tmp_path / 'venv'
-    chosen = {'PYTHON': str(tmp_path / python), 'MMTAD_VENV': str(venv)}
-    result = run('bash', '-c', command, cwd=tmp_path, **chosen)
-    assert result.returncode == 1
-    assert message in result.stdout
-    assert not venv.exists()
-
-
 def test_tracked_files_name_no_machine_and_no_registry():
     listing = run('git', 'ls-files', '-z', cwd=ROOT)
     if listing.returncode != 0:

@@ -5,11 +5,13 @@
 #   setup_env tests    # the same and what the test suite needs
 #
 # Afterwards PROJECT_ROOT is the working directory and VENV_PYTHON the interpreter to run.
-# If a tier's requirements have not changed, it is not installed again. pip writes to setup.log in
-# the environment; its output is shown only if it fails. Variables that change the defaults:
+# If a tier's requirements have not changed, it is not installed again, unless the operators are
+# missing and a C++ compiler is there. pip writes to setup.log in the environment; its output is
+# shown only if it fails. Variables that change the defaults:
 #
 #   PYTHON             interpreter that creates the environment (python3)
-#   MMTAD_VENV         where the environment lies (.venv in the project)
+#   MMTAD_VENV         where the environment lies (.venv in the project): a new or empty folder, or
+#                      an environment with pip
 #   MMTAD_CONSTRAINTS  pinned versions (requirements/constraints.txt;
 #                      requirements/constraints-numpy1.txt on Python 3.10)
 
@@ -37,14 +39,37 @@ check_python() {
             "On Debian and Ubuntu: apt install python3-venv"
 }
 
+# Says what Python the existing environment is of, if that is too old or not the one asked for.
+check_existing_python() {
+    local version
+    version="$("$VENV_PYTHON" --version 2>&1)"
+    "$VENV_PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+        die "'$VENV' is of $version, but 3.10 or later is needed. Remove it, or name another folder:" \
+            "MMTAD_VENV=/path/to/venv"
+    [ -z "${PYTHON:-}" ] || [ "$("$PYTHON" --version 2>&1)" = "$version" ] ||
+        say "'$VENV' is of $version and stays so: PYTHON=$PYTHON is for new environments only." \
+            "Remove it, or name another folder: MMTAD_VENV=/path/to/venv"
+}
+
+# Creates the environment where there is none. What an earlier, broken one left is removed, and
+# nothing else: the marker, or a stamp of the first tier, says that this script made it.
 create_venv() {
-    if [ -e "$VENV" ] && "$VENV_PYTHON" -m pip --version >/dev/null 2>&1; then
+    local marker=mmtad-created python="${PYTHON:-python3}"
+    if "$VENV_PYTHON" -m pip --version >/dev/null 2>&1; then
+        check_existing_python
         return
     fi
-    local python="${PYTHON:-python3}"
+    if [ -e "$VENV" ] && [ ! -f "$VENV/$marker" ] && [ ! -f "$VENV/mmtad-lite.stamp" ] &&
+        { [ ! -d "$VENV" ] || [ -n "$(ls -A "$VENV")" ]; }; then
+        die "'$VENV' exists, but has no Python with pip and was not made by this script." \
+            "Remove it, or name another folder: MMTAD_VENV=/path/to/venv"
+    fi
     check_python "$python"
     say "creating $VENV with $("$python" --version)"
-    "$python" -m venv --clear "$VENV" || die "'$python -m venv $VENV' failed, see above"
+    mkdir -p "$VENV"
+    : >"$VENV/$marker"
+    find "$VENV/" -mindepth 1 ! -name "$marker" -delete
+    "$python" -m venv "$VENV" || die "'$python -m venv $VENV' failed, see above"
 }
 
 choose_constraints() {
@@ -107,7 +132,31 @@ install_lite() {
     pip_install 'torch, MMEngine, MMCV (lite), MMAction2' "${needs[@]}"
     # Beside the compiler of the operators, which leaves a part of the cores idle.
     "$VENV_PYTHON" -W ignore -c 'import tools.preloaded' >>"$SETUP_LOG" 2>&1 &
-    pip_install 'this project and its compiled operators' -e . --no-build-isolation --no-deps
+    # Verbose, so that the log says why operators were not compiled, which is no failure.
+    pip_install 'this project and its compiled operators' -v -e . --no-build-isolation --no-deps
+}
+
+# Whether the operators, which are asked for, are not compiled.
+lacks_operators() {
+    [ "${MMTAD_WITH_OPS:-}" != 0 ] && [ ! -f mmtad_decomp/_ext.so ]
+}
+
+# Whether there is a C++ compiler: CXX may name one, with arguments.
+has_compiler() {
+    local compiler="${CXX:-c++}"
+    command -v "${compiler%% *}" >/dev/null 2>&1
+}
+
+# Says so if the operators are not compiled, and what to do.
+report_operators() {
+    if ! lacks_operators; then
+        return
+    elif has_compiler; then
+        say "the operators could not be compiled, see $SETUP_LOG. All works, but slower"
+    else
+        say "no C++ compiler was found, so the operators are not compiled: all works, but slower." \
+            "Install one (Debian and Ubuntu: apt install g++) and run the command again"
+    fi
 }
 
 install_tests() {
@@ -145,7 +194,11 @@ setup_env() {
     local lite=(setup.py pyproject.toml "$CONSTRAINTS"
         requirements/build.txt requirements/mminstall.txt requirements/runtime.txt)
     mapfile -t -O "${#lite[@]}" lite < <(find mmtad_decomp/ops/csrc -type f | LC_ALL=C sort)
+    if lacks_operators && has_compiler; then # it came after the installation
+        rm -f "$VENV/mmtad-lite.stamp"
+    fi
     install_tier lite "${lite[@]}"
+    report_operators
     if [ "$1" = tests ]; then
         install_tier tests "${lite[@]}" requirements/tests.txt requirements/tests-nodeps.txt
     fi
