@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -12,6 +13,7 @@ from mmengine.config import Config
 
 from tools.analysis_tools import report
 from tools.command_line import run_main
+from tools.report_page import load_run
 
 CLASSES = ('jump', 'run')
 TRUTH = {'v0': [(0.4, 1.2, 'jump'), (1.6, 2.0, 'run')], 'v1': [(0.2, 1.2, 'run')]}
@@ -107,6 +109,39 @@ def test_large_videos_are_linked_and_missing_ones_said(runs, tmp_path, capsys):
     assert v1['src'] is None
 
 
+@pytest.mark.parametrize('apart', [False, True])
+def test_detections_of_a_study_meet_the_videos_that_they_are_of(
+    runs, tmp_path, monkeypatch, apart
+):
+    """Of the validation there is a config if it was tested apart, else only the training's."""
+    first, _, data = runs
+    content = json.loads((data / 'annotations.json').read_text())
+    content['database']['t0'] = {**content['database']['v0'], 'subset': 'training'}
+    (data / 'annotations.json').write_text(json.dumps(content))
+    tests = tmp_path / 'seed0' / 'test-ab'
+    tests.mkdir(parents=True)
+    validation = (first / 'any.py').read_text()
+    training = validation.replace("'validation'", "'training'")
+    (tests / 'training.py').write_text(training)
+    submission(tests / 'training.json', {'t0': FIRST['v0']})
+    submission(tests / 'validation.json', FIRST)
+    if apart:
+        (tests / 'validation.py').write_text(validation)
+        validation = validation.replace('0.7)', '0.9)')  # of a test with other settings
+    (tests.parent / 'config.py').write_text(validation)
+    (tests / 'train_and_test.py').write_text(validation)
+    monkeypatch.chdir(tests)  # a folder may be named from within
+    for named, video in (
+        (tests / 'validation.json', 'v0'),
+        (tests, 'v0'),
+        (tests.parent, 'v0'),
+        (tests / 'training.json', 't0'),
+    ):
+        run = load_run(os.path.relpath(named))
+        assert next(iter(run.annotations.videos)) == video, named
+        assert run.tious == (0.3, 0.5, 0.7), named
+
+
 def test_names_that_look_like_markup_stay_text(runs):
     first = runs[0]
     name = '</script><b>x'
@@ -129,6 +164,8 @@ def test_names_that_look_like_markup_stay_text(runs):
             (f / 'any.py').read_text().replace("'validation'", 'None').replace(
                 "'jump',\n        'run'", "'run',\n        'jump'")),
          ['first', 'second'], 'on different ground truth'),
+        (lambda f: submission(f / 'detections.json', {'x': FIRST['v0']}), ['first'],
+         'and name the config of their test by --config'),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_sentence(runs, tmp_path, monkeypatch, capsys, change, arguments, words):

@@ -146,9 +146,20 @@ def count_oddities(submission: Submission) -> list[str]:
 
 
 def demand_overlap(
-    annotations: AnnotationSet, submission: Submission, truth: GroundTruth, found: Predictions
+    annotations: AnnotationSet,
+    submission: Submission,
+    truth: GroundTruth,
+    found: Predictions,
+    fix: str = 'set --subset',
 ) -> None:
     """Refuse to call it zero where both sides have nothing in common.
+
+    Args:
+        annotations: The annotated videos.
+        submission: The detections.
+        truth: Table of the instances.
+        found: Table of the detections in annotated videos.
+        fix: What to do if the ids are right.
 
     Raises:
         SubmissionError: If no annotated video has a detection.
@@ -160,7 +171,7 @@ def demand_overlap(
             f'{submission.path}: none of its {submission.census.detections} detections is in one '
             f'of the {len(annotations.videos)} annotated videos (such as '
             f'"{next(iter(annotations.videos))}", there "{next(iter(submission.videos), None)}"); '
-            'compare the ids (with and without "v_"?), and set --subset'
+            f'compare the ids (with and without "v_"?), and {fix}'
         )
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmtad_decomp.annotations import load_annotations
-from mmtad_decomp.evaluation import load_submission
+from mmtad_decomp.evaluation import ground_truth_table, prediction_table, read_submission
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import AnnotationSet
+from tools.analysis_tools.evaluate import demand_overlap
 
 DETECTION_FILES = ('detections.json', 'validation.json')
+# Configs in a study's folder of tests that are not of the detections of the validation.
+_OTHER_TESTS = {'train_and_test.py', 'training.py'}
 
 
 class ReportError(ValueError):
@@ -55,6 +58,7 @@ def load_run(path: str | Path, config: str | Path | None = None, name: str | Non
 
     Raises:
         ReportError: If there is no config, no detections, or nothing that was tested.
+        SubmissionError: If no annotated video has a detection.
     """
     path = Path(path)
     if path.is_dir():
@@ -69,7 +73,7 @@ def load_run(path: str | Path, config: str | Path | None = None, name: str | Non
         folder, file = path.parent, path
     else:
         raise ReportError(f'{path} does not exist; name a work directory or a file of detections')
-    settings = Config.fromfile(config or _find_config(folder))
+    settings = Config.fromfile(config or _find_config(folder, file))
     evaluator = _evaluator(settings)
     annotations = load_annotations(
         evaluator['ann_file'],
@@ -78,22 +82,39 @@ def load_run(path: str | Path, config: str | Path | None = None, name: str | Non
         evaluator.get('ignore_labels', ()),
         evaluator.get('exclude_videos', ()),
     )
+    submission = read_submission(file, annotations.classes)
+    demand_overlap(
+        annotations,
+        submission,
+        ground_truth_table(annotations),
+        prediction_table(annotations, submission.videos),
+        fix='name the config of their test by --config',
+    )
     return Run(
         name or folder.resolve().name,
         folder,
         settings,
         file,
         annotations,
-        load_submission(file, annotations.classes),
+        submission.videos,
         _thresholds(evaluator),
         Path(settings.test_dataloader.dataset.get('data_root', '')),
     )
 
 
-def _find_config(folder: Path) -> Path:
-    """The config in a work directory; of a study's run it is beside the training's folder."""
+def _find_config(folder: Path, detections: Path) -> Path:
+    """The config of a test, else that in its work directory.
+
+    A study's run has a config for each test of its own, named as the detections are, and that of
+    the training beside the folder of tests.
+    """
+    own = detections.with_suffix('.py')
+    if own.is_file():
+        return own
+    folder = folder.resolve()
     for place in (folder, folder / 'train', folder.parent):
-        found = [file for file in sorted(place.glob('*.py')) if file.name != 'train_and_test.py']
+        others = _OTHER_TESTS if place.name.startswith('test-') else ()
+        found = [file for file in sorted(place.glob('*.py')) if file.name not in others]
         if len(found) == 1:
             return found[0]
         if (place / 'config.py').is_file():

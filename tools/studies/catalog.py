@@ -15,6 +15,7 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 
+from mmtad_decomp.evaluation.metrics.tad_metric import DEFAULT_TIOUS, find_rows, parse_tious
 from mmtad_decomp.utils import resolve_checkpoint
 from mmtad_decomp.utils.config_check import runner_keys
 
@@ -251,12 +252,22 @@ class Catalog:
                 cfg = Config.fromfile(row.config)
             cfg.merge_from_dict({**self.study.cfg_options, **row.cfg_options})
             self._check_teacher(row, cfg)
-            detection_metric(cfg, self._where(name))
+            self._check_metric(detection_metric(cfg, self._where(name)), name)
             if row.start is not None:
                 for other in (cfg, self._resolved(row.start, fold)):
                     find_backbone(other, self._where(name))
             self._configs[name, fold] = cfg
         return self._configs[name, fold]
+
+    def _check_metric(self, evaluator: Mapping, row: str) -> None:
+        try:
+            thresholds = parse_tious(evaluator.get('tious', DEFAULT_TIOUS))
+            find_rows(self.study.metric, *thresholds)
+        except ValueError as error:
+            raise StudyError(
+                f'{self._where(row)}: {error}; correct `metric` of the study, or `tious` of the '
+                "config's `test_evaluator`"
+            ) from error
 
     def _check_teacher(self, row: Row, cfg: Config) -> None:
         where = f'{self.study.file}: row {row.name!r}'

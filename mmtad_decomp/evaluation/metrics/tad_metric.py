@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -22,27 +22,47 @@ from .report import detection_table
 from .video_metric import VideoMetric
 
 _MAIN = ''
+DEFAULT_TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 def parse_tious(
-    tious: Sequence[float] | dict[str, Sequence[float]],
+    tious: Sequence[float] | Mapping[str, Sequence[float]],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Union of all thresholds, and for each group the positions of its own in that union.
 
     Raises:
         ValueError: If there is no threshold or one is outside (0, 1].
     """
-    groups = tious if isinstance(tious, dict) else {_MAIN: tious}
+    groups = tious if isinstance(tious, Mapping) else {_MAIN: tious}
     values = {name: [round(float(t), 6) for t in group] for name, group in groups.items()}
     union = sorted(set(chain.from_iterable(values.values())))
     if not all(values.values()) or not union or not 0 < union[0] <= union[-1] <= 1:
         raise ValueError(
             'tious must be numbers in (0, 1], or a dict of such lists by name, got '
-            f'{dict(groups) if isinstance(tious, dict) else tious!r}'
+            f'{dict(groups) if isinstance(tious, Mapping) else tious!r}'
         )
     return np.array(union), {
         name: np.array([union.index(t) for t in group]) for name, group in values.items()
     }
+
+
+def find_rows(name: str, tious: np.ndarray, groups: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Positions of the thresholds whose mean AP a metric such as ``mAP_0.3:0.7`` is the mean of.
+
+    Args:
+        name: The metric, without prefix.
+        tious: The first result of :func:`parse_tious`.
+        groups: The second one.
+
+    Raises:
+        ValueError: If the metric is not one of mAP at these thresholds.
+    """
+    rows = {'mAP': next(iter(groups.values()))}
+    rows |= {f'mAP_{group}': places for group, places in groups.items() if group != _MAIN}
+    rows |= {f'mAP@{tiou:g}': np.array([i]) for i, tiou in enumerate(tious)}
+    if name not in rows:
+        raise ValueError(f'{name!r} is not a metric of TADMetric; it has {sorted(rows)}')
+    return rows[name]
 
 
 @METRICS.register_module()
@@ -74,7 +94,7 @@ class TADMetric(VideoMetric):
         self,
         ann_file: str,
         subset: str | Sequence[str] | None = None,
-        tious: Sequence[float] | dict[str, Sequence[float]] = (0.3, 0.4, 0.5, 0.6, 0.7),
+        tious: Sequence[float] | dict[str, Sequence[float]] = DEFAULT_TIOUS,
         classwise: bool = False,
         recall_ks: Sequence[int] = (1, 5),
         **kwargs: Any,
@@ -127,12 +147,7 @@ class TADMetric(VideoMetric):
         Raises:
             ValueError: If the metric is not one of mAP.
         """
-        rows = {'mAP': next(iter(self.groups.values()))}
-        rows |= {f'mAP_{group}': places for group, places in self.groups.items()}
-        rows |= {f'mAP@{tiou:g}': np.array([i]) for i, tiou in enumerate(self.tious)}
-        if name not in rows:
-            raise ValueError(f'{name!r} is not a metric of TADMetric; it has {sorted(rows)}')
-        return rows[name]
+        return find_rows(name, self.tious, self.groups)
 
     def names(self) -> list[str]:
         """Names of the metrics, with prefix."""
