@@ -124,6 +124,22 @@ def run_study(catalog: Catalog, results: Results, console: Console) -> None:
         raise StepFailed(failures[0])
 
 
+def clear_work_dir(folder: Path) -> None:
+    """Delete all that a work directory holds but its lock, which is held meanwhile.
+
+    Raises:
+        StudyError: If another process uses the folder; nothing is deleted then.
+    """
+    from tools.studies.processes import lock_work_dir
+
+    with lock_work_dir(folder) as lock:
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != lock.path:
+                path.unlink()
+
+
 def run_step(
     title: str, tool: Callable[[list[str]], object], arguments: Sequence[str], log: Path
 ) -> None:
@@ -204,8 +220,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         catalog = Catalog(load_study(STUDY))
         out = catalog.study.work_dir
-        if args.fresh and out.exists():
-            shutil.rmtree(out)
+        if args.fresh:
+            clear_work_dir(out)
         results = Results(catalog)
         run_study(catalog, results, Console())
         finish(catalog, out)

@@ -91,6 +91,21 @@ def test_a_study_that_cannot_start_is_one_sentence(monkeypatch, capsys):
     )
 
 
+def test_a_fresh_run_deletes_all_but_the_lock(tmp_path):
+    folder, elsewhere = tmp_path / 'work', tmp_path / 'elsewhere'
+    for file in (
+        folder / 'rgb' / 'seed0' / 'trained.json',
+        folder / 'results.json',
+        elsewhere / 'a',
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (folder / 'linked').symlink_to(elsewhere)
+    quickstart.clear_work_dir(folder)
+    assert [file.name for file in folder.iterdir()] == ['.lock']
+    assert (elsewhere / 'a').is_file()
+
+
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs POSIX')
 def test_ended_by_a_signal_it_leaves_no_training_and_shares_no_folder(
     tmp_path, monkeypatch, capsys
@@ -103,8 +118,12 @@ def test_ended_by_a_signal_it_leaves_no_training_and_shares_no_folder(
     while not any('Epoch' in log.read_text() for log in tmp_path.rglob('train.log')):
         assert process.is_alive()
         time.sleep(0.05)
-    assert quickstart.main([]) == 2  # a second start while the first one runs
-    assert 'is in use by another study or by processes' in capsys.readouterr().err
+    logs = list(tmp_path.rglob('train.log'))
+    for arguments in ([], ['--fresh']):
+        assert quickstart.main(arguments) == 2  # a second start while the first one runs
+        assert 'is in use by another study or by processes' in capsys.readouterr().err
+        monkeypatch.setattr(quickstart, 'run_study', None)  # --fresh is refused before
+    assert all(log.is_file() for log in logs)
     signal.signal(signal.SIGTERM, before)
     own, *trainings = map(int, (tmp_path / 'work' / '.lock').read_text().split())
     assert own == process.pid and trainings and all(map(process_runs, trainings))
