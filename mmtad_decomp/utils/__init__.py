@@ -30,7 +30,7 @@ from .paths import UnsafeNameError, path_below
 from .randomness import seed_of, seeded
 from .text_table import format_table
 from .unwrap import unwrap_model
-from .work_dir import WorkDirInUseError, WorkDirLock, resolve_checkpoint
+from .work_dir import WorkDirInUseError, WorkDirLock, folder_lock, resolve_checkpoint
 
 __all__ = [
     'ARCHIVE_ERRORS',
@@ -53,6 +53,7 @@ __all__ = [
     'demand_writable',
     'explain_build_error',
     'fast_dtype',
+    'folder_lock',
     'format_table',
     'half_dtype',
     'keep_freed_memory',

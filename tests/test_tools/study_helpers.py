@@ -117,13 +117,19 @@ class Project:
             fields = dict(journal=str(self.journal), root=f'{folder}/', blur=blur)
             (folder / f'{name}.py').write_text(CONFIG.format(teacher=teacher, **fields))
 
-    def write_annotations(self, fold='_', extra=0):
-        """Two training videos and three to validate, other ones in each fold."""
+    def write_annotations(self, fold='_', extra=0, empty=0):
+        """Two training videos and three to validate, other ones in each fold.
+
+        Args:
+            fold: Whose file.
+            extra: More videos to validate.
+            empty: How many of the last videos have no instance.
+        """
         database = {}
         for index in range(5 + extra):
             items = [
                 dict(segment=[3 * i, 3 * i + 1 + (index + i) % 3], label='ab'[(index + i) % 2])
-                for i in range(4)
+                for i in range(4 if index < 5 + extra - empty else 0)
             ]
             subset = 'training' if index < 2 else 'validation'
             database[f'v{fold}{index}'] = dict(subset=subset, duration=20, annotations=items)

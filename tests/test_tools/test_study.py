@@ -312,6 +312,47 @@ def test_intervals_are_those_of_a_loop_over_draws(project):
     assert got['low'] < got['difference'] < got['high'] and got['seeds'] == [0, 1]
 
 
+def test_intervals_leave_out_draws_of_videos_without_instances(project):
+    project.write_annotations(empty=2)
+    catalog = project.catalog(seeds=[0])
+    project.run(catalog, slots=2)
+    Report(Results(catalog)).write()
+    (entry,) = json.loads(catalog.study.results.read_text())['comparisons']
+    sides = [tables(Results(catalog), row, 0) for row in ('student', 'rgb')]
+    drawn = np.random.default_rng([0, 3]).multinomial(3, np.full(3, 1 / 3), size=200)
+    kept = [counts for counts in drawn if counts[0]]
+    values = [metric(*sides[0], counts) - metric(*sides[1], counts) for counts in kept]
+    assert entry['dropped'] == 200 - len(kept) > 20
+    assert [entry['low'], entry['high']] == pytest.approx(
+        np.percentile(values, [2.5, 97.5]), abs=1e-7
+    )
+
+
+def test_processes_that_write_the_same_results_lose_none(project):
+    catalog = project.catalog(seeds=[0])
+    entries = {run: dict(fingerprint=catalog.mark(run)) for run in catalog.runs(['rgb', 'tg'])}
+    tg, rgb = entries
+
+    def add(results, run, **more):
+        marks = [entries[run]['fingerprint']]
+        score = dict(fingerprints=marks, validation=dict(mAP_low=0.5))
+        results.content['scores'][f'{run.row}/seed0'] = score
+        results.add(run, entries[run] | more)
+
+    first, second = Results(catalog), Results(catalog)
+    add(first, rgb)
+    report = Report(Results(catalog))
+    add(second, tg)
+    report.write()
+    kept = Results(catalog).content
+    assert set(kept['runs']) == set(kept['scores']) == {rgb.key, tg.key}
+    # what is older and unchanged is not written over what is newer
+    add(Results(catalog), rgb, minutes=5.0)
+    add(second, tg, minutes=6.0)
+    runs = Results(catalog).runs
+    assert (runs[rgb.key]['minutes'], runs[tg.key]['minutes']) == (5.0, 6.0)
+
+
 def test_intervals_outlive_detections_and_join_results_of_two_machines(project, capsys):
     catalog = project.catalog(results=str(project.folder / 'whole.json'))
     project.run(catalog)

@@ -107,8 +107,8 @@ def run(args: argparse.Namespace) -> int:
         say = lambda line: print(line, flush=True)  # noqa: E731
         failures = Execution(catalog, results, slots, say, args.interval).run(plan)
     report = Report(results)
-    paths = report.write()
-    print(f'\n{report.markdown()}\nwritten: {", ".join(paths)}')
+    text, paths = report.markdown(), report.write()
+    print(f'\n{text}\nwritten: {", ".join(paths)}')
     if failures:
         print(f'failed: {", ".join(run.key for run in failures)}', file=sys.stderr)
     return 1 if failures else 0

@@ -15,7 +15,8 @@ class Comparer:
     A draw takes as many videos as there are, with replacement, and as many seeds as both rows
     have; both rows are evaluated on the same drawn videos and seeds (the difference is paired).
     The interval spans the 2.5th to the 97.5th percentile of the draws (Efron and Tibshirani, An
-    Introduction to the Bootstrap, 1993, chapter 13).
+    Introduction to the Bootstrap, 1993, chapter 13). Draws of videos without any instance are left
+    out.
 
     Args:
         results: Results of the runs, with their draws of videos.
@@ -31,9 +32,10 @@ class Comparer:
         """The difference ``first - second`` in the study's metric.
 
         Returns:
-            ``difference``, ``low`` and ``high`` in [-1, 1], and what they are of. Where a run has
-            no draws, the difference that the results file has, if it is of the same runs. None if
-            there is neither.
+            ``difference``, ``low`` and ``high`` in [-1, 1], and what they are of; ``dropped``, the
+            number of draws without an instance, if there were any. Where a run has no draws, the
+            difference that the results file has, if it is of the same runs. None if there is
+            neither.
         """
         seeds = [s for s in self.results.seeds(first) if s in self.results.seeds(second)]
         if not seeds:
@@ -59,9 +61,12 @@ class Comparer:
         values = np.array(differences)  # (S, 1 + B), the first column of all videos
         chosen = rng.integers(len(seeds), size=(len(seeds), values.shape[1] - 1))
         drawn = np.take_along_axis(values[:, 1:], chosen, axis=0).mean(axis=0)
-        low, high = np.percentile(drawn, [2.5, 97.5])
+        finite = drawn[np.isfinite(drawn)]  # a draw of videos without an instance has no mAP
+        low, high = np.percentile(finite, [2.5, 97.5])
         numbers = dict(difference=values[:, 0].mean(), low=low, high=high)
         numbers = {name: float(value) for name, value in numbers.items()}
+        if len(finite) < len(drawn):
+            numbers['dropped'] = len(drawn) - len(finite)
         return {**pair, **numbers, 'resamples': self.study.resamples, 'fingerprints': marks}
 
     def _difference(self, a: dict, b: dict, first: str, second: str) -> np.ndarray:

@@ -194,13 +194,14 @@ class Report:
             The paths.
         """
         path = self.results.path
-        self.results.save()
+        text, figure = self.markdown(), self.plot() if self.seeds else None
+        self.results.save()  # which may take over newer results than those of the tables
         table, picture = path.with_name(f'{path.stem}_table.md'), path.with_suffix('.png')
         with atomic_write(table, 'w', encoding='utf-8') as file:
-            file.write(self.markdown())
+            file.write(text)
         written = [str(path), str(table)]
-        if self.seeds:
+        if figure is not None:
             with atomic_write(picture) as file:
-                self.plot().savefig(file, format='png', dpi=120)
+                figure.savefig(file, format='png', dpi=120)
             written.append(str(picture))
         return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from mmtad_decomp.evaluation.functional import (
 )
 from mmtad_decomp.evaluation.metrics import TADMetric
 from mmtad_decomp.evaluation.submission import load_submission
-from mmtad_decomp.utils import atomic_write, write_json
+from mmtad_decomp.utils import atomic_write, folder_lock, write_json
 
 from .catalog import SUBSETS, Catalog, Run, detection_metric
 from .definition import StudyError
@@ -80,7 +81,8 @@ class Results:
     ``runs`` maps keys such as ``rgb/seed0`` to their ``fingerprint``, metrics and costs;
     ``scores`` maps ``rgb/seed0`` to the metrics over all folds and to ``draws``, from which the
     intervals are made; ``comparisons`` lists differences with their intervals. The file is
-    written anew after each run.
+    written anew after each run. Several processes may add to one file: each keeps what the others
+    have written since it read it.
 
     Args:
         catalog: The runs of the study.
@@ -95,6 +97,7 @@ class Results:
         self.content: dict = dict(study=catalog.study.name, runs={}, scores={}, comparisons=[])
         if self.path.is_file() and self.path.stat().st_size:
             self.content.update(self._read(self.path))
+        self._known = copy.deepcopy(self.content)
 
     def _read(self, path: Path) -> dict:
         try:
@@ -161,8 +164,24 @@ class Results:
         return added
 
     def save(self) -> None:
-        """Write the file."""
-        write_json(self.path, self.content, indent=1)
+        """Write the file: what it has by now, and over it what changed here.
+
+        Raises:
+            StudyError: If it is malformed by now or belongs to another study.
+        """
+        with folder_lock(self.path.parent):
+            if self.path.is_file() and self.path.stat().st_size:
+                self._take_over(self._read(self.path))
+            write_json(self.path, self.content, indent=1)
+        self._known = copy.deepcopy(self.content)
+
+    def _take_over(self, written: dict) -> None:
+        for kind in ('runs', 'scores'):
+            here, known = self.content[kind], self._known[kind]
+            changed = {key: entry for key, entry in here.items() if entry != known.get(key)}
+            self.content[kind] = {**written.get(kind, {}), **changed}
+        if self.content['comparisons'] == self._known['comparisons']:
+            self.content['comparisons'] = written.get('comparisons', [])
 
     def fold_runs(self, row: str, seed: int) -> list[Run]:
         """The runs that make one score."""
