@@ -272,7 +272,7 @@ def test_the_detector_converts_with_the_backbones_stride_and_offset():
     assert detector(I3D).feature_offset == 5 and detector(I3D).feature_stride == 8
 
 
-def test_a_teacher_with_another_stride_is_refused():
+def test_a_teacher_with_another_stride_or_offset_is_refused():
     init_default_scope('mmaction')
     mimics = dict(
         feature=dict(
@@ -291,6 +291,8 @@ def test_a_teacher_with_another_stride_is_refused():
             )
         )
 
-    distiller(dict(I3D, temporal_strides=(2, 2, 1)))
+    distiller(dict(type='TinyClipNet'))
+    with pytest.raises(ValueError, match=r"step lies at frame 1\.5, the teacher's at 5.*offset"):
+        distiller(dict(I3D, temporal_strides=(2, 2, 1)))
     with pytest.raises(ValueError, match=r'step every 4 frames, the teacher every 8.*stride'):
         distiller(I3D)
