@@ -16,7 +16,7 @@ from mmtad_decomp.utils import ConfigError, config_as_data
 def check_trained_input(
     checkpoint: Mapping, model: Any, source: str, place: str, advice: str
 ) -> None:
-    """Compare the input that a checkpoint was trained with with that of a model.
+    """Compare the input of a checkpoint's training with that of a model.
 
     Detectors on RGB and on the temporal gradient have the same weights, so the wrong ones fit. A
     checkpoint without a readable config, or a model without a

@@ -243,7 +243,7 @@ V only(V x, IntVec kept) {
   return (V)((IntVec)x & kept);
 }
 
-// The same, zeros too where `kept` has zeros, which it has for all steps that do not exist.
+// load_within, with zeros where `kept` has zeros, which it has for all that is not in p[0, size).
 template <typename E>
 inline Vec<Compute<E>> load_kept(const E* p, int64_t first, int64_t size, typename Simd<Compute<E>>::IntVec kept) {
   return only(load_within(p, first, size), kept);
