@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 
 from mmtad_decomp.compat.checkpoint_loaders import load_from_http
-from mmtad_decomp.utils import config_as_data, load_checkpoint, resolve_checkpoint
+from mmtad_decomp.utils import embedded_config, load_checkpoint, resolve_checkpoint
 
 from .publishing import published_config, published_state
 
@@ -77,7 +77,7 @@ def load_model_source(
     content = load_from_http(weights, 'cpu') if remote else load_checkpoint(weights)
     meta = content.get('meta') or {}
     if config is None:
-        config = _embedded_config(content, weights)
+        config = _embedded_config(content, str(weights))
     classes = _classes(config, meta, str(weights))
     _check_input(content, config, str(weights))
     state = content.get('state_dict', content)
@@ -144,15 +144,13 @@ def _named(name: str) -> tuple[Config, str | None]:
 
 
 def _embedded_config(content: dict, weights: str) -> Config:
-    """The config that a training or publishing put into its checkpoint."""
-    hub = content.get('message_hub') or {}
-    text = (hub.get('runtime_info') or {}).get('cfg') or (content.get('meta') or {}).get('cfg')
-    if not isinstance(text, str):
+    config = embedded_config(content, f'checkpoint {weights}')
+    if config is None:
         raise ModelError(
             f'checkpoint {weights} does not hold its config; name the config as model and the '
             'checkpoint as `weights` (--weights)'
         )
-    return config_as_data(text, f'the config in checkpoint {weights}')
+    return config
 
 
 def _check_input(content: dict, config: Config, weights: str) -> None:

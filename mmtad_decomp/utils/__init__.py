@@ -22,7 +22,7 @@ from .config_check import (
     check_device,
     explain_build_error,
 )
-from .config_text import config_as_data
+from .config_text import config_as_data, embedded_config
 from .hardware import Precision, choose_precision, fast_dtype, half_dtype, processor_name
 from .json_keys import refuse_duplicates
 from .memory import keep_freed_memory
@@ -51,6 +51,7 @@ __all__ = [
     'choose_precision',
     'config_as_data',
     'demand_writable',
+    'embedded_config',
     'explain_build_error',
     'fast_dtype',
     'folder_lock',

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from mmengine.config import Config
@@ -56,6 +56,28 @@ def config_as_data(text: str, where: str) -> Config:
         ) from error
     import_modules_from_strings(list(imports), allow_failed_imports=True)
     return Config(content, cfg_text=text)
+
+
+def embedded_config(checkpoint: Mapping, source: str) -> Config | None:
+    """The config that a training or publishing put into its checkpoint; None if there is none.
+
+    ``meta`` has that of the training that wrote the file, and the message hub the one that a
+    resumed training began with.
+
+    Args:
+        checkpoint: Content of the file.
+        source: What the checkpoint is, for messages.
+
+    Raises:
+        ConfigError: If it may run code.
+    """
+    for path in (('meta',), ('message_hub', 'runtime_info')):
+        found: Any = checkpoint
+        for key in (*path, 'cfg'):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if isinstance(found, str):
+            return config_as_data(found, f'the config in {source}')
+    return None
 
 
 def _value(node: ast.expr) -> Any:

@@ -185,14 +185,20 @@ def student(detector):
     return dict(type='CrossModalDistiller', student=dict(detector=detector))
 
 
-@pytest.mark.parametrize('use', ['test', 'resume'])
-def test_a_checkpoint_of_another_input_is_neither_tested_nor_resumed(use, monkeypatch):
+@pytest.mark.parametrize(
+    ('use', 'wrap'),
+    [
+        ('test', lambda config: dict(meta=config)),
+        ('resume', lambda config: dict(message_hub=dict(runtime_info=config))),
+    ],
+)
+def test_a_checkpoint_of_another_input_is_neither_tested_nor_resumed(use, wrap, monkeypatch):
     logged = []
     monkeypatch.setattr(trained_input, 'print_log', lambda text, **_: logged.append(text))
     rgb, gradient = reading('RGBInput'), reading('TemporalGradientInput')
 
     def load(trained, model, use=use):
-        checkpoint = dict(meta=dict(cfg=Config(dict(model=trained)).pretty_text))
+        checkpoint = wrap(dict(cfg=Config(dict(model=trained)).pretty_text))
         ModelFitHook().after_load_checkpoint(loading(use, model), checkpoint)
 
     words = r'checkpoint a\.pth was trained with TemporalGradientInput, `model` of c\.py asks for '

@@ -166,7 +166,10 @@ def test_sensitivity_equals_the_reference():
         found = [reference.greedy(gt, pred, alpha) for alpha in TIOUS]
         base = np.mean([reference.mean_ap(gt, pred, *f, classes, 2.5) for f in found])
         assert result.map_n.mean() == pytest.approx(base, abs=1e-12, nan_ok=True)
+        assert {*buckets} == {*result.characteristics}
         for name, of_gt in buckets.items():
+            values = BUCKETS[name].assign(result.characteristics[name], name)
+            assert values.tolist() == [*of_gt]
             for b in range(len(BUCKETS[name])):
                 members = {g for g, bucket in enumerate(of_gt) if bucket == b}
                 value = result.sensitivity[name].map_n[:, b]

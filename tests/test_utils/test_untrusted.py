@@ -12,6 +12,7 @@ from mmtad_decomp.utils import (
     ConfigError,
     UnsafeNameError,
     config_as_data,
+    embedded_config,
     path_below,
     refuse_bombs,
 )
@@ -68,6 +69,22 @@ def test_a_config_as_data():
 
 
 @pytest.mark.parametrize(
+    ('checkpoint', 'value'),
+    [
+        (dict(meta=dict(cfg='a = 1')), 1),
+        (dict(message_hub=dict(runtime_info=dict(cfg='a = 2'))), 2),
+        # of a training that was resumed with another config
+        (dict(meta=dict(cfg='a = 1'), message_hub=dict(runtime_info=dict(cfg='a = 2'))), 1),
+        (dict(meta=None, message_hub=dict(runtime_info=[])), None),
+        (dict(meta=dict(cfg=b'a = 1')), None),
+    ],
+)
+def test_the_config_in_a_checkpoint(checkpoint, value):
+    config = embedded_config(checkpoint, 'x')
+    assert (config and config.a) == value
+
+
+@pytest.mark.parametrize(
     'text',
     [
         "import os\nos.system('true')",
@@ -85,7 +102,7 @@ def test_a_config_as_data():
 )
 def test_code_in_a_config_is_refused(text):
     with pytest.raises(ConfigError, match='the config in x is not read, because it may run code'):
-        config_as_data(text, 'the config in x')
+        embedded_config(dict(meta=dict(cfg=text)), 'x')
 
 
 ROOT = Path(__file__).resolve().parents[2]

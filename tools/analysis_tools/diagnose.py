@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +29,6 @@ from tools.analysis_tools.evaluate import (
 from tools.command_line import run_main
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mmtad_decomp.evaluation.diagnosis import Diagnosis, DiagnosisOptions
 
 PRESETS, LABEL_RULES = ('activitynet', 'thumos14'), ('nearest', 'any')
@@ -115,17 +112,12 @@ def read_options(args: argparse.Namespace) -> DiagnosisOptions:
     )
 
 
-def lone_buckets(options: DiagnosisOptions, measured: Mapping[str, np.ndarray]) -> list[str]:
-    """Say of which characteristics one bucket holds all instances, though these differ.
-
-    Args:
-        options: With the buckets.
-        measured: ``(G,)`` values of each characteristic.
-    """
+def lone_buckets(diagnosis: Diagnosis) -> list[str]:
+    """Say of which characteristics one bucket holds all instances, though these differ."""
     lines = []
-    for name, buckets in options.buckets.items():
-        values = measured[name]
-        if len(set(buckets.assign(values, name).tolist())) == 1 and values.min() < values.max():
+    for name, result in diagnosis.sensitivity.items():
+        values = diagnosis.characteristics[name]
+        if (result.instances > 0).sum() == 1 and values.min() < values.max():
             lines.append(
                 f'all {len(values)} instances are in one bucket of {name} ({values.min():.3g} to '
                 f'{values.max():.3g}), so it tells nothing; set narrower --{name}-edges'
@@ -152,7 +144,6 @@ def run(args: argparse.Namespace) -> tuple[Diagnosis, dict, str]:
         instance_durations,
         to_json,
     )
-    from mmtad_decomp.evaluation.diagnosis.characteristics import measure
 
     options, excluded = read_options(args), list_excluded(args.exclude_videos)
     _, fields, found_fields = args.labels
@@ -173,7 +164,7 @@ def run(args: argparse.Namespace) -> tuple[Diagnosis, dict, str]:
     diagnosis = diagnose(truth, found, durations, len(annotations.classes), options)
     oddities = find_oddities(annotations, submission.videos, excluded)
     warnings = [*oddities.warnings(), *count_oddities(submission)]
-    warnings += lone_buckets(options, measure(truth, durations))
+    warnings += lone_buckets(diagnosis)
     content = dict(
         submission=args.submission,
         annotations=args.annotations,

@@ -78,6 +78,7 @@ class Diagnosis:
         num_ground_truths: Instances.
         num_predictions: Detections.
         classes_with_ground_truth: Classes over which means are taken.
+        characteristics: ``(G,)`` values by characteristic, see :func:`~.characteristics.measure`.
         map: ``(T,)`` mAP of all predictions.
         map_n: ``(T,)`` the same, normalised.
         false_positives: The profile.
@@ -89,6 +90,7 @@ class Diagnosis:
     num_ground_truths: int
     num_predictions: int
     classes_with_ground_truth: int
+    characteristics: dict[str, np.ndarray]
     map: np.ndarray
     map_n: np.ndarray
     false_positives: FalsePositiveProfile
@@ -130,6 +132,7 @@ def diagnose(
         num_ground_truths=len(matches.ground_truth.labels),
         num_predictions=len(matches.ranks),
         classes_with_ground_truth=int((matches.positives > 0).sum()),
+        characteristics=values,
         map=mean_over_classes(class_average_precision(matches)),
         map_n=mean_over_classes(class_average_precision(matches, normalizer)),
         false_positives=profile_false_positives(

@@ -10,7 +10,7 @@ from typing import Any
 from mmaction.registry import MODELS
 from mmengine.logging import print_log
 
-from mmtad_decomp.utils import ConfigError, config_as_data
+from mmtad_decomp.utils import ConfigError, embedded_config
 
 
 def check_trained_input(
@@ -33,7 +33,7 @@ def check_trained_input(
     Raises:
         ValueError: If the types of the inputs differ.
     """
-    theirs, ours = _input_of(_trained_model(checkpoint)), _input_of(model)
+    theirs, ours = _input_of(_trained_model(checkpoint, source)), _input_of(model)
     if theirs is None or ours is None or theirs == ours:
         return
     (trained, had), (wanted, have) = theirs, ours
@@ -50,14 +50,13 @@ def check_trained_input(
     )
 
 
-def _trained_model(checkpoint: Mapping) -> Any:
-    """``model`` of the config that a training or publishing put into a checkpoint."""
-    meta = checkpoint.get('meta')
-    text = meta.get('cfg') if isinstance(meta, Mapping) else None
+def _trained_model(checkpoint: Mapping, source: str) -> Any:
+    """``model`` of the config in a checkpoint; None if there is none that can be read."""
     try:
-        return config_as_data(text, 'its config').get('model') if isinstance(text, str) else None
+        config = embedded_config(checkpoint, source)
     except ConfigError:
         return None
+    return None if config is None else config.get('model')
 
 
 def _input_of(model: Any) -> tuple[str, dict[str, Any]] | None:
