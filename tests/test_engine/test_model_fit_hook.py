@@ -1,5 +1,6 @@
 """ModelFitHook: heads that do not fit the data, and instances without a target."""
 
+import json
 from functools import partial
 from types import SimpleNamespace
 
@@ -94,6 +95,25 @@ def test_an_agnostic_head_needs_a_classifier(logged):
     assert len(logged) == 1 and message in logged[0]
     fine = metric(TADMetric, classifier=object()), metric(ProposalMetric)
     ModelFitHook().before_test(runner(model, dataset, *fine))
+
+
+@pytest.mark.parametrize('kind', [TADMetric, ProposalMetric])
+@pytest.mark.parametrize('label', ['a', 'x'])
+def test_validation_without_instances_is_refused_before_training(kind, label, tmp_path):
+    item = dict(segment=[2, 4], label=label)
+    video = dict(subset='val', duration=20.0, annotations=[item])
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(dict(classes=['a', 'b', 'c'], database=dict(v=video))))
+    found = kind(str(path), subset='val', ignore_labels=['x'])
+    run = runner(detector(3), Windows([(2.0, 4.0)]), found)
+    if label == 'a':
+        return ModelFitHook().before_train(run)
+    message = (
+        r"annotations\.json: subset 'val' has no instance of the classes \['a', 'b', 'c'\] .*"
+        '`subset`.* of `val_evaluator`, or train with --no-validate'
+    )
+    with pytest.raises(ValueError, match=message):
+        ModelFitHook().before_train(run)
 
 
 def test_instances_without_a_target_are_counted(logged):

@@ -328,6 +328,36 @@ def test_intervals_leave_out_draws_of_videos_without_instances(project):
     )
 
 
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (
+            dict(empty=3),
+            r"annotations_\.json: subset 'validation' has no instance of the classes \[",
+        ),
+        (dict(cfg_options={'test_evaluator.subset': 'test'}), "no video is of subset 'test'"),
+        (
+            dict(cfg_options={'test_evaluator.ignore_labels': ['a', 'b']}),
+            r'no instance .* `ignore_labels` or `exclude_videos` of `test_evaluator`',
+        ),
+        (
+            dict(folds=['0', '1'], fold_variable='STUDY_TEST_FOLD'),
+            r"rgb\.py, fold 1: .*annotations1\.json: subset 'validation' has no instance",
+        ),
+    ],
+)
+def test_nothing_is_trained_where_nothing_can_be_tested(project, change, message):
+    project.write_annotations('0')
+    project.write_annotations('1', empty=3)
+    if 'empty' in change:
+        project.write_annotations(**change)
+    catalog = project.catalog(**{key: value for key, value in change.items() if key != 'empty'})
+    rows = ['rgb'] if 'folds' in change else ['student']
+    with pytest.raises(StudyError, match=message):
+        project.run(catalog, rows)
+    assert not project.journal.exists()
+
+
 def test_processes_that_write_the_same_results_lose_none(project):
     catalog = project.catalog(seeds=[0])
     entries = {run: dict(fingerprint=catalog.mark(run)) for run in catalog.runs(['rgb', 'tg'])}

@@ -237,12 +237,25 @@ class Catalog:
         if start is not None:
             folder = str(self.folder(start) / 'train')
             file = resolve_checkpoint(folder) if self.is_trained(start) else folder
-            prefix, _ = find_backbone(self._resolved(start.row, run.fold), self._where(run.row))
-            _, backbone = find_backbone(cfg, self._where(run.row))
+            prefix, _ = find_backbone(self._resolved(start.row, run.fold), self.where(run.row))
+            _, backbone = find_backbone(cfg, self.where(run.row))
             backbone.init_cfg = dict(type='Pretrained', checkpoint=file, prefix=prefix)
         return cfg
 
-    def _where(self, row: str) -> str:
+    def test_configs(self, run: Run) -> dict[str, Config]:
+        """The resolved config by which a run is tested on each of the :attr:`subsets`.
+
+        Raises:
+            StudyError: If the data set of training names no annotation file.
+        """
+        cfg = self.config(run)
+        configs = dict(validation=cfg)
+        if self.study.test_on_training:
+            configs['training'] = training_config(cfg, self.row(run).config)
+        return configs
+
+    def where(self, row: str) -> str:
+        """Study, row and its config, for messages."""
         return f'{self.study.file}: row {row!r}: {self.study.rows[row].config}'
 
     def _resolved(self, name: str, fold: str | None) -> Config:
@@ -252,10 +265,10 @@ class Catalog:
                 cfg = Config.fromfile(row.config)
             cfg.merge_from_dict({**self.study.cfg_options, **row.cfg_options})
             self._check_teacher(row, cfg)
-            self._check_metric(detection_metric(cfg, self._where(name)), name)
+            self._check_metric(detection_metric(cfg, self.where(name)), name)
             if row.start is not None:
                 for other in (cfg, self._resolved(row.start, fold)):
-                    find_backbone(other, self._where(name))
+                    find_backbone(other, self.where(name))
             self._configs[name, fold] = cfg
         return self._configs[name, fold]
 
@@ -265,7 +278,7 @@ class Catalog:
             find_rows(self.study.metric, *thresholds)
         except ValueError as error:
             raise StudyError(
-                f'{self._where(row)}: {error}; correct `metric` of the study, or `tious` of the '
+                f'{self.where(row)}: {error}; correct `metric` of the study, or `tious` of the '
                 "config's `test_evaluator`"
             ) from error
 

@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from mmtad_decomp.utils import WorkDirLock, processor_name, write_json
 
-from .catalog import Catalog, Run, detection_metric, training_config
+from .catalog import Catalog, Run, detection_metric
 from .definition import Row
 from .planning import Task
 from .processes import Process, Slot, end_all, lock_work_dir, training_progress
@@ -263,10 +263,7 @@ class Execution:
         if not catalog.parts(run):
             entry |= json.loads((folder / 'trained.json').read_text(encoding='utf-8'))
         target = catalog.test_folder(run)
-        configs = {'validation': cfg}
-        if catalog.study.test_on_training:
-            configs['training'] = training_config(cfg, catalog.row(run).config)
-        for subset, tested in configs.items():
+        for subset, tested in catalog.test_configs(run).items():
             job.stage = subset
             detections = target / f'{subset}.json'
             made = [detections, *filter(None, [catalog.raw_files(run).get(subset)])]

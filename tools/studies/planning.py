@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .catalog import Catalog, Run
-from .results import Results
+from mmtad_decomp.annotations import AnnotationError
+
+from .catalog import Catalog, Run, detection_metric
+from .definition import StudyError
+from .results import Results, build_metric
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ def make_plan(
         results: Known results.
         rows: Names of the rows to run; None: all.
         seeds: Seeds to run; None: all.
+
+    Raises:
+        StudyError: If there is no instance to test a run with.
     """
     wanted = catalog.runs(rows, seeds)
     needed = {run: True for run in wanted if not results.is_done(run, catalog.mark(run))}
@@ -52,4 +58,22 @@ def make_plan(
             if not catalog.is_trained(other):
                 needed.setdefault(other, False)
                 waiting.append(other)
-    return [Task(run, needed[run]) for run in catalog.runs() if run in needed]
+    plan = [Task(run, needed[run]) for run in catalog.runs() if run in needed]
+    _demand_instances(catalog, {(t.run.row, t.run.fold): t.run for t in plan if t.test}.values())
+    return plan
+
+
+def _demand_instances(catalog: Catalog, runs: Iterable[Run]) -> None:
+    """Refuse sets without instances before hours are trained for a mAP that has no value."""
+    checked = set()
+    for run in runs:
+        where = catalog.where(run.row) + (f', fold {run.fold}' if run.fold else '')
+        for cfg in catalog.test_configs(run).values():
+            settings = repr(detection_metric(cfg, where))
+            if settings in checked:  # rows share files
+                continue
+            try:
+                build_metric(cfg, where).demand_instances('`test_evaluator`')
+            except AnnotationError as error:
+                raise StudyError(f'{where}: {error}') from error
+            checked.add(settings)

@@ -34,7 +34,8 @@ class ModelFitHook(Hook):
     3. Training and validation data have the same classes in the same order, and so do a checkpoint
        that is tested or resumed and the data.
     4. A checkpoint that is tested or resumed was trained with the input that the model has.
-    5. Before training, a warning counts the instances that no point of the head can stand for:
+    5. Validation in training has an instance to evaluate with.
+    6. Before training, a warning counts the instances that no point of the head can stand for:
        they are too short, too long or between its steps, and would be background.
 
     A teacher's input is compared when it is loaded, its classes are by
@@ -45,7 +46,8 @@ class ModelFitHook(Hook):
         """Check the training, and the evaluation in between.
 
         Raises:
-            ValueError: If the head does not fit, or classes or their order differ.
+            ValueError: If the head does not fit, classes or their order differ, or there is
+                nothing to validate with.
         """
         dataset = runner.train_dataloader.dataset
         _check_classes(runner.model, dataset)
@@ -58,6 +60,9 @@ class ModelFitHook(Hook):
                 f'`train_dataloader.dataset` ({_file(dataset)})',
                 f'`val_dataloader.dataset` ({_file(validation)})',
             )
+            for metric in runner.val_loop.evaluator.metrics:
+                if isinstance(metric, VideoMetric):
+                    metric.demand_instances('`val_evaluator`, or train with --no-validate')
         _warn_of_lost_instances(runner.model, dataset)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -11,7 +11,8 @@ from mmengine.dist import get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmtad_decomp.annotations import load_annotations, read_video_list
+from mmtad_decomp.annotations import AnnotationError, load_annotations, read_video_list
+from mmtad_decomp.annotations.content import shorten
 from mmtad_decomp.evaluation.annotation_tables import ground_truth_table, prediction_table
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions
 from mmtad_decomp.evaluation.oddities import find_oddities
@@ -74,6 +75,7 @@ class VideoMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, collect_dir=collect_dir, prefix=prefix)
+        self.subset = subset
         self.excluded = read_video_list(exclude_videos)
         self.annotations: AnnotationSet = load_annotations(
             ann_file, subset, classes, ignore_labels, self.excluded, label_fields
@@ -91,6 +93,24 @@ class VideoMetric(BaseMetric):
     def result_classes(self) -> tuple[str, ...]:
         """Names of the classes that the labels of the candidates stand for."""
         return self.annotations.classes
+
+    def demand_instances(self, place: str) -> None:
+        """Check that there is an instance to evaluate with.
+
+        Args:
+            place: Where the metric is configured, for the message.
+
+        Raises:
+            AnnotationError: If there is none, so that no metric would have a value.
+        """
+        found = self.annotations
+        if not found.census.instances:
+            raise AnnotationError(
+                f'{found.ann_file}: subset {self.subset!r} has no instance of the classes '
+                f'{shorten([*found.classes])} to evaluate with ({found.census}); correct '
+                f'"annotations" in the file, or `subset`, `classes`, `ignore_labels` or '
+                f'`exclude_videos` of {place}'
+            )
 
     def process(self, data_batch: object, data_samples: Sequence[dict]) -> None:
         """Keep the candidates of a batch of windows.
