@@ -43,14 +43,3 @@ __all__ = [
     'start_end_to_center_width',
     'valid_pairs',
 ]
-
-_MOVED = ('AnnotationError', 'label_of', 'load_annotations', 'read_video_list')
-"""Names that scripts import from here; they have moved to ``mmtad_decomp.annotations``."""
-
-
-def __getattr__(name: str) -> object:
-    if name in _MOVED:
-        from mmtad_decomp import annotations
-
-        return getattr(annotations, name)
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
