@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -46,12 +47,13 @@ def demand_inputs_kept(videos: Iterable[VideoInput], files: Iterable[Path]) -> N
         files: What is to be written.
 
     Raises:
-        InputError: If a file is one of the videos, under whatever name, or a drawn one would lie
-            among the frames of a video.
+        InputError: If a file is one of the videos, under whatever name, a drawn one would lie
+            among the frames of a video, or a name is too long.
     """
     paths = {_identity(video.path): video.path for video in videos}
     paths.pop(None, None)  # addresses
     for file in files:
+        _demand_short_name(file)
         if path := paths.get(_identity(file)):
             raise InputError(
                 f'{file} would overwrite the input {path}; name another folder for the output'
@@ -61,6 +63,17 @@ def demand_inputs_kept(videos: Iterable[VideoInput], files: Iterable[Path]) -> N
                 f'{file} would lie among the frames of the input {path}; name another folder for '
                 'the output'
             )
+
+
+def _demand_short_name(file: Path) -> None:
+    """Check that the file system has such names: videos' ids may hold their folders' names."""
+    try:
+        os.stat(file)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(
+                f'{file} cannot be written, its name is too long; give the video a shorter one'
+            ) from None
 
 
 def _identity(path: str | Path) -> tuple[int, int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from mmtad_decomp.datasets.frame_source import (
     FolderSource,
@@ -14,13 +15,7 @@ from mmtad_decomp.datasets.frame_source import (
     read_image,
 )
 from mmtad_decomp.datasets.video_reader import read_frames
-from mmtad_decomp.visualization import (
-    annotate_frames,
-    draw_timeline,
-    figure_to_image,
-    save_figure,
-    write_video,
-)
+from mmtad_decomp.visualization import annotate_frames, draw_timeline, write_video
 
 from .results import VideoResult
 
@@ -29,23 +24,16 @@ _VIDEO_SIDE, _VIDEO_FPS = 480, 30.0
 
 
 def draw_result(
-    result: VideoResult,
-    key_frames: int = 12,
-    frame_rate: float | None = None,
-    out: str | Path | None = None,
-) -> np.ndarray:
+    result: VideoResult, key_frames: int = 12, frame_rate: float | None = None
+) -> Figure:
     """Draw a video's detections on a time line under its key frames.
 
     Args:
         result: The detections, all of which are drawn.
         key_frames: Frames to show, evenly spaced; 0 for none.
         frame_rate: Images per second of a folder of frames.
-        out: Picture to write.
-
-    Returns:
-        ``(H, W, 3)`` uint8 RGB.
     """
-    figure = draw_timeline(
+    return draw_timeline(
         np.zeros((0, 2)),
         np.zeros(0, dtype=np.int64),
         {'detections': result.detections},
@@ -55,9 +43,6 @@ def draw_result(
         score_thr=0.0,
         frames=_key_frames(result, key_frames, frame_rate) if key_frames else (),
     )
-    if out is not None:
-        save_figure(figure, out)
-    return figure_to_image(figure)
 
 
 def write_annotated_video(

@@ -148,8 +148,8 @@ class TADInferencer(BaseInferencer):
         Returns:
             ``predictions``: for each video a dict of ``video``, ``video_id``, ``duration`` in
             seconds and ``detections``, a list of dicts of ``segment`` ``[start, end]`` in
-            seconds, ``label`` and ``score``, by falling score. ``visualization``: pictures, or
-            None. ``errors``: the message of each broken video by its path.
+            seconds, ``label`` and ``score``, by falling score. ``visualization``: pictures,
+            with ``return_vis``. ``errors``: the message of each broken video by its path.
 
         Raises:
             InputError: If there is no video, or one would be overwritten.
@@ -329,10 +329,12 @@ class TADInferencer(BaseInferencer):
             frame_rate: Images per second of folders of frames.
 
         Returns:
-            ``(H, W, 3)`` uint8 RGB pictures, or None where none were asked for.
+            ``(H, W, 3)`` uint8 RGB pictures; None without ``return_vis``.
         """
         if not (vid_out_dir or show or return_vis or vis_out_dir):
             return None
+        from mmtad_decomp.visualization import figure_to_image, save_figure
+
         from .pictures import draw_result, write_annotated_video  # late: matplotlib
 
         for result in preds if vid_out_dir else ():
@@ -342,12 +344,17 @@ class TADInferencer(BaseInferencer):
             return None
         pictures = []
         for result in preds:
-            out = drawn_file(vis_out_dir, result.video, PICTURE) if vis_out_dir else None
-            pictures.append(draw_result(result, key_frames, frame_rate, out))
+            figure = draw_result(result, key_frames, frame_rate)
+            if vis_out_dir:
+                save_figure(figure, drawn_file(vis_out_dir, result.video, PICTURE))
+            if show or return_vis:
+                image = figure_to_image(figure)
             if show:
                 name = result.video.video_id
-                self.visualizer.show(pictures[-1], win_name=name, wait_time=wait_time)
-        return pictures
+                self.visualizer.show(image, win_name=name, wait_time=wait_time)
+            if return_vis:  # else there may be too many to hold
+                pictures.append(image)
+        return pictures if return_vis else None
 
     def postprocess(
         self,

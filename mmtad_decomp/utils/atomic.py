@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 TEMPORARY_SUFFIX = '.tmp'
+LONGEST_NAME = 255
+"""Bytes in the name of a file that most file systems allow."""
 
 
 def _sync_folder(folder: Path) -> None:
@@ -83,9 +85,12 @@ class OutputPathError(OSError):
 
 
 def _temporary_of(path: Path) -> Path:
-    """A new name for the content of a file while it is being written."""
-    name = f'.{path.name}.{os.getpid()}-{_machine()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}'
-    return path.with_name(name)
+    """A new name for the content of a file while it is being written; long names are cut."""
+    ending = f'.{os.getpid()}-{_machine()}-{secrets.token_hex(4)}{TEMPORARY_SUFFIX}'
+    name = path.name
+    while len(os.fsencode(f'.{name}{ending}')) > LONGEST_NAME:
+        name = name[1:]  # remove_temporary_files looks at its ending
+    return path.with_name(f'.{name}{ending}')
 
 
 @contextlib.contextmanager
@@ -139,12 +144,13 @@ def demand_writable(path: str | Path, option: str) -> None:
         option: Flag or config key that names it, for the message.
 
     Raises:
-        OutputPathError: If the file is a folder or a device, or cannot be made in its folder.
+        OutputPathError: If the file is a folder or a device, its name is too long, or it cannot be
+            made in its folder.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # methods of Path raise for a name that is too long
         raise OutputPathError(f'{option} {path} is a folder; name a file in it')
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise OutputPathError(f'{option} {path} is a device or a pipe; name a file')
     folder = path.absolute().parent
     while not folder.exists() and folder != folder.parent:
@@ -154,6 +160,8 @@ def demand_writable(path: str | Path, option: str) -> None:
             place = folder
             if folder != path.absolute().parent:  # whose name is its own: others may try, too
                 place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(place / path.name)  # raises where the name is too long
             temporary = _temporary_of(place / path.name)
             with open(temporary, 'xb'):
                 pass

@@ -10,7 +10,13 @@ from clock_videos import picture, record
 from inference_helpers import CLASSES, annotate, publish_tiny, tiny_config, train
 from mmengine.config import Config
 
-from mmtad_decomp.apis import InputError, ModelError, TADInferencer, load_model_source
+from mmtad_decomp.apis import (
+    InputError,
+    ModelError,
+    TADInferencer,
+    VideoInput,
+    load_model_source,
+)
 from mmtad_decomp.datasets import VideoReadError
 from tools import test as test_tool
 
@@ -101,9 +107,21 @@ def test_a_broken_video_is_reported_and_the_rest_go_on(tmp_path, inferencer):
     inputs = [tmp_path / 'broken.mp4', good]
     with pytest.raises(VideoReadError, match='broken'):
         inferencer(inputs)
+    inputs.insert(0, record(tmp_path / 'upright.mp4', range(20), size=(32, 48)))
     result = inferencer(inputs, skip_broken=True)
     assert [p['video_id'] for p in result['predictions']] == ['good']
-    assert list(result['errors']) == [str(inputs[0])]
+    assert list(result['errors']) == [str(path) for path in inputs[:2]]
+    assert '"upright": cannot crop 28x42' in result['errors'][str(inputs[0])]
+
+
+def test_long_names_are_written_and_longer_ones_refused_before_the_work(tmp_path, inferencer):
+    name = 'é' * 125
+    video = record(tmp_path / f'{name}.mp4', range(10))
+    result = inferencer(video, vis_out_dir=str(tmp_path / 'out'))
+    assert result['visualization'] is None  # pictures of many videos would fill the memory
+    assert [file.name for file in (tmp_path / 'out').iterdir()] == [f'{name}.png']
+    with pytest.raises(InputError, match='its name is too long'):
+        inferencer(VideoInput(str(video), 'x' * 252), vis_out_dir=str(tmp_path))
 
 
 def test_an_input_is_not_overwritten(tmp_path, inferencer):

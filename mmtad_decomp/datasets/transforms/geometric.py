@@ -13,13 +13,19 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ..resizing import resize, scaled_size
+from ..video_stream import VideoReadError
 
 
 class SharedGeometry(BaseTransform):
     """Base: one draw of parameters, applied to the frames and to the flow alike."""
 
     def transform(self, results: dict) -> dict:
-        """Draw parameters and apply them to every modality present."""
+        """Draw parameters and apply them to every modality present.
+
+        Raises:
+            VideoReadError: If the frames of this video are too small.
+            ValueError: If there are no frames, or flow of another size.
+        """
         present = [key for key in ('frames', 'flow') if key in results]
         if not present:
             raise ValueError(
@@ -32,7 +38,10 @@ class SharedGeometry(BaseTransform):
                     f'video "{results["video_id"]}": "{key}" is {results[key].shape[1:3]} pixels '
                     f'(height, width), "{present[0]}" {(height, width)}; load both at one size'
                 )
-        parameters = self.draw(height, width)
+        try:
+            parameters = self.draw(height, width)
+        except VideoReadError as error:
+            raise VideoReadError(f'video "{results["video_id"]}": {error}') from None
         if parameters is not None:
             for key in present:
                 moved = self.move(results[key], *parameters)
@@ -87,9 +96,13 @@ class _Crop(SharedGeometry):
         self.height, self.width = (size, size) if isinstance(size, int) else size
 
     def room(self, height: int, width: int) -> tuple[int, int]:
-        """Pixels by which a frame is higher and wider than the crop."""
+        """Pixels by which a frame is higher and wider than the crop.
+
+        Raises:
+            VideoReadError: If it is not.
+        """
         if height < self.height or width < self.width:
-            raise ValueError(
+            raise VideoReadError(
                 f'cannot crop {self.height}x{self.width} (height x width) from frames of '
                 f'{height}x{width}: raise short_side of the loader or lower the crop size'
             )
