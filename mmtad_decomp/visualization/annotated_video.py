@@ -8,8 +8,8 @@ from pathlib import Path
 
 import av
 import cv2
-import matplotlib
 import numpy as np
+from matplotlib.font_manager import FontProperties, findfont
 from PIL import Image, ImageDraw, ImageFont
 
 from mmtad_decomp.postprocessing import Detections
@@ -27,6 +27,8 @@ _SPAN = 60.0
 _CAPTION, _ROW, _MARGIN = 30, 20, 8
 _MAX_ROWS = 5
 _MAX_CAPTIONS = 3
+_OTHER = '#7F7F7F'
+"""Color of classes without a row."""
 _GROUND, _INK, _TRACK = (255, 255, 255), (40, 40, 40), (235, 235, 235)
 
 
@@ -75,8 +77,8 @@ class _Panel:
         self.rows = list(dict.fromkeys(detections.labels.tolist()))[:_MAX_ROWS]
         self.height = _CAPTION + _ROW * max(len(self.rows), 1) + 2 * _MARGIN
         self.height += self.height % 2
-        path = Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')
-        self.large, self.small = (ImageFont.truetype(str(path), size) for size in (18, 13))
+        path = findfont(FontProperties())  # that of the other pictures
+        self.large, self.small = (ImageFont.truetype(path, size) for size in (18, 13))
         names = [self.small.getlength(classes[label]) for label in self.rows]
         self.left = min(int(max(names, default=0)) + 2 * _MARGIN, width // 3)
 
@@ -103,6 +105,7 @@ class _Panel:
             x += 18 + int(self.large.getlength(text)) + 2 * _MARGIN
         clock = f'{int(seconds // 60)}:{seconds % 60:05.2f}'
         place = self.width - _MARGIN - self.small.getlength(clock)
+        canvas.rectangle((place - _MARGIN, 0, self.width, _CAPTION), fill=_GROUND)  # long names
         canvas.text((place, 8), clock, font=self.small, fill=_INK)
 
     def _draw_time_line(
@@ -115,8 +118,9 @@ class _Panel:
 
         for number, label in enumerate(self.rows):
             top = _CAPTION + _MARGIN + _ROW * number
-            canvas.rectangle((self.left, top + 2, right, top + _ROW - 3), fill=_TRACK)
             canvas.text((_MARGIN, top + 1), self.classes[label], font=self.small, fill=_INK)
+            canvas.rectangle((self.left - 2, top, self.width, top + _ROW), fill=_GROUND)
+            canvas.rectangle((self.left, top + 2, right, top + _ROW - 3), fill=_TRACK)
             mine = take(self.detections, self.detections.labels == label)
             inside = (mine.segments[:, 1] > begin) & (mine.segments[:, 0] < begin + span)
             for (start, end), score in zip(mine.segments[inside][::-1], mine.scores[inside][::-1]):
@@ -127,8 +131,7 @@ class _Panel:
         canvas.line((x, _CAPTION, x, self.height - _MARGIN), fill=_INK, width=2)
 
     def _color(self, label: int, opacity: float = 1.0) -> tuple[int, int, int]:
-        place = self.rows.index(label) if label in self.rows else label
-        text = PALETTE[place % len(PALETTE)]
+        text = PALETTE[self.rows.index(label)] if label in self.rows else _OTHER
         red, green, blue = (
             round(opacity * int(text[i : i + 2], 16) + (1 - opacity) * track)
             for i, track in zip((1, 3, 5), _TRACK)

@@ -69,17 +69,16 @@ def _bars(
 
 
 def _draw_row(
-    axes: Axes, row: int, truth: np.ndarray, found: Detections, width: float, color: str
+    axes: Axes, top: float, share: float, found: Detections, width: float, color: str
 ) -> int:
-    """One class: ground truth in the upper half of ``[row, row + 1]``, detections below.
+    """Detections of one class, in lanes below ``top`` that share a height.
 
     Returns the number of detections without a lane, which are not drawn.
     """
-    _bars(axes, truth, row + 0.10, 0.34, width, GROUND_TRUTH, 1.0)
     lanes = lanes_of(found.segments)
-    height = 0.38 / (lanes.max() + 1 if len(lanes) else 1)
+    height = share / (lanes.max() + 1 if len(lanes) else 1)
     for i in reversed(np.flatnonzero(lanes >= 0).tolist()):
-        bottom = row + 0.52 + height * lanes[i]
+        bottom = top + height * lanes[i]
         segment = found.segments[i : i + 1]
         _bars(axes, segment, bottom, 0.86 * height, width, color, _opacity(found.scores[i]))
     return int((lanes < 0).sum())
@@ -96,15 +95,20 @@ def _draw_panel(
     color: str,
 ) -> None:
     hidden = 0
+    # With ground truth, that is in the upper half of the rows.
+    offset, share = (0.52, 0.38) if len(truth[1]) else (0.14, 0.76)
     for row, label in enumerate(rows):
         if row % 2 == 0:
             axes.axhspan(row, row + 1, color='#F1F1F1', linewidth=0, zorder=0)
         mine = found.labels == label
         of_class = Detections(*(column[mine] for column in found))
-        segments = truth[0][truth[1] == label]
-        hidden += _draw_row(axes, row, segments, of_class, duration / 600, color)
+        segments, width = truth[0][truth[1] == label], duration / 600
+        _bars(axes, segments, row + 0.10, 0.34, width, GROUND_TRUTH, 1.0)
+        hidden += _draw_row(axes, row + offset, share, of_class, width, color)
     if hidden:
         name = f'{name} ({hidden} behind better ones of their class are not drawn)'
+    if not rows:
+        name = f'{name}: none'
     axes.set_title(name, loc='left', fontsize=10, fontweight='bold', color=color, pad=4)
     axes.set_xlim(0, duration)
     axes.set_ylim(max(len(rows), 1), 0)

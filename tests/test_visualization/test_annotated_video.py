@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
 
 from mmtad_decomp.datasets import iterate_frames
 from mmtad_decomp.postprocessing import Detections
@@ -52,6 +53,29 @@ def test_large_frames_keep_their_size_and_no_detections_are_fine():
     nothing = Detections(np.zeros((0, 2)), np.zeros(0), np.zeros(0, dtype=np.int64))
     (picture,) = annotate_frames(frames(1, 720, 1280), 25.0, nothing, CLASSES, 1.0)
     assert picture.shape[1] == 1280 and picture.shape[0] > 720
+
+
+def test_names_of_any_length_leave_the_clock_and_the_time_line_alone():
+    def panel(name, **options):
+        with rc_context(options):
+            (picture,) = annotate_frames(frames(1, 40, 640), 25.0, FOUND, (name, 'jump'), 4.0)
+        return picture[40:]
+
+    long, longer = panel('w' * 80), panel('w' * 90)
+    np.testing.assert_array_equal(long, longer)
+    assert (long[:30, -80:].min(axis=(0, 2)) > 200).any()  # white between name and clock
+    assert not np.array_equal(panel('run'), panel('run', **{'font.family': 'DejaVu Serif'}))
+
+
+def test_classes_without_a_row_have_a_color_of_their_own():
+    labels = np.arange(6)
+    found = Detections(np.tile([0.0, 1.0], (6, 1)), np.linspace(1.0, 0.5, 6), labels)
+    found = Detections(found.segments + (labels == 5)[:, None] * 2.0, found.scores, labels)
+    pictures = list(annotate_frames(frames(3), 1.0, found, [*'abcdef'], 3.0))
+    height = round(40 * 640 / 61 / 2) * 2
+    caption = pictures[2][height + 9 : height + 22].reshape(-1, 3)
+    assert (caption == 127).all(1).any()
+    assert not any((caption == rgb(color)).all(1).any() for color in PALETTE)
 
 
 def test_a_written_video_has_all_frames_or_is_not_there(tmp_path):

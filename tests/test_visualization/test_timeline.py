@@ -155,10 +155,12 @@ def test_low_scores_do_not_crowd_a_row():
     assert len(bars) == 2 + 2 * (200 - hidden)  # a face and an edge each, after the ground truth's
     lows = {round(float(bar.get_paths()[0].get_extents().y0), 3) for bar in bars[2:]}
     assert len(lows) == 3  # no bar lies on another one of its lane
+    assert min(lows) < 0.2  # without ground truth, the whole row is theirs
 
 
 def test_nothing_to_draw_is_still_a_picture():
     figure = draw_timeline([], [], {'model': detections()}, CLASSES, 10.0)
+    assert figure.axes[0].get_title(loc='left') == 'model: none'
     image = figure_to_image(figure)
     assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
 
