@@ -10,8 +10,11 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+from tools.interruption import Interrupted, interrupted_by_sigterm
 
 TRACEBACK_VARIABLE = 'MMTAD_TRACEBACK'
 
@@ -80,7 +83,7 @@ def demand_config_file(path: str) -> None:
     raise FileNotFoundError(f'config file {path} {advice}')
 
 
-def run_main(command: Callable[..., Any], *args: Any) -> int:
+def run_main(command: Callable[..., Any], *args: Any, soft_end: bool = True) -> int:
     """Run a command; a mistake of the user becomes one sentence on stderr and exit code 2.
 
     Mistakes are the errors that this project raises on purpose (its own classes, and any
@@ -91,12 +94,19 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
     Args:
         command: Command line to run.
         *args: Its arguments.
+        soft_end: After SIGTERM the command ends as after Ctrl-C: it writes what it has. False ends
+            it at once, for commands that have nothing to write or wait for other processes.
 
     Returns:
-        The exit code: what the command returned if that is an int, else 0; 2 after a mistake.
+        The exit code: what the command returned if that is an int, else 0; 2 after a mistake, 143
+        after SIGTERM.
     """
     try:
-        result = command(*args)
+        with interrupted_by_sigterm() if soft_end else nullcontext():
+            result = command(*args)
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return error.code
     except Exception as error:
         if not is_mistake(error):
             raise

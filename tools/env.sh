@@ -106,7 +106,8 @@ pip_install() {
     "$VENV_PYTHON" -m pip install --disable-pip-version-check --no-input --no-compile -c "$CONSTRAINTS" "$@" \
         >>"$SETUP_LOG" 2>&1 &
     pid=$!
-    trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM # bash lets background jobs ignore Ctrl-C
+    trap 'kill "$pid" 2>/dev/null; exit 130' INT # bash lets background jobs ignore Ctrl-C
+    trap 'kill "$pid" 2>/dev/null; exit 143' TERM
     while [ -t 1 ] && kill -0 "$pid" 2>/dev/null; do
         printf '\r[setup] %s ... %d s' "$title" $((SECONDS - started))
         sleep 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
-import signal
 import sys
 import time
 import traceback
@@ -21,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from tools.interruption import Interrupted, interrupted_by_sigterm
 from tools.model_converters import publish_student
 from tools.script_process import start_server
 from tools.visualizations import timeline
@@ -148,16 +148,12 @@ def run_step(
     Raises:
         StepFailed: If it fails.
     """
-    from tools.studies.execution import Interrupted
-
     begin = time.monotonic()
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, 'w', encoding='utf-8') as file:
         try:
             with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
                 tool(list(arguments))
-        except Interrupted:
-            raise
         except (Exception, SystemExit) as error:
             traceback.print_exc(file=file)
             raise StepFailed(f'{title} failed, see {log}: {error}') from error
@@ -198,13 +194,6 @@ def finish(catalog: Catalog, out: Path) -> None:
     run_step('draw detections', timeline.main, draw, out / 'timeline.log')
 
 
-def _end(number: int, frame: object) -> None:
-    """End this process and the step that it waits for; a study ends its own processes."""
-    from tools.studies.execution import Interrupted
-
-    raise Interrupted(f'ended by {signal.Signals(number).name}')
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the main job; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -213,21 +202,21 @@ def main(argv: list[str] | None = None) -> int:
     start_server()  # its imports take as long as those that follow
 
     from tools.studies import Catalog, Results, StudyError, load_study
-    from tools.studies.execution import Interrupted, format_duration
+    from tools.studies.execution import format_duration
 
     begin = time.monotonic()
-    signal.signal(signal.SIGTERM, _end)
     try:
-        catalog = Catalog(load_study(STUDY))
-        out = catalog.study.work_dir
-        if args.fresh:
-            clear_work_dir(out)
-        results = Results(catalog)
-        run_study(catalog, results, Console())
-        finish(catalog, out)
+        with interrupted_by_sigterm():
+            catalog = Catalog(load_study(STUDY))
+            out = catalog.study.work_dir
+            if args.fresh:
+                clear_work_dir(out)
+            results = Results(catalog)
+            run_study(catalog, results, Console())
+            finish(catalog, out)
     except Interrupted as error:
         print(f'\n{error}; the same command goes on from here', file=sys.stderr)
-        return 130
+        return error.code
     except (StepFailed, StudyError) as error:
         print(f'\nerror: {error}', file=sys.stderr)
         return 2 if isinstance(error, StudyError) else 1

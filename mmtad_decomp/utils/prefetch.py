@@ -9,13 +9,16 @@ from typing import TypeVar
 
 Item = TypeVar('Item')
 _END = object()
+_GRACE = 1.0
+"""Seconds that a reader who goes waits for the thread."""
 
 
 def prefetch(items: Iterable[Item], size: int = 2) -> Iterator[Item]:
     """Iterate over ``items`` in a thread of its own, up to ``size`` items ahead of the reader.
 
     Decoding and a network both release Python's lock, so that they run side by side. An error of
-    ``items`` is raised where the item was to come. Closing the generator ends the thread.
+    ``items`` is raised where the item was to come. Closing the generator ends the thread; where
+    that waits for a source that sends nothing, it ends with the next item.
 
     Args:
         items: What to iterate over; nothing else may use it.
@@ -44,7 +47,7 @@ def _read(items: Iterable[Item], ready: queue.Queue, stop: threading.Event) -> I
         stop.set()
         while not ready.empty():
             ready.get_nowait()
-        thread.join()
+        thread.join(_GRACE)
 
 
 def _fill(items: Iterable, ready: queue.Queue, stop: threading.Event) -> None:

@@ -68,6 +68,25 @@ def test_prefetch_runs_ahead_and_hands_errors_over():
         prefetch([], 0)
 
 
+def test_prefetch_does_not_wait_for_a_source_that_sends_nothing(monkeypatch):
+    monkeypatch.setattr('mmtad_decomp.utils.prefetch._GRACE', 0.1)
+    sent = threading.Event()
+
+    def items():
+        yield 0
+        sent.wait()
+
+    reader = prefetch(items())
+    assert next(reader) == 0
+    closing = threading.Thread(target=reader.close)
+    closing.start()
+    closing.join(5)
+    waits = closing.is_alive()
+    sent.set()
+    closing.join(5)
+    assert not waits
+
+
 def test_a_video_is_sampled_by_its_clock(tmp_path):
     # Pictures 0, 1, 2 at irregular times, shown for 0.1, 0.5 and 0.2 s (the stated duration).
     path = record(tmp_path / 'v.mkv', [7, 8, 9, 10], times=[0, 100, 600, 700])

@@ -1,10 +1,14 @@
 """A user's mistakes end as one sentence with exit code 2, and before anything heavy is loaded."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
+from study_helpers import in_fork
 from tiny_training import ROOT, config
 
 from mmtad_decomp.annotations import AnnotationError
@@ -64,6 +68,45 @@ def test_the_traceback_on_demand(capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['train.py', 'config.py', '--traceback'])
     assert run_main(raising(ConfigError('x'))) == 2
     assert 'Traceback (most recent call last)' in capsys.readouterr().err
+
+
+def signalled(then=None):
+    """A command that gets SIGTERM twice, as from `timeout`, and prints how it ends."""
+    try:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    finally:
+        print('cleaned up', flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        if then is not None:
+            raise then
+
+
+def in_a_child(result):
+    """A command that forks a child which gets SIGTERM; 0 if that had no handler."""
+    child = os.fork()
+    if not child:
+        signalled()
+    _, status = os.waitpid(child, 0)
+    return result if os.waitstatus_to_exitcode(status) == -signal.SIGTERM else 1
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs POSIX')
+@pytest.mark.parametrize(
+    ('arguments', 'soft', 'code', 'text'),
+    [
+        ((signalled,), True, 143, 'cleaned up\nended by SIGTERM\n'),
+        ((signalled, RuntimeError('a worker died')), True, 143, 'cleaned up\nended by SIGTERM\n'),
+        ((signalled,), False, -signal.SIGTERM, ''),
+        ((in_a_child, 0), True, 0, ''),
+    ],
+)
+def test_after_sigterm_a_command_cleans_up(arguments, soft, code, text, capfd):
+    process = in_fork(lambda words: run_main(*words, soft_end=soft), arguments)
+    process.join(30)
+    assert process.exitcode == code
+    assert ''.join(capfd.readouterr()) == text
 
 
 @pytest.mark.parametrize(

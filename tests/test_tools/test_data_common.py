@@ -1,21 +1,25 @@
 """Shared parts of the data scripts."""
 
 import errno
+import signal
+import time
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
-from crash_helpers import crash
+from crash_helpers import crash, end_parent_and_wait
 from data_helpers import make_frames
 
 from mmtad_decomp.datasets import VideoReadError, iterate_frames, probe_video
+from mmtad_decomp.utils.atomic import process_runs
 from tools.data.common import (
     Manifest,
     atomic_folder,
     atomic_path,
     parallel_map,
     print_failures,
+    run_main,
     write_video,
 )
 
@@ -88,6 +92,18 @@ def test_parallel_map_survives_crashes(capsys: pytest.CaptureFixture):
     assert print_failures(failures) == 1
     assert 'item2: item 2 is bad' in capsys.readouterr().err
     assert print_failures([]) == 0
+
+
+def test_sigterm_ends_parallel_map_and_its_workers(tmp_path: Path):
+    items = {f'item{i}': tmp_path for i in range(4)}
+    begin = time.monotonic()
+    code = run_main(parallel_map, end_parent_and_wait, items, 2, 'test')
+    assert code == 128 + signal.SIGTERM
+    workers = [int(file.name) for file in tmp_path.iterdir()]
+    assert 1 <= len(workers) <= 2
+    while any(map(process_runs, workers)):
+        assert time.monotonic() - begin < 30
+        time.sleep(0.02)
 
 
 def test_manifest(tmp_path: Path):

@@ -204,7 +204,7 @@ def test_a_stopped_study_leaves_no_process_and_resumes(project, number):
         time.sleep(0.02)
     os.kill(process.pid, number)
     process.join()
-    assert process.exitcode == (-number if number == signal.SIGKILL else 130)
+    assert process.exitcode == (-number if number == signal.SIGKILL else 128 + number)
     training = int((project.folder / 'work' / '.lock').read_text().split()[-1])
     deadline = time.monotonic() + 5
     while process_runs(training):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.command_line import run_main
+from tools.interruption import Interrupted
 
 if TYPE_CHECKING:
     from tools.studies import Catalog, Results, Task
@@ -118,14 +119,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = parse_args(argv)
 
-    from tools.studies.execution import Interrupted
-
     def command() -> int:
         try:
             return run(args)
         except Interrupted as error:
             print(f'{error}; the same command goes on from here', file=sys.stderr)
-            return 130
+            return error.code
 
     return run_main(command)
 

@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 
 from mmtad_decomp.utils import WorkDirLock, processor_name, write_json
+from tools.interruption import Interrupted
 
 from .catalog import Catalog, Run, detection_metric
 from .definition import Row
@@ -28,10 +29,6 @@ TEST = (str(_TOOLS / 'test.py'),)
 FUSE = (str(_TOOLS / 'analysis_tools' / 'ensemble_predictions.py'),)
 # Loops that validate as one that tests.
 _VALIDATION_LOOPS = {'TestLoop': 'ValLoop', 'AutocastTestLoop': 'AutocastValLoop'}
-
-
-class Interrupted(RuntimeError):
-    """The study was asked to end."""
 
 
 @dataclass
@@ -180,7 +177,7 @@ class Execution:
         total, shown = len(waiting), time.monotonic()
         while waiting or self.jobs:
             if self.signal is not None:
-                raise Interrupted(f'ended by {signal.Signals(self.signal).name}')
+                raise Interrupted(self.signal)
             self._start(waiting)
             for job in list(self.jobs):
                 if job.process.poll() is not None:

@@ -47,6 +47,10 @@ class _Worker:
     def stop(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
+    def kill(self) -> None:
+        for process in list((self._pool._processes or {}).values()):
+            process.terminate()
+
 
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
@@ -143,6 +147,11 @@ def _run_in_processes(
         futures = {threads.submit(call, item): key for key, item in items.items()}
         for future in as_completed(futures):
             settle(futures[future], future.result)
+    except KeyboardInterrupt:  # or SIGTERM: no time to end items, which are made again
+        threads.shutdown(wait=False, cancel_futures=True)
+        for worker in pool:
+            worker.kill()
+        raise
     finally:
         threads.shutdown(cancel_futures=True)
         for worker in pool:
