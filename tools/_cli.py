@@ -23,6 +23,7 @@ from mmtad_decomp.utils import (
     keep_freed_memory,
 )
 from tools.config_reading import read_checked_config
+from tools.interruption import end_at_once
 
 
 def load_config(args: argparse.Namespace, phases: Sequence[str] = ()) -> Config:
@@ -67,9 +68,13 @@ def distribute_over_cpus(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the Runner, or the one that the config names, and set up the process for it."""
+    """Build the Runner, or the one that the config names, and set up the process for it.
+
+    SIGTERM ends the process at once: while it waits for others it could not take note of it.
+    """
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else ConciseRunner.from_cfg(cfg)
     keep_freed_memory()
+    end_at_once()
     return runner
 
 

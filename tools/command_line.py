@@ -10,7 +10,6 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -83,26 +82,25 @@ def demand_config_file(path: str) -> None:
     raise FileNotFoundError(f'config file {path} {advice}')
 
 
-def run_main(command: Callable[..., Any], *args: Any, soft_end: bool = True) -> int:
+def run_main(command: Callable[..., Any], *args: Any) -> int:
     """Run a command; a mistake of the user becomes one sentence on stderr and exit code 2.
 
     Mistakes are the errors that this project raises on purpose (its own classes, and any
     ``ValueError`` raised in its code), those of the operating system, such as a missing file or a
     full disk, and missing packages. Everything else is a defect and keeps its traceback, and so
-    does a mistake with ``--traceback`` or ``MMTAD_TRACEBACK=1``.
+    does a mistake with ``--traceback`` or ``MMTAD_TRACEBACK=1``. After SIGTERM the command ends as
+    after Ctrl-C, see :func:`~tools.interruption.interrupted_by_sigterm`.
 
     Args:
         command: Command line to run.
         *args: Its arguments.
-        soft_end: After SIGTERM the command ends as after Ctrl-C: it writes what it has. False ends
-            it at once, for commands that have nothing to write or wait for other processes.
 
     Returns:
         The exit code: what the command returned if that is an int, else 0; 2 after a mistake, 143
         after SIGTERM.
     """
     try:
-        with interrupted_by_sigterm() if soft_end else nullcontext():
+        with interrupted_by_sigterm():
             result = command(*args)
     except Interrupted as error:
         print(error, file=sys.stderr)

@@ -67,10 +67,11 @@ def interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _restore() -> None:
+def end_at_once() -> None:
+    """From now on SIGTERM ends this process at once, inside :func:`interrupted_by_sigterm` too."""
     if isinstance(signal.getsignal(signal.SIGTERM), _Handler):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 if hasattr(os, 'register_at_fork'):
-    os.register_at_fork(after_in_child=_restore)
+    os.register_at_fork(after_in_child=end_at_once)

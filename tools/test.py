@@ -116,4 +116,4 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
 
 if __name__ == '__main__':
-    sys.exit(run_main(main, soft_end=False))
+    sys.exit(run_main(main))

@@ -114,4 +114,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(run_main(main, soft_end=False))
+    sys.exit(run_main(main))

@@ -13,6 +13,7 @@ from tiny_training import ROOT, config
 
 from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.utils import CheckpointError, ConfigError
+from tools import _cli
 from tools import test as test_tool
 from tools import train as train_tool
 from tools.command_line import run_main
@@ -70,8 +71,10 @@ def test_the_traceback_on_demand(capsys, monkeypatch):
     assert 'Traceback (most recent call last)' in capsys.readouterr().err
 
 
-def signalled(then=None):
+def signalled(then=None, build=False):
     """A command that gets SIGTERM twice, as from `timeout`, and prints how it ends."""
+    if build:
+        _cli.build_runner({})
     try:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
@@ -94,16 +97,17 @@ def in_a_child(result):
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='needs POSIX')
 @pytest.mark.parametrize(
-    ('arguments', 'soft', 'code', 'text'),
+    ('arguments', 'code', 'text'),
     [
-        ((signalled,), True, 143, 'cleaned up\nended by SIGTERM\n'),
-        ((signalled, RuntimeError('a worker died')), True, 143, 'cleaned up\nended by SIGTERM\n'),
-        ((signalled,), False, -signal.SIGTERM, ''),
-        ((in_a_child, 0), True, 0, ''),
+        ((signalled,), 143, 'cleaned up\nended by SIGTERM\n'),
+        ((signalled, RuntimeError('a worker died')), 143, 'cleaned up\nended by SIGTERM\n'),
+        ((signalled, None, True), -signal.SIGTERM, ''),
+        ((in_a_child, 0), 0, ''),
     ],
 )
-def test_after_sigterm_a_command_cleans_up(arguments, soft, code, text, capfd):
-    process = in_fork(lambda words: run_main(*words, soft_end=soft), arguments)
+def test_after_sigterm_a_command_cleans_up(arguments, code, text, capfd, monkeypatch):
+    monkeypatch.setattr(_cli.ConciseRunner, 'from_cfg', lambda cfg: None)
+    process = in_fork(lambda words: run_main(*words), arguments)
     process.join(30)
     assert process.exitcode == code
     assert ''.join(capfd.readouterr()) == text
