@@ -117,7 +117,7 @@ def test_the_python_of_an_environment_that_is_there(tmp_path, refuses, version, 
 SET_UP = """
 PROJECT_ROOT={folder}
 create_venv() {{ :; }}; choose_constraints() {{ CONSTRAINTS=constraints.txt; }}
-fingerprint() {{ echo same; }}
+fingerprint() {{ echo "${{SOURCES:-same}}"; }}
 has_compiler() {{ [ -f compiler ]; }}
 install_lite() {{
     say installs
@@ -144,11 +144,26 @@ def test_a_compiler_that_comes_later_compiles_the_operators(tmp_path):
     installed, output = set_up(MMTAD_WITH_OPS='0')
     assert not installed and 'operators' not in output
     (tmp_path / 'broken').touch()
-    installed, output = set_up()
-    assert installed and 'the operators could not be compiled, see ' in output
+    stamp = tmp_path / 'venv' / 'mmtad-failed-build.stamp'
+    retry = f"with another compiler or other sources, or after rm '{stamp}'"
+    other = make_python(tmp_path / 'other', '13.2')
+    for environment, installs in (
+        ({}, (True, False)),
+        (dict(CXX=f'{other} -O3'), (True, False)),
+        (dict(CXX=f'{other} -O2'), (True,)),
+        (dict(SOURCES='changed'), (True, False)),
+    ):
+        for expected in installs:
+            installed, output = set_up(**environment)
+            assert installed == expected, (environment, output)
+            assert 'the operators could not be compiled, see ' in output and retry in output
+    make_python(other, '13.3')
+    assert set_up(CXX=other)[0] and not set_up(CXX=other)[0]
     (tmp_path / 'broken').unlink()
+    assert not set_up(CXX=other)[0]
+    stamp.unlink()
     for installs in (True, False):
-        installed, output = set_up()
+        installed, output = set_up(CXX=other)
         assert installed == installs and 'operators' not in output
 
 

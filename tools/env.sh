@@ -6,8 +6,9 @@
 #
 # Afterwards PROJECT_ROOT is the working directory and VENV_PYTHON the interpreter to run.
 # If a tier's requirements have not changed, it is not installed again, unless the operators are
-# missing and a C++ compiler is there. pip writes to setup.log in the environment; its output is
-# shown only if it fails. Variables that change the defaults:
+# missing and a C++ compiler is there that has not failed to compile the same sources. pip writes to
+# setup.log in the environment; its output is shown only if it fails. Variables that change the
+# defaults:
 #
 #   PYTHON             interpreter that creates the environment (python3)
 #   MMTAD_VENV         where the environment lies (.venv in the project): a new or empty folder, or
@@ -20,6 +21,7 @@ VENV="${MMTAD_VENV:-$PROJECT_ROOT/.venv}"
 VENV_PYTHON="$VENV/bin/python"
 
 SETUP_LOG="$VENV/setup.log"
+FAILED_BUILD="$VENV/mmtad-failed-build.stamp"
 
 say() { printf '[setup] %s\n' "$*"; }
 
@@ -148,12 +150,27 @@ has_compiler() {
     command -v "${compiler%% *}" >/dev/null 2>&1
 }
 
-# Says so if the operators are not compiled, and what to do.
+# Prints what decides whether the operators can be compiled from the files given, one thing a line.
+describe_build() {
+    local compiler="${CXX:-c++}"
+    fingerprint "$@"
+    printf '%s\n' "$compiler" "$(command -v "${compiler%% *}")" "$("${compiler%% *}" --version 2>&1 || true)" \
+        "MMTAD_WITH_OPS=${MMTAD_WITH_OPS:-} FORCE_CUDA=${FORCE_CUDA:-}"
+}
+
+# Whether this compiler has failed to compile the files given.
+build_has_failed() {
+    [ -f "$FAILED_BUILD" ] && [ "$(cat "$FAILED_BUILD")" = "$(describe_build "$@")" ]
+}
+
+# Says so if the operators are not compiled from the files given, and what to do.
 report_operators() {
     if ! lacks_operators; then
         return
     elif has_compiler; then
-        say "the operators could not be compiled, see $SETUP_LOG. All works, but slower"
+        describe_build "$@" >"$FAILED_BUILD"
+        say "the operators could not be compiled, see $SETUP_LOG: all works, but slower. That is tried again" \
+            "with another compiler or other sources, or after rm '$FAILED_BUILD'"
     else
         say "no C++ compiler was found, so the operators are not compiled: all works, but slower." \
             "Install one (Debian and Ubuntu: apt install g++) and run the command again"
@@ -195,11 +212,11 @@ setup_env() {
     local lite=(setup.py pyproject.toml "$CONSTRAINTS"
         requirements/build.txt requirements/mminstall.txt requirements/runtime.txt)
     mapfile -t -O "${#lite[@]}" lite < <(find mmtad_decomp/ops/csrc -type f | LC_ALL=C sort)
-    if lacks_operators && has_compiler; then # it came after the installation
+    if lacks_operators && has_compiler && ! build_has_failed "${lite[@]}"; then # it came later
         rm -f "$VENV/mmtad-lite.stamp"
     fi
     install_tier lite "${lite[@]}"
-    report_operators
+    report_operators "${lite[@]}"
     if [ "$1" = tests ]; then
         install_tier tests "${lite[@]}" requirements/tests.txt requirements/tests-nodeps.txt
     fi
