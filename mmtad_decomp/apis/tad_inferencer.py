@@ -27,7 +27,7 @@ from mmtad_decomp.utils.prefetch import prefetch
 from mmtad_decomp.visualization import TADVisualizer
 
 from .exports import write_results
-from .model_source import ModelSource, load_model_source
+from .model_source import ModelError, ModelSource, load_model_source
 from .outputs import ANNOTATED, PICTURE, demand_inputs_kept, drawn_file
 from .progress import InferenceProgress
 from .publishing import build_published
@@ -61,7 +61,7 @@ class TADInferencer(BaseInferencer):
         block: Seconds; see :data:`BLOCK_SECONDS`.
 
     Raises:
-        ModelError: If the model cannot be used for inference.
+        ModelError: If the model cannot be used for inference, or the device is not there.
         CheckpointError: If its weights do not fit.
     """
 
@@ -88,6 +88,7 @@ class TADInferencer(BaseInferencer):
         block: float = BLOCK_SECONDS,
     ) -> None:
         init_default_scope(scope)
+        _demand_device(device)
         self.source: ModelSource = load_model_source(model, weights)
         self.block = block
         super().__init__(
@@ -393,6 +394,16 @@ def speed_up_on_cpu(model: torch.nn.Module) -> None:
     encoder = getattr(model, 'backbone', None)
     if isinstance(encoder, VideoEncoder):
         encoder.use_channels_last()
+
+
+def _demand_device(device: str | None) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:  # of a build without, or without the device
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f'device {device} cannot be used ({reason}); leave it out for the fastest there is'
+        ) from error
 
 
 def _files_to_write(

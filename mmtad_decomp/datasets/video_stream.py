@@ -143,8 +143,15 @@ class VideoStream:
                 before = (begin, frame)
         except av.error.FFmpegError as error:
             shown = 'at its start' if before is None else f'after {before[0]:.2f} s'
+            advice = 'download or extract it again'
+            if before is None and 'mp4' in self._formats and not self._can_seek():
+                advice = (
+                    'an MP4 file with its index at the end cannot be read as a stream: name it '
+                    'without --stream once it is complete, or stream MPEG-TS, Matroska or '
+                    'fragmented MP4'
+                )
             raise VideoReadError(
-                f'video {self.path} breaks off {shown} ({error}); download or extract it again'
+                f'video {self.path} breaks off {shown} ({error}); {advice}'
             ) from error
         if before is not None:
             begin, frame = before
@@ -154,6 +161,11 @@ class VideoStream:
             if _SHORTEST_LAST * shortest <= left < lasting - self.tolerance:
                 lasting = max(stated, left)
             yield Picture(begin, begin + lasting, frame)
+
+    def _can_seek(self) -> bool:
+        return not str(self.path).startswith('pipe:') and (
+            not hasattr(self.path, 'read') or hasattr(self.path, 'seek')
+        )
 
     def size(self, frame: av.VideoFrame, short_side: int | None, multiple: int = 1) -> tuple:
         """Width and height to which every picture is scaled: upright, the same for all.

@@ -204,6 +204,8 @@ def test_wrong_models_are_refused_in_one_sentence(tmp_path):
     config.model.data_preprocessor.modality = dict(type='TemporalGradientInput')
     with pytest.raises(ModelError, match='trained with RGBInput, the config asks for Temporal'):
         load_model_source(config, weights)
+    with pytest.raises(ModelError, match=r'device cuda:99 cannot be used .*; leave it out'):
+        TADInferencer(path, weights, device='cuda:99')
     torch.save(dict(state_dict=content['state_dict']), tmp_path / 'bare.pth')
     with pytest.raises(ModelError, match='does not hold its config'):
         load_model_source(tmp_path / 'bare.pth')

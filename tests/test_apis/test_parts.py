@@ -146,6 +146,12 @@ def test_a_growing_file_is_followed(tmp_path):
     assert numbers == list(range(60))
     with pytest.raises(VideoReadError, match='does not exist'):
         GrowingFile(tmp_path / 'none.ts')
+    shape = dict(codec='mjpeg', pix_fmt='yuvj420p', size=(640, 480))
+    mp4 = record(tmp_path / 'v.mp4', range(60), **shape)
+    assert mp4.stat().st_size > 1 << 15  # more than FFmpeg keeps of what it has read
+    video = GrowingFile(mp4, patience=0.0)
+    with pytest.raises(VideoReadError, match=r'index at the end .* without --stream'):
+        list(VideoSource(video, fps=25, live=True))
 
 
 def test_inputs_are_expanded(tmp_path, monkeypatch):
