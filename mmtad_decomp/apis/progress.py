@@ -30,7 +30,7 @@ class InferenceProgress:
         console = Console(stderr=True)
         self._shown, self._live = shown, shown and console.is_terminal
         self._bar = Progress(
-            TextColumn('{task.description}'),
+            TextColumn('{task.description}', markup=False),  # names may hold [brackets]
             BarColumn(bar_width=30),
             TextColumn('{task.fields[words]}'),
             TimeRemainingColumn(compact=True),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from .outputs import ANNOTATED, PICTURE, demand_inputs_kept, drawn_file
 from .progress import InferenceProgress
 from .publishing import build_published
 from .results import VideoResult
-from .video_inputs import STDIN, VideoInput, find_videos
+from .video_inputs import STDIN, InputError, VideoInput, find_videos
 from .window_pipeline import WindowPipeline
 
 AGNOSTIC_CLASS = 'action'
@@ -153,7 +154,8 @@ class TADInferencer(BaseInferencer):
             with ``return_vis``. ``errors``: the message of each broken video by its path.
 
         Raises:
-            InputError: If there is no video, or one would be overwritten.
+            InputError: If there is no video, one would be overwritten, or an option is out of
+                range.
             VideoReadError: If one is broken, without ``skip_broken``.
         """
         preprocess, _, visualize, postprocess = self._dispatch_kwargs(**kwargs)
@@ -174,8 +176,20 @@ class TADInferencer(BaseInferencer):
     def _inputs_to_list(
         self, inputs: str | Path | VideoInput | Sequence[str | Path | VideoInput]
     ) -> list[VideoInput]:
-        """Videos under the names given."""
-        items = [inputs] if isinstance(inputs, (str, Path, VideoInput)) else list(inputs)
+        """Videos under the names given.
+
+        Raises:
+            InputError: If one is no name, or there is nothing under it.
+        """
+        kinds = (str, Path, VideoInput)
+        several = isinstance(inputs, Iterable) and not isinstance(inputs, (*kinds, bytes))
+        items: list = list(inputs) if several else [inputs]  # type: ignore[arg-type]
+        strange = [item for item in items if not isinstance(item, kinds)]
+        if strange:
+            raise InputError(
+                f'an input is a path or an address, not {type(strange[0]).__name__}; write frames '
+                'or bytes in memory to a file or a folder first'
+            )
         videos = [item for item in items if isinstance(item, VideoInput)]
         names = [item for item in items if not isinstance(item, VideoInput)]
         return videos + find_videos(names)
@@ -203,8 +217,10 @@ class TADInferencer(BaseInferencer):
             What was found in a video, as soon as it has been read to its end.
 
         Raises:
+            InputError: If an option is out of range.
             VideoReadError: If a video is broken, without ``errors``.
         """
+        _check_options(batch_size, frame_rate, score_thr, top_k)
         with InferenceProgress(len(videos), self.show_progress) as progress:
             for video in videos:
                 try:
@@ -394,6 +410,19 @@ def speed_up_on_cpu(model: torch.nn.Module) -> None:
     encoder = getattr(model, 'backbone', None)
     if isinstance(encoder, VideoEncoder):
         encoder.use_channels_last()
+
+
+def _check_options(
+    batch_size: int, frame_rate: float | None, score_thr: float, top_k: int | None
+) -> None:
+    for name, value, valid, rule in (
+        ('batch_size', batch_size, batch_size >= 1, 'at least 1'),
+        ('top_k', top_k, top_k is None or top_k >= 1, 'at least 1, or None'),
+        ('score_thr', score_thr, 0 <= score_thr <= 1, 'from 0 to 1'),
+        ('frame_rate', frame_rate, frame_rate is None or 0 < frame_rate < math.inf, 'above 0'),
+    ):
+        if not valid:
+            raise InputError(f'{name} must be {rule}, got {value}')
 
 
 def _demand_device(device: str | None) -> None:

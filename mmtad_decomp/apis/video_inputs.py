@@ -17,7 +17,7 @@ STDIN = '-'
 
 
 class InputError(ValueError):
-    """No video is where one was looked for; the message says where."""
+    """An input, or an option for it, cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,12 @@ def test_predictions_are_plain_and_limited(tmp_path, inferencer):
     assert {d['label'] for d in prediction['detections']} <= set(CLASSES)
     everything = inferencer(video)['predictions'][0]['detections']
     assert everything[: len(scores)] == prediction['detections']
+    for wrong in (dict(batch_size=0), dict(top_k=0), dict(score_thr=20), dict(frame_rate=0)):
+        with pytest.raises(InputError, match=f'{next(iter(wrong))} must be'):
+            inferencer(video, **wrong)
+    for wrong in (np.zeros((2, 4, 4, 3)), b'video', None, [3]):
+        with pytest.raises(InputError, match='an input is a path or an address, not'):
+            inferencer(wrong)
     (sample,) = inferencer(video, return_datasamples=True)['predictions']
     assert len(sample.pred_instances.scores) == len(everything)
 
