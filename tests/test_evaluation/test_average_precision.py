@@ -135,8 +135,8 @@ def test_zero_length_segments_overlap_nothing():
 
 def test_recall_counts_k_times_the_instances():
     gt, pred = one_video([[0, 10], [20, 30]], [[0, 9], [0, 8], [20, 30]], [0.9, 0.8, 0.7])
-    recall = recall_at_kx(gt, pred, [0.5, 0.85], 1, ks=(1, 5))
-    np.testing.assert_array_equal(recall[..., 0], [[0.5, 0.5], [1, 1]])
+    recall = recall_at_kx(gt, pred, [0.5, 0.9, 0.95], 1, ks=(1, 5))  # 0.9 is reached
+    np.testing.assert_array_equal(recall[..., 0], [[0.5, 0.5, 0], [1, 1, 0.5]])
 
 
 @pytest.mark.parametrize(

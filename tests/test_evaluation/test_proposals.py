@@ -76,6 +76,14 @@ def test_counts_by_hand():
     np.testing.assert_array_equal(result.recall[1, [48, 49, 98, 99]], [0, 0.5, 0.5, 0.5])
 
 
+@pytest.mark.parametrize('times', [[[0, 1], [0, 0.7]], [[0, 0.7], [0, 1]]])
+def test_times_are_rounded_to_float32(times):
+    """0.7 becomes 0.69999999, whichever side it is on."""
+    gt, pred = GroundTruth([0], times[:1], [0]), Predictions([0], times[1:], [0.5], [0])
+    recall = average_recall(gt, pred, [0.69999, 0.7], 1, max_avg_proposals=1).recall
+    np.testing.assert_array_equal(recall[:, -1], [1, 0])
+
+
 def test_videos_without_instances_or_proposals():
     gt = GroundTruth([0, 2], [[0, 10], [0, 10]], [0, 0])
     pred = Predictions([0, 1], [[0, 10], [0, 10]], [0.5, 0.6], [0, 0])

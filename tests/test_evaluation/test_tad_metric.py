@@ -82,6 +82,13 @@ def test_perfect_detections_score_one(ann_file):
     assert all(value == 1 for value in result.values())
 
 
+def test_instances_of_videos_without_a_window_are_missed(ann_file):
+    metric = TADMetric(ann_file, 'test', classwise=True)
+    result = evaluate(metric, perfect(metric)[2:])
+    assert result['tad/AP_a'] == pytest.approx(4 / 6)
+    assert result['tad/AP_b'] == pytest.approx(3 / 4)
+
+
 def test_groups_of_thresholds(ann_file):
     metric = TADMetric(ann_file, 'test', tious=GROUPS)
     result = evaluate(metric, perfect(metric, shift=2.0))  # tIoU 4 / 8
@@ -165,6 +172,14 @@ def test_classes_of_the_data_set_must_agree(ann_file):
 def test_a_sample_without_predictions_is_an_error(ann_file):
     with pytest.raises(KeyError, match='"v0" has no pred_instances'):
         TADMetric(ann_file).process(None, [dict(video_id='v0', window=(0, 1))])
+
+
+def test_thresholds_are_the_decimals_that_they_stand_for():
+    steps = np.linspace(0.5, 0.95, 10)
+    assert steps[8] != 0.9
+    union, groups = parse_tious({'steps': steps, 'alone': [0.9]})
+    assert union.tolist() == [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
+    assert groups['alone'].tolist() == [8] and groups['steps'].tolist() == list(range(10))
 
 
 @pytest.mark.parametrize('tious', [[], [0.5, 1.5], {'x': []}, [0]])

@@ -1,5 +1,7 @@
 """The ActionFormer head: shapes, masks, corner cases, training and decoding."""
 
+import math
+
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -73,6 +75,18 @@ def test_single_step():
     assert losses['loss_reg'] > 0
 
 
+@pytest.mark.parametrize('steps', [5, 6, 8])
+def test_a_segment_can_be_served_if_it_alone_gets_a_target(steps):
+    head = build(num_levels=3)
+    outputs = head(torch.randn(1, 8, steps), torch.ones(1, steps, dtype=torch.bool))
+    grid = torch.arange(-2, steps + 3) * 1.5
+    segments = torch.cartesian_prod(grid, grid)
+    segments = segments[segments[:, 0] < segments[:, 1]]
+    served = [head.targets(outputs, [instances((*s, 0))])[0].any() for s in segments.tolist()]
+    assert any(served) and not all(served)
+    assert head.can_serve(segments, steps).tolist() == served
+
+
 def test_offsets_begin_at_two_strides():
     head = build(perturb=False)
     outputs = head(torch.randn(2, 8, 64), tail_mask(64, 40, steps=64))
@@ -126,7 +140,54 @@ def test_normalizer_follows_positives_while_training_only():
     head.train()
     head.loss_by_feat(outputs, [instances((4, 12, 0))])
     torch.testing.assert_close(head.loss_norm.item(), 0.9 * 50 + 0.1 * positives)
+    head.loss_norm.fill_(50)
+    head.loss_by_feat(outputs, [instances()])  # counts as one
+    torch.testing.assert_close(head.loss_norm.item(), 0.9 * 50 + 0.1 * 1)
     assert 'loss_norm' in head.state_dict()
+
+
+def focal(logit, y):
+    p = 1 / (1 + math.exp(-logit))
+    weight = (0.25 * y + 0.75 * (1 - y)) * (1 - (p * y + (1 - p) * (1 - y))) ** 2
+    return -weight * (y * math.log(p) + (1 - y) * math.log(1 - p))
+
+
+def diou(left, right, other_left, other_right):
+    inter = min(left, other_left) + min(right, other_right)
+    union = left + right + other_left + other_right - inter
+    apart = (right - left) / 2 - (other_right - other_left) / 2
+    return 1 - inter / union + (apart / (max(left, other_left) + max(right, other_right))) ** 2
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.2])
+def test_losses_equal_the_formulas(smoothing):
+    """Point by point; one segment has two classes, and one goes on in the padding."""
+    head = build(loss_norm=50.0, label_smoothing=smoothing)
+    outputs = head(torch.randn(2, 8, 32), tail_mask(32, 20, steps=32))
+    logits = [torch.randn_like(x) for x in outputs.cls_logits]
+    offsets = [2 * torch.rand_like(x) for x in outputs.offsets]
+    outputs = PointOutputs(tuple(logits), tuple(offsets), outputs.masks)
+    gt = [instances((4, 12, 0), (4, 12, 2), (20, 23, 1)), instances((14, 26, 1))]
+    labels, wanted = (x.tolist() for x in head.targets(outputs, gt))
+    valid, logits, offsets = (
+        torch.cat(tuple(levels), dim=-1).tolist() for levels in (outputs.masks, logits, offsets)
+    )
+    cls = reg = positives = hidden = 0
+    for n in range(2):
+        for t, classes in enumerate(labels[n]):
+            if not valid[n][t]:
+                hidden += any(classes)
+                continue
+            goals = [y * (1 - smoothing) + smoothing / 4 for y in classes]
+            cls += sum(focal(logits[n][k][t], y) for k, y in enumerate(goals))
+            if any(classes):
+                positives += 1
+                reg += diou(offsets[n][0][t], offsets[n][1][t], *wanted[n][t])
+    assert positives and hidden
+    norm = 0.9 * 50 + 0.1 * positives
+    losses = head.loss_by_feat(outputs, gt)
+    assert losses['loss_cls'].item() == pytest.approx(cls / norm, rel=1e-5)
+    assert losses['loss_reg'].item() == pytest.approx(reg / norm, rel=1e-5)
 
 
 def test_decoding():
@@ -137,6 +198,7 @@ def test_decoding():
     offsets = [torch.ones(1, 2, mask.shape[1]) for mask in masks]
     logits[0][0, 1, 2], logits[0][0, 2, 3], logits[0][0, 0, 4] = 3.0, 2.0, 1.0
     logits[0][0, 0, 7] = 9.0
+    logits[1][0, 0, 1] = 0.0  # scores 0.5, which is not above it
     offsets[0][0, :, 3] = 0.5
     logits[2][0, 0, 1] = 4.0
     offsets[2][0, :, 1] = torch.tensor([0.25, 2.0])
@@ -215,12 +277,12 @@ def test_padding_beyond_the_longest_sequence_changes_nothing(position_length):
         feats = torch.randn(1, 8, length)
         alone = head(feats, torch.ones(1, length, dtype=torch.bool))
         for steps in (97, 130):
-            batch = torch.randn(3, 8, steps)
+            batch = torch.randn(4, 8, steps)
             batch[1, :, :length] = feats
-            padded = head(batch, tail_mask(steps, length, 30, steps=steps))
+            padded = head(batch, tail_mask(steps, length, 30, steps, steps=steps))
             for kind in ('cls_logits', 'offsets', 'masks'):
                 for one, many in zip(getattr(alone, kind), getattr(padded, kind)):
-                    assert many.shape[0] == 3
+                    assert many.shape[0] == 4
                     rest = many[1, ..., one.shape[-1] :]
                     torch.testing.assert_close(many[1, ..., : one.shape[-1]], one[0])
                     assert not rest.any()

@@ -419,6 +419,16 @@ class PairNet(BaseModel):
         return self.conv(frames)
 
 
+@MODELS.register_module(force=True)
+class PlainEncoder(BaseModel):
+    """An encoder that does not tell where its steps lie: in the middle of two frames each."""
+
+    temporal_stride = 2
+
+    def forward(self, frames, masks):
+        return frames.mean(dim=(3, 4))[:, ::2].transpose(1, 2), masks[:, ::2]
+
+
 def test_mimics_get_the_masks_of_feature_steps(tmp_path):
     config = distiller_config(tmp_path / 'teacher.pth')
     detector = config['student']['detector']
@@ -436,6 +446,7 @@ def test_mimics_get_the_masks_of_feature_steps(tmp_path):
     'stride, offset, problem',
     [
         (2, 0.5, None),
+        (2, None, None),
         (2, 1.5, None),
         (4, 0.5, r'every 2 frames, the teacher every 4.*temporal stride'),
         (2, 1.75, r'at frame 0\.5, the teacher\'s at 1\.75, with 2 frames.*temporal offset'),
@@ -444,18 +455,18 @@ def test_mimics_get_the_masks_of_feature_steps(tmp_path):
 def test_steps_of_the_teacher_lie_where_the_students_do(stride, offset, problem, monkeypatch):
     logged = []
     monkeypatch.setattr(cross_modal_distiller, 'print_log', lambda text, **_: logged.append(text))
+    net = dict(type='PairNet', temporal_stride=stride, temporal_offset=offset)
     student, teacher = (
         dict(detector_config(), backbone=dict(type='VideoEncoder', backbone=backbone))
-        for backbone in (
-            dict(type='PairNet'),
-            dict(type='PairNet', temporal_stride=stride, temporal_offset=offset),
-        )
+        for backbone in (dict(type='PairNet'), net)
     )
+    if offset is None:
+        teacher['backbone'] = dict(type='PlainEncoder')
     config = distiller_config(None, detector=teacher)
     config['student']['detector'] = student
     if problem is None:
         build(config)
-        assert len(logged) == (offset != 0.5)
+        assert len(logged) == (offset == 1.5)
         assert all("at frame 0.5, the teacher's at 1.5" in text for text in logged)
     else:
         with pytest.raises(ValueError, match=problem):

@@ -72,8 +72,9 @@ def test_targets_match_loop(radius, use_offset):
     starts = torch.rand(25, generator=generator) * 100
     ends = starts + 2 ** (torch.rand(25, generator=generator) * 6)
     segments = torch.stack((starts, ends), dim=1)
-    segments = torch.cat((segments, segments[:4]))
-    labels = torch.randint(5, (29,), generator=generator)
+    on_grid = (2 * segments).round() / 2  # their points lie on the borders of the rules
+    segments = torch.cat((segments, segments[:4], on_grid))
+    labels = torch.randint(5, (len(segments),), generator=generator)
     targets = CenterSamplingAssigner(radius).assign(points, segments, labels, 5)
     classes, offsets = brute_force(points, segments, labels, 5, radius)
     assert classes.any()
