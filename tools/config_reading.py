@@ -93,7 +93,7 @@ def use_one_process_loaders(cfg: Config) -> None:
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         loader = cfg.get(key)
         if isinstance(loader, dict) and loader.get('num_workers') == 0:
-            loader.persistent_workers = False
+            loader['persistent_workers'] = False
             loader.pop('prefetch_factor', None)
 
 

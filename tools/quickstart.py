@@ -165,7 +165,9 @@ def print_table(catalog: Catalog, results: Results) -> None:
     print(f'\nmAP (%) on the validation videos, seed {SEED}, at tIoU:')
     print(f'{"":<32}' + ''.join(f'{t:>7}' for t in THRESHOLDS) + f'{"0.3:0.7":>10}')
     for name, row in catalog.study.rows.items():
-        score = results.score(name, SEED)['validation']
+        found = results.score(name, SEED)
+        assert found is not None  # the study has ended
+        score = found['validation']
         cells = ''.join(f'{100 * score[f"mAP@{t}"]:7.1f}' for t in THRESHOLDS)
         print(f'{row.title:<32}{cells}{100 * score[catalog.study.metric]:10.1f}')
 

@@ -19,10 +19,17 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 PRELOADED = 'tools.preloaded'
 _ROOT = Path(__file__).resolve().parents[1]
+
+
+class _Duplicate(Protocol):
+    """A descriptor on its way to another process."""
+
+    def detach(self) -> int:
+        """Take it out there."""
 
 
 class _Shared:
@@ -35,7 +42,7 @@ class _Shared:
         return _Shared._received, (DupFd(self.descriptor),)
 
     @staticmethod
-    def _received(duplicate: DupFd) -> _Shared:
+    def _received(duplicate: _Duplicate) -> _Shared:
         return _Shared(duplicate.detach())
 
 

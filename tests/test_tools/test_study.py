@@ -472,6 +472,8 @@ def test_the_time_left_counts_the_start_once_and_waits_for_teachers(project, mon
     execution = Execution(catalog, Results(catalog), [Slot((0,))] * 2)
     tg, student, rgb = make_plan(catalog, execution.results)
     assert execution.seconds_left([tg, student, rgb]) is None
+    execution.results.runs['a row of old/seed0'] = dict(minutes=1.0)
+    assert execution.seconds_left([tg, student, rgb]) is None
     job = Job(tg, execution.free.pop(), process=SimpleNamespace(seconds=30.0))
     execution.jobs = [job]
     monkeypatch.setattr(Job, 'progress', lambda self: (share, ''))

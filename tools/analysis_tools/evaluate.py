@@ -121,7 +121,7 @@ def list_excluded(values: Sequence[str]) -> tuple[str, ...]:
     """Ids as they are, and those in files."""
     from mmtad_decomp.annotations import read_video_list
 
-    ids = []
+    ids: list[str] = []
     for value in values:
         ids += read_video_list(value) if Path(value).is_file() else [value]
     return tuple(dict.fromkeys(ids))

@@ -35,7 +35,14 @@ from tools.data.common import (
 from tools.data.common.labelled import check_places, place_video
 from tools.data.common.preparing import find_videos
 from tools.data.labels import Label, LabelError, ReadOptions, read_labels
-from tools.data.labels.checks import Instance, check_length, check_video, length_table, summarize
+from tools.data.labels.checks import (
+    Finding,
+    Instance,
+    check_length,
+    check_video,
+    length_table,
+    summarize,
+)
 from tools.data.labels.csv_table import ROLES
 from tools.data.labels.records import UNITS
 from tools.data.labels.split import split_by_group
@@ -214,7 +221,9 @@ def rename_subsets(
                 f'--subsets {option}: write SUBSET=NAME; subsets are {[*SUBSETS]}, names {there}'
             )
         names[name] = subset
-    return {video: names.get(name, name) for video, name in subsets.items()}
+    return {
+        video: None if name is None else names.get(name, name) for video, name in subsets.items()
+    }
 
 
 def choose_subsets(
@@ -235,20 +244,21 @@ def choose_subsets(
     subsets = rename_subsets(
         {video: next(iter(values))[1] for video, values in stated.items()}, args.subsets
     )
-    without = [video for video, subset in subsets.items() if subset is None]
-    if len(without) not in (0, len(subsets)):
+    named = {video: subset for video, subset in subsets.items() if subset is not None}
+    without = [video for video in subsets if video not in named]
+    if named and without:
         raise LabelError(
             f'video {without[0]}: its labels name no subset, those of other videos do; name the '
             'subset of all videos, or of none'
         )
     if not without:
-        unknown = sorted(set(subsets.values()) - set(SUBSETS))
+        unknown = sorted(set(named.values()) - set(SUBSETS))
         if unknown:
             raise LabelError(
                 f'subset {unknown[0]!r} is unknown; use {", ".join(SUBSETS)}, or say which one '
                 f'it is by --subsets SUBSET={unknown[0]}'
             )
-        return {video: str(subset) for video, subset in subsets.items()}
+        return named
     groups = {}
     for video, values in stated.items():
         match = re.search(args.group_by, video) if args.group_by else None
@@ -298,7 +308,9 @@ def convert(args: argparse.Namespace) -> int:
     if failures or unreadable:
         return print_failures([*failures, *unreadable])
     subsets = choose_subsets(by_video, classes, args)
-    database, findings, lengths = {}, [], {name: [] for name in classes}
+    database: dict[str, dict] = {}
+    findings: list[Finding] = []
+    lengths: dict[str, list[float]] = {name: [] for name in classes}
     for key, path in paths.items():
         info = infos[key]
         found = [to_seconds(item, info) for item in by_video[key] if item.label in classes]

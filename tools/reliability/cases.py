@@ -135,7 +135,7 @@ def training_outcome(folder: Path) -> dict[str, str]:
 
 def study_outcome(folder: Path) -> dict[str, str]:
     """Weights of every run of a study, and its metrics and comparisons, not its times."""
-    found = {}
+    found: dict[str, str] = {}
     for work_dir in sorted(folder.glob('work/*/*/train')):
         row = work_dir.parents[1].name
         found |= {f'{row} {k}': v for k, v in training_outcome(work_dir).items()}

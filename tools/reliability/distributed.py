@@ -46,7 +46,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WIDTH, NUM_CLASSES, WINDOWS, STEPS, BATCH = 32, 3, 20, 16, 4
 TOLERANCE = 1e-5
 SHARING = dict(type='FullyShardedModel', units=['PlainFrameNet'])
-_NARROW = dict(
+_NARROW: dict[str, dict[str, object]] = dict(
     ActionFormerHead=dict(num_levels=3, encoder=dict(embed_dims=WIDTH, window_size=5)),
     AFSDHead=dict(channels=WIDTH, num_levels=3, num_groups=4, loss_contrast=None),
     GTADHead=dict(channels=WIDTH, map_branch=dict(align_channels=WIDTH, map_channels=16)),
@@ -328,7 +328,7 @@ def compare_processes(args: argparse.Namespace, folder: Path, **settings: object
     """Several processes against one."""
     alone = launch(args, folder, 1)
     for processes in args.processes:
-        yield f'1 and {processes}', launch(args, folder, processes, **settings), alone
+        yield f'1 and {processes}', launch(args, folder, processes, 'run', **settings), alone
 
 
 def compare_resumed(args: argparse.Namespace, folder: Path, **settings: object) -> _Trainings:

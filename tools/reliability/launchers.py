@@ -250,7 +250,7 @@ def run(args: argparse.Namespace) -> int:
     write_inputs(folder / 'inputs', epochs=3)
     config = folder / 'inputs/baseline.py'
     wanted: dict[str, str] = {}
-    rows = []
+    rows: list[list[str]] = []
     chosen = [name for name in args.only if name != 'torchrun']
     for name in ['torchrun', *(name for name in chosen for _ in range(args.times))]:
         begin = time.monotonic()

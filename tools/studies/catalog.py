@@ -61,19 +61,21 @@ class Run:
 @contextlib.contextmanager
 def _environment(name: str | None, value: str | None) -> Iterator[None]:
     """Set a variable, about which MMEngine would print a line for each config."""
-    before = os.environ.get(name) if name else None
+    if name is None or value is None:
+        yield
+        return
+    before = os.environ.get(name)
     logger = MMLogger.get_current_instance()
     level = logger.level
-    if name:
-        os.environ[name] = value
-        logger.setLevel('WARNING')
+    os.environ[name] = value
+    logger.setLevel('WARNING')
     try:
         yield
     finally:
         logger.setLevel(level)
-        if name and before is None:
+        if before is None:
             del os.environ[name]
-        elif name:
+        else:
             os.environ[name] = before
 
 
@@ -91,7 +93,7 @@ def _file_digest(path: str) -> str:
     return digest.hexdigest()
 
 
-def detection_metric(cfg: Config, where: str) -> dict:
+def detection_metric(cfg: Config, where: str) -> ConfigDict:
     """The TADMetric of a config's ``test_evaluator``.
 
     Raises:

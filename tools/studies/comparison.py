@@ -51,12 +51,11 @@ class Comparer:
             for entry in self.results.content['comparisons']
             if entry.items() >= (pair | dict(fingerprints=marks)).items()
         ]
-        draws = {row: [self.results.draws(row, seed) for seed in seeds] for row in (first, second)}
-        if None in draws[first] or None in draws[second]:
+        draws = [[self.results.draws(row, seed) for seed in seeds] for row in (first, second)]
+        pairs = [(a, b) for a, b in zip(*draws) if a is not None and b is not None]
+        if len(pairs) < len(seeds):
             return kept[0] if kept else None
-        differences = [
-            self._difference(a, b, first, second) for a, b in zip(draws[first], draws[second])
-        ]
+        differences = [self._difference(a, b, first, second) for a, b in pairs]
         rng = np.random.default_rng(self.seed)
         values = np.array(differences)  # (S, 1 + B), the first column of all videos
         chosen = rng.integers(len(seeds), size=(len(seeds), values.shape[1] - 1))

@@ -7,8 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TypeVar
 
 from mmengine.config import Config
+
+Value = TypeVar('Value')
+Default = TypeVar('Default')
 
 
 class StudyError(ValueError):
@@ -102,17 +106,23 @@ class _Reader:
                 fix = f'did you mean `{close[0]}`?' if close else f'known are {sorted(known)}'
                 raise StudyError(f'{where}: unknown field `{key}`; {fix}')
 
-    def get(self, key: str, kind: type | tuple, default: object, wanted: str) -> object:
+    def get(
+        self,
+        key: str,
+        kind: type[Value] | tuple[type[Value], ...],
+        default: Default,
+        wanted: str,
+    ) -> Value | Default:
         """A field's value, or ``default`` where it is missing or None."""
         value = self.content.get(key)
         if value is None:
-            value = default
+            return default
         wrong_bool = isinstance(value, bool) and kind is not bool
-        if value is not None and (not isinstance(value, kind) or wrong_bool):
+        if not isinstance(value, kind) or wrong_bool:
             raise StudyError(f'{self.where}: `{key}` must be {wanted}, got {value!r}')
         return value
 
-    def need(self, key: str, kind: type | tuple, wanted: str) -> object:
+    def need(self, key: str, kind: type[Value] | tuple[type[Value], ...], wanted: str) -> Value:
         """A field's value, which must be there and not empty."""
         value = self.get(key, kind, None, wanted)
         if value is None or value in ('', [], ()):
@@ -147,7 +157,7 @@ def _read_row(where: str, content: object) -> Row:
             f'{where} ({name}): `config` {config} does not exist; paths are relative to the '
             "project's root, where the study is started"
         )
-    options = reader.get('cfg_options', Mapping, {}, 'a dict of settings by dotted key')
+    options = reader.get('cfg_options', dict, {}, 'a dict of settings by dotted key')
     for key in options:
         if key == 'model.teacher_checkpoint' or key.split('.')[0] in ('work_dir', 'randomness'):
             raise StudyError(
@@ -284,7 +294,7 @@ def load_study(file: str | Path, results: str | None = None) -> Study:
         seeds=_read_seeds(reader),
         name=name,
         title=reader.get('title', str, name, 'a text'),
-        cfg_options=reader.get('cfg_options', Mapping, {}, 'a dict of settings by dotted key'),
+        cfg_options=reader.get('cfg_options', dict, {}, 'a dict of settings by dotted key'),
         compare=_read_compare(reader, rows),
         metric=reader.get('metric', str, 'mAP', "a metric's name"),
         fold_variable=content.get('fold_variable'),

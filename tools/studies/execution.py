@@ -7,7 +7,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -48,25 +48,31 @@ class Job:
 
     task: Task
     slot: Slot
-    steps: Iterator[Process] | None = None
+    steps: Iterator[Process] = field(default_factory=lambda: iter(()))
     process: Process | None = None
     stage: str = 'train'
     epochs: int | None = None
     begun_at: float = 0.0
     first: tuple[float, float] | None = None
 
+    @property
+    def started(self) -> Process:
+        """The process, once there is one."""
+        assert self.process is not None
+        return self.process
+
     def progress(self) -> tuple[float, str]:
         """Share of the training that is done, and the stage in words."""
         if self.stage != 'train':
             return 1.0, f'tests {self.stage} videos'
-        return training_progress(self.process.log, self.epochs)
+        return training_progress(self.started.log, self.epochs)
 
     def whole_seconds(self) -> float | None:
         """What the whole training takes: its start once, and all steps at the rate so far.
 
         None before two looks at the training saw it advance.
         """
-        share, seconds = self.progress()[0], self.process.seconds
+        share, seconds = self.progress()[0], self.started.seconds
         if self.stage != 'train' or share <= self.begun_at:
             return None
         if self.first is None:
@@ -95,6 +101,18 @@ def known_seconds(results: Results) -> dict[str, float]:
     return {row: sum(values) / len(values) for row, values in seconds.items()}
 
 
+def _seconds_by_row(
+    seconds: Mapping[str, float], rows: Mapping[str, Row]
+) -> dict[str, float] | None:
+    """Seconds of a run of each row, where unknown from its ``cost``; None if no time is known."""
+    trained = {name: row.cost for name, row in rows.items() if not row.fuse}
+    known = [value / trained[row] for row, value in seconds.items() if row in trained]
+    if not known:
+        return None
+    unit = sum(known) / len(known)
+    return {name: seconds.get(name, unit * trained.get(name, 0)) for name in rows}
+
+
 def estimate(
     tasks: Sequence[Task], seconds: Mapping[str, float], rows: Mapping[str, Row], jobs: int
 ) -> float | None:
@@ -109,12 +127,8 @@ def estimate(
     Returns:
         None if no time is known.
     """
-    trained = {name: row.cost for name, row in rows.items() if not row.fuse}
-    known = [value / trained[row] for row, value in seconds.items() if row in trained]
-    if not known:
-        return None
-    unit = sum(known) / len(known)
-    return sum(seconds.get(t.run.row, unit * trained.get(t.run.row, 0)) for t in tasks) / jobs
+    of_row = _seconds_by_row(seconds, rows)
+    return None if of_row is None else sum(of_row[task.run.row] for task in tasks) / jobs
 
 
 class Execution:
@@ -180,7 +194,7 @@ class Execution:
                 raise Interrupted(self.signal)
             self._start(waiting)
             for job in list(self.jobs):
-                if job.process.poll() is not None:
+                if job.started.poll() is not None:
                     self._advance(job)
                     if job not in self.jobs:
                         self._finished(job, total - len(waiting) - len(self.jobs), total)
@@ -256,7 +270,7 @@ class Execution:
             write_json(folder / 'trained.json', summary, indent=1)
         if not job.task.test:
             return
-        entry = dict(fingerprint=catalog.mark(run))
+        entry: dict[str, object] = dict(fingerprint=catalog.mark(run))
         if not catalog.parts(run):
             entry |= json.loads((folder / 'trained.json').read_text(encoding='utf-8'))
         target = catalog.test_folder(run)
@@ -282,7 +296,7 @@ class Execution:
         """
         run = job.task.run
         file = str(_dump(cfg, self.catalog.folder(run) / 'config.py'))
-        loop = _VALIDATION_LOOPS.get((cfg.get('test_cfg') or {}).get('type'))
+        loop = _VALIDATION_LOOPS.get((cfg.get('test_cfg') or {}).get('type', ''))
         if not job.task.test or job.epochs is None or loop is None:
             return [file, '--no-validate']
         target = self.catalog.test_folder(run)
@@ -319,17 +333,17 @@ class Execution:
             whole = job.whole_seconds()
             if whole is not None:
                 seconds[job.task.run.row] = whole
-        if not seconds:
+        of_row = _seconds_by_row(seconds, rows)
+        if of_row is None:
             return None
         ends = {
-            job.task.run: (1 - job.progress()[0]) * estimate([job.task], seconds, rows, 1)
-            for job in self.jobs
+            job.task.run: (1 - job.progress()[0]) * of_row[job.task.run.row] for job in self.jobs
         }
         slots = sorted([*ends.values(), *[0.0] * (self.num_slots - len(ends))])
         for task in waiting:
             needed = (ends.get(run, 0.0) for run in self.catalog.needs(task.run))
             begin = max(slots.pop(0), *needed, 0.0)
-            ends[task.run] = begin + estimate([task], seconds, rows, 1)
+            ends[task.run] = begin + of_row[task.run.row]
             slots = sorted([*slots, ends[task.run]])
         return max(ends.values(), default=0.0)
 

@@ -61,7 +61,7 @@ class Report:
     def values(self, row: str, metric: str, subset: str = 'validation') -> list[float]:
         """A metric of a row for each seed that has it."""
         scores = [self.results.score(row, seed) for seed in self.seeds[row]]
-        return [score[subset][metric] for score in scores if subset in score]
+        return [score[subset][metric] for score in scores if score and subset in score]
 
     def _entries(self, row: str) -> list[dict]:
         runs = [run for s in self.seeds[row] for run in self.results.fold_runs(row, s)]
@@ -80,7 +80,9 @@ class Report:
 
     def _columns(self) -> list[str]:
         row = next(iter(self.seeds))
-        names = list(self.results.score(row, self.seeds[row][0])['validation'])
+        score = self.results.score(row, self.seeds[row][0])
+        assert score is not None  # as of all in `seeds`
+        names = list(score['validation'])
         groups = [name for name in names if name.startswith('mAP_')] or ['mAP']
         return groups + [name for name in names if name.startswith('mAP@')]
 

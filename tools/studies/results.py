@@ -253,7 +253,7 @@ class Results:
         marks = self.fingerprints(row, seed)
         if marks is None:
             return
-        score = dict(fingerprints=marks)
+        score: dict[str, object] = dict(fingerprints=marks)
         metric = self.metric(row)
         for subset in SUBSETS:
             found = self.matches(row, seed, subset)

@@ -37,7 +37,7 @@ def summarize_training(work_dir: Path) -> dict:
     """
     records = read_scalars(work_dir)
     steps, minutes = training_minutes(records)
-    summary = dict(steps=steps, minutes=minutes)
+    summary: dict[str, object] = dict(steps=steps, minutes=minutes)
     memory = [r['memory'] for r in records if 'memory' in r]
     if memory:
         summary['gpu_memory_mb'] = max(memory)

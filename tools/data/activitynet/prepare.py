@@ -51,7 +51,8 @@ def read_activitynet(
         ValueError: If the file is malformed.
     """
     database = read_database(source, ('subset', 'duration', 'annotations'))
-    records, labels = {}, set()
+    records: dict[str, VideoRecord] = {}
+    labels: set[str] = set()
     for video_id, video in database.items():
         labels.update(item['label'] for item in video['annotations'])
         if video['subset'] in subsets and video_id not in blocked:

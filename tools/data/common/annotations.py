@@ -83,7 +83,7 @@ def census_table(database: Mapping[str, dict], classes: Sequence[str]) -> str:
     """Videos, hours and instances per subset and class, as a text table."""
     present = dict.fromkeys(video['subset'] for video in database.values())
     subsets = sorted(present, key=lambda s: _SUBSETS.index(s) if s in _SUBSETS else len(_SUBSETS))
-    counts = {subset: Counter() for subset in subsets}
+    counts: dict[str, Counter[str]] = {subset: Counter() for subset in subsets}
     for video in database.values():
         counts[video['subset']].update(item['label'] for item in video['annotations'])
     width = max([len(name) for name in classes] + [len('instances')])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from queue import SimpleQueue
 from typing import TypeVar
@@ -116,7 +117,7 @@ def parallel_map(
     with bar:
         if workers <= 1 or len(items) <= 1:
             for key, item in items.items():
-                settle(key, lambda item=item: function(item))
+                settle(key, partial(function, item))
         else:
             _run_in_processes(function, items, min(workers, len(items)), settle)
     order = {key: i for i, key in enumerate(items)}

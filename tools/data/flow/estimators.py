@@ -18,14 +18,14 @@ def _tvl1() -> Estimator:
             'TV-L1 needs the contrib modules of OpenCV: `pip install opencv-contrib-python`, of '
             'the same version as opencv-python, or choose --method dis'
         )
-    flow = cv2.optflow.DualTVL1OpticalFlow_create()
+    flow = cv2.optflow.DualTVL1OpticalFlow.create()
     return lambda before, after: flow.calc(before, after, None)
 
 
 def _dis() -> Estimator:
     import cv2
 
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow.setFinestScale(0)
     return lambda before, after: flow.calc(before, after, None)
 
@@ -61,17 +61,14 @@ def flow_of_frames(frames: Iterable[np.ndarray], estimate: Estimator) -> Iterato
     import cv2
 
     before: np.ndarray | None = None
-    pending = False
-    for frame in frames:
+    count = 0
+    for count, frame in enumerate(frames, 1):
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-        if before is None:
-            pending = True
-        else:
+        if before is not None:
             flow = estimate(before, grey)
-            if pending:
+            if count == 2:
                 yield flow
-                pending = False
             yield flow
         before = grey
-    if pending:
+    if before is not None and count == 1:
         yield np.zeros((*before.shape, 2), dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .records import Label, LabelError, ReadOptions, class_name, parse_time
@@ -49,7 +49,7 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
     return labels
 
 
-def find_columns(path: Path, header: object, options: ReadOptions) -> dict[str, str]:
+def find_columns(path: Path, header: Iterable[str], options: ReadOptions) -> dict[str, str]:
     """Names of the columns by role.
 
     Raises:

@@ -43,7 +43,9 @@ def _tasks(root: ElementTree.Element, path: Path) -> dict[str, tuple[str, int]]:
     """Video and step between frames of each task by its id."""
     tasks = {}
     meta = root.find('meta')
-    for task in () if meta is None else [*meta.iter('task'), *meta.iter('job')]:
+    if meta is None:
+        meta = ElementTree.Element('meta')
+    for task in (*meta.iter('task'), *meta.iter('job')):
         source = task.findtext('source') or meta.findtext('source') or task.findtext('name') or ''
         step = (task.findtext('frame_filter') or '').partition('step=')[2]
         tasks[task.findtext('id') or ''] = source.strip(), int(step) if step.isdigit() else 1
@@ -57,12 +59,13 @@ def _task_of(
 ) -> tuple[str, int]:
     if len(tasks) == 1:
         return next(iter(tasks.values()))
-    if item.get('task_id') not in tasks:
+    task_id = item.get('task_id')
+    if task_id is None or task_id not in tasks:
         raise LabelError(
-            f'{where}: is of task {item.get("task_id")!r}, but the file has {sorted(tasks)}; '
+            f'{where}: is of task {task_id!r}, but the file has {sorted(tasks)}; '
             'export each task alone'
         )
-    return tasks[item.get('task_id')]
+    return tasks[task_id]
 
 
 def _visible(track: ElementTree.Element, step: int, where: str) -> Iterator[tuple[float, float]]:

@@ -24,7 +24,7 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
     Raises:
         LabelError: If a task names no video, or nothing says the frame rate.
     """
-    labels = []
+    labels: list[Label] = []
     for index, task in enumerate(json.loads(path.read_text(encoding='utf-8-sig'))):
         where = f'{path}, task {task.get("id", index) if isinstance(task, dict) else index}'
         if not isinstance(task, dict) or not isinstance(task.get('data'), dict):

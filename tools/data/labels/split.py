@@ -38,13 +38,13 @@ def split_by_group(
             f'all videos are of one group ({names[0]}), so none can be held out; group them '
             'otherwise, or label videos of another one'
         )
-    by_group = {name: Counter() for name in names}
+    by_group: dict[str, Counter[str]] = {name: Counter() for name in names}
     for video, group in groups.items():
         by_group[group].update(counts[video])
     total = sum(by_group.values(), Counter())
     draw = random.Random(seed)
     number = min(max(round(share * len(names)), 1), len(names) - 1)
-    best, lowest = None, float('inf')
+    best, lowest = {*names}, float('inf')
     for _ in range(_DRAWS):
         chosen = set(draw.sample(names, number))
         held = sum((by_group[name] for name in chosen), Counter())
