@@ -19,9 +19,12 @@ METHODS = ('pool', 'weighted')
 class CandidateFile(Protocol):
     """A file of candidates, such as :class:`~mmtad_decomp.postprocessing.RawPredictions`."""
 
-    path: object
     classes: tuple[str, ...]
     video_ids: tuple[str, ...]
+
+    @property
+    def path(self) -> object:
+        """Where it is, for messages."""
 
     def __contains__(self, video_id: str) -> bool: ...
 

@@ -28,7 +28,7 @@ def test_size_and_files(problem, tmp_path):
 
 def test_turns_are_taken():
     turns = []
-    result = compare(lambda: turns.append('ours'), lambda: turns.append('peer'), rounds=2)
+    result, _ = compare(lambda: turns.append('ours'), lambda: turns.append('peer'), rounds=2)
     assert turns == (['ours'] * 5 + ['peer']) * 2
     assert (result['ours_runs'], result['peer_runs']) == (10, 2)
 

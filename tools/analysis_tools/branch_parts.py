@@ -73,23 +73,24 @@ class BranchDistiller(CrossModalDistiller):
     def forward(
         self,
         inputs: Tensor,
-        masks: Tensor,
-        data_samples: list[TADDataSample],
-        mode: str,
-        teacher_batch: dict,
+        data_samples: list[TADDataSample] | None = None,
+        mode: str = 'predict',
+        teacher_batch: dict | None = None,
+        **kwargs: Tensor,
     ) -> list[TADDataSample]:
         """Candidates of the student's branches, the teacher, and the joint head on its features.
 
         Args:
             inputs: See :meth:`TADDetector.forward`.
-            masks: As above.
             data_samples: One for each window.
             mode: ``'predict'``.
             teacher_batch: ``inputs`` and ``masks`` of the teacher.
+            **kwargs: ``masks`` of the student.
         """
+        assert data_samples is not None and teacher_batch is not None  # as in every test
         student, teacher = self.student, self.teacher.detector
         teacher_inputs = {name: teacher_batch[name] for name in ('inputs', 'masks')}
-        branches = student.predict_branches(inputs, masks, data_samples)
+        branches = student.predict_branches(inputs, kwargs['masks'], data_samples)
         steps = branches.masks  # (N, T')
         motion = teacher.head_input(*teacher.encode(**teacher_inputs))  # (N, D, T')
         fused = student.fusion(branches.features.appearance, motion, steps)

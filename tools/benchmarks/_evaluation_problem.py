@@ -132,8 +132,8 @@ def write_files(problem: Problem, folder: Path) -> dict[str, Path]:
         database[problem.video_ids[video]]['annotations'].append(
             dict(segment=segment, label=problem.classes[label], label_id=label)
         )
-    ours = {name: [] for name in problem.video_ids}
-    peer = {name: [] for name in problem.video_ids}
+    ours: dict[str, list[dict]] = {name: [] for name in problem.video_ids}
+    peer: dict[str, list[dict]] = {name: [] for name in problem.video_ids}
     for video, segment, score, label in zip(*(c.tolist() for c in problem.predictions)):
         name, class_name = problem.video_ids[video], problem.classes[label]
         ours[name].append(dict(segment=segment, score=score, label=class_name))

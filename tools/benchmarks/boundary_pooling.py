@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     results = {name: timed(pool, *inputs)[1:] for name, pool in kinds.items()}
     for ours, others in zip(*results.values()):
         torch.testing.assert_close(ours, others)
-    times = {name: [] for name in kinds}
+    times: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(args.rounds):
         for name, pool in kinds.items():
             times[name].append(timed(pool, *inputs)[0])

@@ -77,17 +77,18 @@ def measure_index(folder: Path) -> dict:
     for name in database:
         (folder / 'frames' / name).mkdir(parents=True)
     del database
-    common = dict(
-        ann_file=str(folder / 'annotations.json'),
+    frames = functools.partial(
+        TADDataset,
+        str(folder / 'annotations.json'),
         source='frames',
         data_prefix=dict(frames=str(folder / 'frames')),
     )
     records = {}
-    for name, cut in (
-        ('whole videos', dict(num_samples=128)),
-        ('windows', dict(sample_fps=10, window=256)),
+    for name, load in (
+        ('whole videos', functools.partial(frames, num_samples=128)),
+        ('windows', functools.partial(frames, sample_fps=10, window=256)),
     ):
-        records[name], dataset = with_peak(functools.partial(TADDataset, **common, **cut))
+        records[name], dataset = with_peak(load)
         records[name] |= dict(videos=VIDEOS, windows=len(dataset))
     return records
 

@@ -128,8 +128,8 @@ def main(argv: list[str] | None = None) -> None:
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.child:
         depth, setting = args.child.split(':')
-        sizes = (args.windows, args.frames, args.size, args.device)
-        print(json.dumps(measure(int(depth), setting, *sizes)))
+        row = measure(int(depth), setting, args.windows, args.frames, args.size, args.device)
+        print(json.dumps(row))
         return
     print(f'{args.windows} windows of {args.frames} frames, {args.size} px, {args.device}')
     print('| encoder | setting | peak MiB | seconds |\n| --- | --- | --- | --- |')

@@ -19,8 +19,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -29,7 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tools.command_line import run_main
 
 if TYPE_CHECKING:
+    from mmtad_decomp.evaluation.functional import Predictions
+    from tools.benchmarks._evaluation_peers import ActionFormer, MMAction2
     from tools.benchmarks._evaluation_problem import Problem
+
+Result = TypeVar('Result')
 
 ROOT = Path(__file__).resolve().parents[2]
 ANNOTATIONS = ROOT.parent / 'shared/data/annotations/thumos14/thumos14_413_derived.json'
@@ -65,13 +70,15 @@ class Ours:
         """``(T, C)``."""
         from mmtad_decomp.evaluation.functional import average_precision
 
-        return average_precision(*loaded, self._tious, len(self._classes))
+        truth, found = loaded
+        return average_precision(truth, found, self._tious, len(self._classes))
 
     def recall(self, loaded: tuple) -> np.ndarray:
         """``(K, T, C)``."""
         from mmtad_decomp.evaluation.functional import recall_at_kx
 
-        return recall_at_kx(*loaded, self._tious, len(self._classes))
+        truth, found = loaded
+        return recall_at_kx(truth, found, self._tious, len(self._classes))
 
     def average_recall(self, loaded: tuple) -> tuple:
         """AR@AN."""
@@ -81,14 +88,16 @@ class Ours:
         return average_recall(truth, found, PROPOSAL_TIOUS, int(truth.videos.max()) + 1)
 
 
-def clock(function: Callable, *arguments: object) -> tuple[float, object]:
+def clock(function: Callable[[], Result]) -> tuple[float, Result]:
     """Seconds of wall time, and the result."""
     begin = time.perf_counter()
-    result = function(*arguments)
+    result = function()
     return time.perf_counter() - begin, result
 
 
-def compare(ours: Callable, peer: Callable, rounds: int) -> dict[str, object]:
+def compare(
+    ours: Callable[[], Result], peer: Callable[[], Result], rounds: int
+) -> tuple[dict[str, float], tuple[Result, Result]]:
     """Medians of both, which take turns; this package runs several times in each of its turns.
 
     Args:
@@ -97,9 +106,9 @@ def compare(ours: Callable, peer: Callable, rounds: int) -> dict[str, object]:
         rounds: Turns of each.
 
     Returns:
-        ``ours_s``, ``peer_s``, ``ratio`` and the last results of both.
+        ``ours_s``, ``peer_s``, ``ratio`` and the numbers of runs; the last results of both.
     """
-    times = {'ours': [], 'peer': []}
+    times: dict[str, list[float]] = {'ours': [], 'peer': []}
     for _ in range(rounds):
         for _ in range(OURS_PER_ROUND):
             seconds, our_result = clock(ours)
@@ -107,14 +116,14 @@ def compare(ours: Callable, peer: Callable, rounds: int) -> dict[str, object]:
         seconds, peer_result = clock(peer)
         times['peer'].append(seconds)
     medians = {name: statistics.median(values) for name, values in times.items()}
-    return dict(
+    numbers = dict(
         ours_s=medians['ours'],
         peer_s=medians['peer'],
         ratio=medians['peer'] / medians['ours'],
         ours_runs=len(times['ours']),
         peer_runs=len(times['peer']),
-        results=(our_result, peer_result),
     )
+    return numbers, (our_result, peer_result)
 
 
 def measure_command(files: dict[str, Path], tiou: str) -> dict[str, float]:
@@ -141,7 +150,7 @@ def run_size(problem: Problem, tious: np.ndarray, tiou: str, rounds: int) -> dic
     with tempfile.TemporaryDirectory() as folder:
         files = write_files(problem, Path(folder))
         ours = Ours(problem, files, tious)
-        peers = {
+        peers: dict[str, ActionFormer | MMAction2] = {
             'average_precision': ActionFormer(files, tious),
             'recall': ActionFormer(files, tious),
             'average_recall': MMAction2(problem, files, PROPOSAL_TIOUS),
@@ -158,12 +167,12 @@ def run_size(problem: Problem, tious: np.ndarray, tiou: str, rounds: int) -> dic
             load = ours.load_proposals if step == 'average_recall' else ours.load
             our_load, loaded = clock(load)
             peer_load, peer_loaded = clock(peer.load)
-            pair = compare(
-                lambda step=step, data=loaded: getattr(ours, step)(data),
-                lambda step=step, peer=peer, data=peer_loaded: getattr(peer, step)(data),
+            pair, results = compare(
+                partial(getattr(ours, step), loaded),
+                partial(getattr(peer, step), peer_loaded),
                 rounds,
             )
-            pair['difference'] = largest_difference(step, *pair.pop('results'))
+            pair['difference'] = largest_difference(step, *results)
             our_load = min(our_load, clock(load)[0])
             peer_load = min(peer_load, clock(peer.load)[0])
             pair.update(ours_load_s=our_load, peer_load_s=peer_load)
@@ -173,8 +182,8 @@ def run_size(problem: Problem, tious: np.ndarray, tiou: str, rounds: int) -> dic
     return row
 
 
-def largest_difference(step: str, ours: object, peer: object) -> float:
-    """Largest absolute difference of two results.
+def largest_difference(step: str, ours: Any, peer: Any) -> float:
+    """Largest absolute difference of two results: arrays, or a tuple of them of average_recall.
 
     Raises:
         SystemExit: If it is more than 1e-9.
@@ -204,6 +213,11 @@ GROWTH = {
 }
 
 
+def sort_by_score(found: Predictions) -> np.ndarray:
+    """The segments, the best first."""
+    return found.segments.take(np.argsort(-found.scores), axis=0)
+
+
 def run_growth(repeats: int = 5) -> dict:
     """Best times of this package as one size grows and the others stay.
 
@@ -218,23 +232,16 @@ def run_growth(repeats: int = 5) -> dict:
 
     result = {}
     for name, settings in GROWTH.items():
-        rows = []
+        rows: list[dict[str, Any]] = []
         for arguments in settings:
-            problem = make_problem(**arguments, instances=1.6, duration=120)
+            videos, classes = arguments['num_videos'], arguments['num_classes']
+            problem = make_problem(videos, arguments['per_video'], classes, 1.6, 120)
             tables = problem.ground_truth, problem.predictions
-            calls = {
-                'mAP': lambda t=tables, c=arguments['num_classes']: average_precision(
-                    *t, PROPOSAL_TIOUS, c
-                ),
-                'recall': lambda t=tables, c=arguments['num_classes']: recall_at_kx(
-                    *t, PROPOSAL_TIOUS, c
-                ),
-                'AR@AN': lambda t=tables, v=arguments['num_videos']: average_recall(
-                    *t, PROPOSAL_TIOUS, v
-                ),
-                'sort alone': lambda p=problem.predictions: p.segments.take(
-                    np.argsort(-p.scores), axis=0
-                ),
+            calls: dict[str, Callable[[], object]] = {
+                'mAP': partial(average_precision, *tables, PROPOSAL_TIOUS, classes),
+                'recall': partial(recall_at_kx, *tables, PROPOSAL_TIOUS, classes),
+                'AR@AN': partial(average_recall, *tables, PROPOSAL_TIOUS, videos),
+                'sort alone': partial(sort_by_score, problem.predictions),
             }
             best = {k: min(clock(call)[0] for _ in range(repeats)) for k, call in calls.items()}
             rows.append(dict(arguments, detections=len(tables[1].scores), seconds=best))

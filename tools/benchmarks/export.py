@@ -83,21 +83,22 @@ def cases() -> dict[str, tuple[str, dict]]:
     from mmtad_decomp.models.fusions import BranchFusion, SumFusion
 
     heads = head_configs()
-    features = dict(
+    features: dict[str, object] = dict(
         type='TADDetector',
         data_preprocessor=dict(type='TADDataPreprocessor', modality=dict(type='FeatureInput')),
         neck=dict(type='TemporalProjection', in_channels=WIDTH, out_channels=WIDTH),
     )
     found = {name: ('head', dict(features, head=head)) for name, head in heads.items()}
     base = dict(features, head=heads['TAGSHead'])
+
+    def decomposed(fusion: dict) -> dict:
+        return dict(type='DecomposedDetector', detector=base, fusion=fusion, shared_head=False)
+
     for name in registered(BranchFusion, SumFusion):
         if name != 'BranchFusion':
-            model = dict(type='DecomposedDetector', detector=base, fusion=dict(type=name))
-            found[name] = ('fusion', dict(model, shared_head=False))
+            found[name] = ('fusion', decomposed(dict(type=name)))
     for name in WINDOWED:
-        fusion = dict(type=name, window=9)
-        model = dict(type='DecomposedDetector', detector=base, fusion=fusion, shared_head=False)
-        found[f'{name}, window 9'] = ('fusion', model)
+        found[f'{name}, window 9'] = ('fusion', decomposed(dict(type=name, window=9)))
     for title, name in BACKBONES.items():
         model = Config.fromfile(MODEL_CONFIGS / f'{name}.py').model.to_dict()
         model['neck']['out_channels'] = WIDTH
@@ -195,7 +196,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     from mmtad_decomp.utils import atomic_write, processor_name, write_json
 
     path, detectors = args.out.with_suffix('.json'), cases()
-    rows = {}
+    rows: dict[str, dict] = {}
     if args.only:
         unknown = set(args.only) - set(detectors)
         if unknown:

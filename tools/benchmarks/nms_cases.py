@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ def make_candidates(kind: str, size: int, classes: int, seed: int = 0) -> Candid
     )
 
 
-def time_interleaved(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def time_interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median milliseconds of each call over rounds in which each has its turn.
 
     A turn is as many calls as fill about five milliseconds, after one to warm up.
@@ -134,12 +134,10 @@ def _rows(
     rounds: int,
 ) -> Iterator[dict]:
     """A row for each peer; ``calls`` has ``'ours'`` first, all return comparable numbers."""
-    calls = {name: call for name, call in calls.items() if call is not None}
-    times = time_interleaved(calls, rounds)
-    ours = calls['ours']().double()
-    for peer, call in calls.items():
-        if peer == 'ours':
-            continue
+    there = {name: call for name, call in calls.items() if call is not None}
+    times = time_interleaved(there, rounds)
+    ours = there.pop('ours')().double()
+    for peer, call in there.items():
         theirs = call().double()
         same = ours.shape == theirs.shape
         yield dict(

@@ -125,6 +125,7 @@ def contenders(case: Case, device: str) -> Iterator[tuple[str, Contender]]:
     from tools.benchmarks.attention_peers import PEERS
 
     if case.op == 'local_attention':
+        assert case.window is not None
         yield 'ours', lambda q, k, v: local_attention(q, k, v, None, case.window)
         for name, build in PEERS.items():
             if device == 'cuda' and name not in CUDA_PEERS:

@@ -12,6 +12,7 @@ import contextlib
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -50,7 +51,10 @@ def main(argv: list[str] | None = None) -> None:
     wrapper = build_optim_wrapper(model, config.optim_wrapper)
     torch.manual_seed(0)
     data = generated_batch(args.windows, config.window, frame_size(config), config.num_classes)
-    implementations = {'compiled': contextlib.nullcontext, 'plain': plain_pytorch}
+    implementations: dict[str, Callable[[], contextlib.AbstractContextManager]] = {
+        'compiled': contextlib.nullcontext,
+        'plain': plain_pytorch,
+    }
 
     times: dict[str, list[float]] = {name: [] for name in implementations}
     for index in range(args.rounds + 1):

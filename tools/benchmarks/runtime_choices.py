@@ -74,12 +74,13 @@ def take_step(process: subprocess.Popen) -> dict:
     Raises:
         RuntimeError: If it ended.
     """
+    assert process.stdin is not None and process.stdout is not None
     process.stdin.write('\n')
     process.stdin.flush()
     for line in process.stdout:
         if line.startswith('{'):
             return json.loads(line)
-    raise RuntimeError(f'{process.args} ended with exit code {process.wait()}')
+    raise RuntimeError(f'{process.args!r} ended with exit code {process.wait()}')
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -105,8 +106,7 @@ def main(argv: list[str] | None = None) -> None:
         for process, steps in zip(processes, taken):
             steps.append(take_step(process))
     for process in processes:
-        process.stdin.close()
-        process.wait()
+        process.communicate()
     print(f'{args.config} on {processor_name()}, {os.cpu_count()} cores: medians of {args.rounds}')
     print('| threads | malloc | page faults | processor seconds | seconds | peak MiB |')
     print('| ---: | --- | ---: | ---: | ---: | ---: |')

@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> None:
             memory[kind] = pool.apply(peak, (kind, args))
     inputs = prepare(args)
     error = difference(*inputs)
-    times = {kind: [] for kind in KINDS}
+    times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     for _ in range(args.rounds):
         for kind in KINDS:
             times[kind].append(step(kind, *inputs))

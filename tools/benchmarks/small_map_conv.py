@@ -55,7 +55,7 @@ def step(encoder: nn.Module, frames: Tensor, half: bool) -> float:
 
 def median_times(encoders: dict[str, nn.Module], frames: Tensor, half: bool, rounds: int) -> dict:
     """Median CPU seconds of each encoder over interleaved rounds, after one that is not timed."""
-    times = {name: [] for name in encoders}
+    times: dict[str, list[float]] = {name: [] for name in encoders}
     for turn, (name, encoder) in itertools.product(range(rounds + 1), encoders.items()):
         seconds = step(encoder, frames, half)
         if turn:

@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,10 +96,10 @@ def sampling_rows(rounds: int) -> list[dict]:
         weights = torch.rand(shape, requires_grad=True)
         args = (values, positions, weights, steps)
         expected = ways[0](*args)
-        row = dict(windows=windows, steps=steps, queries=queries)
+        row: dict[str, float] = dict(windows=windows, steps=steps, queries=queries)
         for way in ways:
             torch.testing.assert_close(way(*args), expected, atol=1e-3, rtol=1e-3)
-            row[way.__name__] = median_seconds(lambda way=way, args=args: way(*args), rounds)
+            row[way.__name__] = median_seconds(partial(way, *args), rounds)
         print(row)
         rows.append(row)
     return rows

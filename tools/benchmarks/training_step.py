@@ -105,14 +105,15 @@ class TrainingStep:
         self.wrapper = build_optim_wrapper(self.model, config.optim_wrapper)
         self.device, self.num_classes = device, config.num_classes
         windows = windows or config.train_dataloader.batch_size
-        self.shape = (windows, config.window, *((size, size) if size else frame_size(config)))
+        height, width = (size, size) if size else frame_size(config)
+        self.shape = (windows, config.window, height, width)
 
     def seconds(self) -> float:
         """Take one step; its wall time, without that of generating the batch."""
         import torch
 
-        windows, frames, *size = self.shape
-        data = generated_batch(windows, frames, tuple(size), self.num_classes)
+        windows, frames, *_ = self.shape
+        data = generated_batch(windows, frames, self.shape[2:], self.num_classes)
         start = time.perf_counter()
         self.model.train_step(data, self.wrapper)
         if self.device == 'cuda':

@@ -262,7 +262,7 @@ class Execution:
             command += ['--work-dir', str(folder / 'train')]
             log = folder / 'train.log'
             job.begun_at = training_progress(log, job.epochs)[0]
-            process = Process(command, log, job.slot, self.lock)
+            process = self._process(command, log, job.slot)
             yield process
             summary = summarize_training(folder / 'train')
             summary['peak_memory_mb'] = round(process.peak_memory_mb)
@@ -288,6 +288,10 @@ class Execution:
             write_matches(target / f'{subset}.npz', matches, videos)
             entry[subset] = metrics_of(metric, matches)
         self.results.add(run, entry)
+
+    def _process(self, command: Sequence[str], log: Path, slot: Slot) -> Process:
+        assert self.lock is not None  # since the run began
+        return Process(command, log, slot, self.lock)
 
     def _training(self, job: Job, cfg: Config) -> list[str]:
         """Config and flags of a training, which tests at its end where it can.
@@ -316,7 +320,7 @@ class Execution:
         if parts:
             command = [*FUSE, *parts, '--config', str(_dump(cfg, target / f'{subset}.py'))]
             command += ['--out', str(target / f'{subset}.json')]
-            return Process(command, target / f'{subset}.log', job.slot, self.lock)
+            return self._process(command, target / f'{subset}.log', job.slot)
         if raw := self.catalog.raw_files(run):
             cfg = copy.deepcopy(cfg)
             detection_metric(cfg, self.catalog.row(run).config)['raw_path'] = str(raw[subset])
@@ -324,7 +328,7 @@ class Execution:
         command += [str(self.catalog.folder(run) / 'train')]
         command += ['--work-dir', str(target / subset)]
         command += ['--dump-json', str(target / f'{subset}.json')]
-        return Process(command, target / f'{subset}.log', job.slot, self.lock)
+        return self._process(command, target / f'{subset}.log', job.slot)
 
     def seconds_left(self, waiting: Sequence[Task]) -> float | None:
         """How long the running and the waiting tasks will take; None before the first step."""

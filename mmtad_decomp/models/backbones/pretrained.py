@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ def stem_channels(path: str, state: dict[str, Tensor], keys: list[str]) -> int |
     return found.pop() if found else None
 
 
-def check_fit(path: str, state: dict[str, Tensor], module: nn.Module) -> None:
+def check_fit(path: str, state: Mapping[str, Tensor], module: nn.Module) -> None:
     """Raise ``ValueError`` unless a checkpoint holds every weight of a module in its shape."""
     own = module.state_dict()
     missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')]
