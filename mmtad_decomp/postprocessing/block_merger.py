@@ -45,8 +45,9 @@ class BlockMerger:
 
         Args:
             window: Its candidates and its span.
-            next_start: Seconds at which the window after it begins. No later window sees what is
-                centred before, so that this is final.
+            next_start: Seconds at which the window after it begins. What is centred before is
+                final: no later window sees it, but for a last one that begins earlier to end with
+                the video, of which only the rest is taken.
 
         Returns:
             Detections that are final now, by falling score.

@@ -88,10 +88,13 @@ def test_pooled_parts_are_evaluated_as_one():
         )
         for kind, a, b in zip((GroundTruth, Predictions), *parts)
     ]
-    got = resampled_average_precision(pooled, np.ones((1, 2 * VIDEOS), dtype=int))[0]
-    wanted = average_precision(*both, TIOUS, CLASSES)
-
-    np.testing.assert_array_equal(got, wanted)
+    drawn = np.random.default_rng(4).integers(0, 3, (6, 2 * VIDEOS))
+    plain, *got = resampled_average_precision(pooled, np.stack([np.ones_like(drawn[0]), *drawn]))
+    np.testing.assert_array_equal(plain, average_precision(*both, TIOUS, CLASSES))
+    wanted = [
+        average_precision(*(repeated(table, c) for table in both), TIOUS, CLASSES) for c in drawn
+    ]
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
 
 
 def test_nothing_found_and_wrong_shapes():

@@ -89,6 +89,8 @@ def test_a_segment_can_be_served_if_it_alone_gets_a_target(steps):
 
 def test_offsets_begin_at_two_strides():
     head = build(perturb=False)
+    bias = head.reg_branch.predictor.conv.bias
+    torch.testing.assert_close(torch.nn.functional.softplus(bias), torch.full((2,), 2.0))
     outputs = head(torch.randn(2, 8, 64), tail_mask(64, 40, steps=64))
     for offsets, mask in zip(outputs.offsets, outputs.masks):
         assert (offsets.transpose(1, 2)[mask] - 2).abs().max() < 1.5

@@ -189,10 +189,8 @@ def test_activitynet_prefix_of_either_side(tmp_path):
 
 def processor(path, **options):
     classifier = dict(type='ExternalClassifier', path=path, combine='sqrt')
-    nms = dict(type='nms', iou_thr=0.5)
-    process = TASK_UTILS.build(
-        dict(type='PostProcessor', nms=nms, classifier=classifier, **options)
-    )
+    options = dict(nms=dict(type='nms', iou_thr=0.5)) | options
+    process = TASK_UTILS.build(dict(type='PostProcessor', classifier=classifier, **options))
     process.prepare(CLASSES, ['v1', 'v2'])
     return process
 
@@ -214,15 +212,14 @@ def test_proposals_are_bounded_before_and_detections_after(tmp_path):
     np.testing.assert_array_equal(found.segments, [row[2:] for row in expected])
 
 
-def test_classifying_before_nms_equals_nms_of_the_products(tmp_path):
+@pytest.mark.parametrize('nms', [dict(type='nms', iou_thr=0.5), None])
+def test_classifying_before_nms_equals_nms_of_the_products(tmp_path, nms):
     rng = np.random.default_rng(3)
     start = rng.uniform(0, 20, 50)
     segments, scores = np.stack([start, start + 4], axis=1), rng.uniform(0.01, 1, 50)
-    before = processor(cuhk(tmp_path), classify='before_nms', max_per_video=30)
+    before = processor(cuhk(tmp_path), classify='before_nms', max_per_video=30, nms=nms)
     found = before(segments, scores, np.zeros(50, int), 99, 'v1')
-    plain = TASK_UTILS.build(
-        dict(type='PostProcessor', nms=dict(type='nms', iou_thr=0.5), max_per_video=30)
-    )
+    plain = TASK_UTILS.build(dict(type='PostProcessor', nms=nms, max_per_video=30))
     expected = plain(
         np.concatenate([segments, segments]),
         np.concatenate([np.sqrt(scores * 0.5), np.sqrt(scores * 0.3)]),

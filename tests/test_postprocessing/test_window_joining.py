@@ -62,9 +62,10 @@ def test_an_action_through_three_windows_becomes_one():
     np.testing.assert_allclose(found.scores, [((0.9 + 0.7) / 2 + 0.6) / 2])
 
 
-def test_windows_that_only_touch():
+@pytest.mark.parametrize('tolerance', [TOLERANCE, 0.0])
+def test_windows_that_only_touch(tolerance):
     spans = np.array([[0.0, 50.0], [50.0, 100.0]])
-    joined = join_cut_segments([window((40, 50, 0.9)), window((50, 60, 0.7))], spans, TOLERANCE)
+    joined = join_cut_segments([window((40, 50, 0.9)), window((50, 60, 0.7))], spans, tolerance)
     assert rows_of(joined) == [(40, 60, pytest.approx(0.8), 0)]
 
 
