@@ -16,6 +16,7 @@ def test_windows_by_hand():
     assert window_starts(11, 4, 0.5) == [0, 2, 4, 6, 7], 'the last window ends with the video'
     assert window_starts(10, 4, 0) == [0, 4, 6]
     assert window_starts(1024, 256, 0.75) == list(range(0, 769, 64))
+    assert window_starts(130, 100, 0.9) == [0, 10, 20, 30], '100 * (1 - 0.9) is just below 10'
     assert window_starts(4, 4, 0.5) == [0]
     assert window_starts(3, 4, 0.5) == [0], 'shorter than a window'
     assert window_starts(1, 1, 0.75) == [0]

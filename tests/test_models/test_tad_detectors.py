@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmaction.registry import MODELS
 from tiny_detectors import build, detector_config, losses_of, raw_batch, reaches
 
@@ -26,6 +27,10 @@ def test_ground_truth_reaches_the_head_in_steps():
     # Step g lies at (g + 0.5) / 10 seconds.
     torch.testing.assert_close(targets[0].segments, torch.tensor([[0.5, 3.0]]))
     assert targets[1].labels.tolist() == [1]
+    # A backbone may say where its steps lie: here at (2 g + 1.25 + 0.5) / 10 seconds.
+    model.feature_stride, model.feature_offset = 2, 1.25
+    moved = model.targets(batch['data_samples'])[0].segments
+    torch.testing.assert_close(moved, (torch.tensor([[0.5, 3.0]]) - 1.25) / 2)
 
 
 def test_predictions_are_in_seconds_of_the_video():
@@ -81,7 +86,10 @@ def test_padding_of_the_batch_changes_no_prediction(make):
 
 def test_joint_and_appearance_losses_go_their_own_ways():
     model = decomposed(appearance_weight=2.0)
+    before = model.head.loss_norm.item()
     losses = losses_of(model, raw_batch())
+    # Each head divides by a moving average of its own, which has taken one step.
+    assert model.shared_head.loss_norm == model.head.loss_norm != before
     assert set(losses) == {'joint_loss_cls', 'joint_loss_reg', 'app_loss_cls', 'app_loss_reg'}
     app = losses['app_loss_cls'] + losses['app_loss_reg']
     joint = losses['joint_loss_cls'] + losses['joint_loss_reg']
@@ -147,6 +155,18 @@ def test_testing_runs_the_joint_head_alone():
 def test_a_published_model_cannot_be_trained():
     with pytest.raises(RuntimeError, match='shared_head=True'):
         losses_of(decomposed(shared_head=False), raw_batch())
+
+
+def test_a_projection_is_convolution_norm_and_relu():
+    torch.manual_seed(0)
+    project = MODELS.build(dict(type='TemporalProjection', in_channels=6, out_channels=4))
+    for parameter in project.parameters():
+        torch.nn.init.normal_(parameter)
+    feats, masks = torch.randn(2, 6, 5), torch.arange(5) < torch.tensor([[5], [3]])
+    conv, norm = project.conv.conv, project.norm
+    expected = F.conv1d(feats, conv.weight, conv.bias, padding=1).transpose(1, 2)
+    expected = F.layer_norm(expected, (4,), norm.weight, norm.bias).relu().transpose(1, 2)
+    torch.testing.assert_close(project(feats, masks), expected * masks[:, None])
 
 
 def test_a_detector_without_neck_gets_a_projection_per_branch():
