@@ -57,6 +57,21 @@ def read_checked_config(args: argparse.Namespace, phases: Sequence[str] = ()) ->
     return cfg
 
 
+def frame_size(cfg: Config) -> tuple[int, int]:
+    """Height and width to which a test crops frames; 224 where it does not."""
+    sizes = [(224, 224)]
+    for step in test_dataset(cfg).get('pipeline') or ():
+        size = step.get('size', step.get('crop_size'))
+        if str(step['type']).endswith('Crop') and size is not None:
+            sizes.append((size, size) if isinstance(size, int) else tuple(size))
+    return sizes[-1]
+
+
+def test_dataset(cfg: Config) -> dict:
+    """The data set that a config tests on; empty where it names none."""
+    return (cfg.get('test_dataloader') or {}).get('dataset') or {}
+
+
 def read_config(path: str) -> Config:
     """Read a config file; its ``custom_imports`` are left to :func:`tools._cli.import_modules`.
 

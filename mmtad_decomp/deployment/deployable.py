@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ class DeployableDetector(nn.Module):
     Args:
         detector: A :class:`~mmtad_decomp.models.detectors.TADDetector`, which is copied.
         longest: Greatest length to export for, in feature steps.
+        facts: More metadata, of plain types, such as the classes.
 
     Attributes:
         names: Names of the outputs, known after a call.
@@ -43,7 +45,12 @@ class DeployableDetector(nn.Module):
         ValueError: If no length is both short enough and a multiple of what the head needs.
     """
 
-    def __init__(self, detector: nn.Module, longest: int = 4096) -> None:
+    def __init__(
+        self,
+        detector: nn.Module,
+        longest: int = 4096,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__()
         head = getattr(detector, 'head', None)
         if not hasattr(head, 'dense_predictions') or not hasattr(detector, 'detect'):
@@ -56,6 +63,7 @@ class DeployableDetector(nn.Module):
             self.detector.backbone.chunk_size = None  # chunks would fix the batch size
         self.modality = self.detector.data_preprocessor.modality
         self.dims = self._input_dims(longest)
+        self.facts = dict(facts or {})
         self.names: tuple[str, ...] = ()
 
     def _input_dims(self, longest: int) -> InputDims:
@@ -99,6 +107,7 @@ class DeployableDetector(nn.Module):
             feature_offset=(stride - 1) / 2 if offset is None else offset,
             point_strides=list(generator.strides) if generator else [],
             **self.dims._asdict(),
+            **self.facts,
         )
 
 

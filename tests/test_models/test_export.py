@@ -99,14 +99,16 @@ def published(tmp_path):
     fusion = dict(type='LocalAttentiveFusion')
     model = dict(type='DecomposedDetector', detector=detector, fusion=fusion)
     config, checkpoint = tmp_path / 'student.py', tmp_path / 'student.pth'
-    Config(dict(model=model)).dump(config)
+    pipeline = [dict(type='LoadVideoFrames'), dict(type='CenterSpatialCrop', size=8)]
+    dataset = dict(pipeline=pipeline, sample_fps=10, metainfo=dict(classes=('walk', 'fall')))
+    Config(dict(model=model, test_dataloader=dict(dataset=dataset))).dump(config)
     torch.save(dict(state_dict=build(model).state_dict()), checkpoint)
     return [str(config), str(checkpoint), str(tmp_path / 'out' / 'deployed')]
 
 
 def test_command_exports_frames(tmp_path, capsys):
     args = published(tmp_path)
-    export.main([*args, '--size', '8', '8'])
+    export.main(args)
     lines = capsys.readouterr().out.splitlines()
     stages = ['recording the detector']
     for name in ('pt2', 'onnx'):
@@ -118,7 +120,9 @@ def test_command_exports_frames(tmp_path, capsys):
     assert (frames.name, masks.name) == ('frames', 'masks')
     assert frames.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     sizes = [dim.dim_value for dim in frames.type.tensor_type.shape.dim[2:]]
-    assert sizes == [3, 8, 8]
+    assert sizes == [3, 8, 8]  # the test's crop
+    facts = {item.key: json.loads(item.value) for item in model.metadata_props}
+    assert facts['classes'] == ['walk', 'fall'] and facts['sample_fps'] == 10
 
 
 def test_nothing_is_written_if_a_file_would_differ(tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from mmtad_decomp.models.layers.sg_align import sample_positions
 from mmtad_decomp.ops import DEVICES, local_attention, local_attentive_fusion
 from mmtad_decomp.ops.complexity import FLOP_HANDLES, window_pairs
 from tools.analysis_tools import get_flops
+from tools.config_reading import frame_size
 
 needs_operators = pytest.mark.skipif('cpu' not in DEVICES, reason='operators are not built')
 
@@ -149,6 +150,9 @@ def test_command(tmp_path, capsys):
     assert content['input'] == [1, 8, 3, 32, 32]
     assert content['parts'] == {name: part._asdict() for name, part in parts.items()}
     assert 'backbone' in capsys.readouterr().out
+    get_flops.main([args[0], '--length', '8'])
+    height, width = frame_size(Config.fromfile(args[0]))
+    assert f'input (1, 8, 3, {height}, {width})' in capsys.readouterr().out and height < 224
     wider = get_flops.main([*args, '--cfg-options', 'model.neck.kernel_size=5'])
     assert wider['neck'].parameters > parts['neck'].parameters
 

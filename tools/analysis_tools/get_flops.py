@@ -7,7 +7,7 @@ resampling of frames do not count.
 Example::
 
     python tools/analysis_tools/get_flops.py configs/decomp/actionformer_tsm18_thumos.py \
-        --length 256 --size 96 96
+        --length 256
 """
 
 from __future__ import annotations
@@ -147,9 +147,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--size',
         type=int,
         nargs=2,
-        default=(224, 224),
         metavar=('HEIGHT', 'WIDTH'),
-        help='pixels of a frame (default: 224 224)',
+        help="pixels of a frame (default: of the test's crop, else 224 224)",
     )
     parser.add_argument(
         '--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='as for training'
@@ -167,13 +166,14 @@ def main(argv: list[str] | None = None) -> dict[str, Complexity]:
 
     from mmtad_decomp.utils import demand_writable, write_json
     from tools.config_overrides import override
+    from tools.config_reading import frame_size
 
     if args.json is not None:
         demand_writable(args.json, '--json')
     config = Config.fromfile(args.config)
     override(config, args.cfg_options or ())
     model = build_for_inference(config)
-    inputs, masks = example_batch(model, args.length, tuple(args.size))
+    inputs, masks = example_batch(model, args.length, tuple(args.size or frame_size(config)))
     parts = count_complexity(model, inputs, masks)
     print(format_report(parts, inputs.shape))
     if args.json is not None:

@@ -6,7 +6,7 @@ Writes ``PREFIX.onnx`` and ``PREFIX.pt2``. Both take any number of windows and a
 
 Example::
 
-    python tools/deployment/export.py published/fir.py published/fir.pth deployed/fir --size 96 96
+    python tools/deployment/export.py published/fir.py published/fir.pth deployed/fir
 """
 
 from __future__ import annotations
@@ -22,33 +22,34 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tools.command_line import add_traceback_argument, demand_config_file, run_main
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mmengine.config import Config
     from torch import nn
 
 FORMATS = ('pt2', 'onnx')
 TOLERANCE = 1e-4
 
 
-def load_detector(config: str, checkpoint: str) -> nn.Module:
+def load_detector(config: Config, checkpoint: str) -> nn.Module:
     """The detector that is left of a config for inference, with the checkpoint's weights.
 
     Args:
-        config: Config file of the training, or of the published student.
+        config: Config of the training, or of the published student.
         checkpoint: Its checkpoint, or its work directory.
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
         CheckpointError: If it cannot be read or does not fit the config.
     """
-    from mmengine.config import Config
-
     from mmtad_decomp.apis.publishing import build_published, published_config, published_state
     from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
 
-    source, path = Config.fromfile(config), resolve_checkpoint(checkpoint)
+    path = resolve_checkpoint(checkpoint)
     content = load_checkpoint(path)
-    distilled = source.model.type == 'CrossModalDistiller'
+    distilled = config.model.type == 'CrossModalDistiller'
     state = published_state(content.get('state_dict', content), distilled)
-    return build_published(published_config(source), state, path).eval()
+    return build_published(published_config(config), state, path).eval()
 
 
 def export(
@@ -57,6 +58,7 @@ def export(
     formats: tuple[str, ...] = FORMATS,
     longest: int = 4096,
     size: tuple[int, int] = (224, 224),
+    facts: Mapping[str, object] | None = None,
 ) -> dict[str, dict[str, float]]:
     """Write the files and compare them with PyTorch, for other shapes than they were made with.
 
@@ -66,6 +68,7 @@ def export(
         formats: Of ``FORMATS``.
         longest: Greatest length in feature steps.
         size: Height and width of frames, which are fixed.
+        facts: More metadata, of plain types.
 
     Returns:
         Greatest difference of each output from PyTorch's, by format.
@@ -87,7 +90,7 @@ def export(
     )
     from mmtad_decomp.utils import atomic_write
 
-    model = DeployableDetector(detector, longest)
+    model = DeployableDetector(detector, longest, facts)
     units = 3 if model.dims.multiple > 1 else 8
     print('recording the detector', flush=True)
     program = export_program(model, example_inputs(model, 2, units, size))
@@ -117,6 +120,17 @@ def export(
     return found
 
 
+def facts_of_test(config: Config) -> dict[str, object]:
+    """What a user of the files has to know of a config: classes, frames per second, window."""
+    from tools.config_reading import test_dataset
+
+    dataset = test_dataset(config)
+    facts = {key: dataset.get(key) for key in ('sample_fps', 'window')}
+    classes = (dataset.get('metainfo') or {}).get('classes')
+    facts['classes'] = None if classes is None else list(classes)
+    return {key: value for key, value in facts.items() if value is not None}
+
+
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -133,9 +147,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--size',
         type=int,
         nargs=2,
-        default=(224, 224),
         metavar=('HEIGHT', 'WIDTH'),
-        help='pixels of a frame (default: 224 224)',
+        help="pixels of a frame (default: of the test's crop, else 224 224)",
     )
     add_traceback_argument(parser)
     return parser.parse_args(argv)
@@ -145,14 +158,19 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Export, compare and print; returns the differences."""
     args = parse_args(argv)
     demand_config_file(args.config)
+    from mmengine.config import Config
+
     from mmtad_decomp.utils import demand_writable
+    from tools.config_reading import frame_size
 
     formats = FORMATS if args.format == 'both' else (args.format,)
     prefix = Path(args.prefix)
     for name in formats:
         demand_writable(f'{prefix}.{name}', 'prefix')
-    detector = load_detector(args.config, args.checkpoint)
-    found = export(detector, prefix, formats, args.longest, tuple(args.size))
+    config = Config.fromfile(args.config)
+    detector = load_detector(config, args.checkpoint)
+    pixels = tuple(args.size or frame_size(config))
+    found = export(detector, prefix, formats, args.longest, pixels, facts_of_test(config))
     for name, errors in found.items():
         path = Path(f'{prefix}.{name}')
         size = path.stat().st_size / 2**20
