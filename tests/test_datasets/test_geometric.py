@@ -144,7 +144,9 @@ def test_draws_differ_between_windows_and_respect_probability():
     window = moving_window((0.0, 0.0))
     corners = {tuple(RandomSpatialCrop(64).draw(HEIGHT, WIDTH)) for _ in range(50)}
     assert len(corners) > 30
-    assert {0, 16} <= {RandomSpatialCrop(64).draw(80, 80)[0] for _ in range(300)}
+    corners = {RandomSpatialCrop(4).draw(height=6, width=5) for _ in range(200)}
+    assert corners == {(top, left) for top in range(3) for left in range(2)}
+    assert CenterSpatialCrop(4).draw(height=10, width=6) == (3, 1)
     angles = [RandomRotation(45, prob=1).draw(HEIGHT, WIDTH)[0] for _ in range(200)]
     assert min(angles) < -35 and max(angles) > 35 and max(map(abs, angles)) <= 45
     for kind in (RandomHorizontalFlip, RandomRotation):
@@ -152,6 +154,13 @@ def test_draws_differ_between_windows_and_respect_probability():
         assert 0.25 < np.mean(drawn) < 0.35
         untouched = kind(prob=0)(dict(window))
         assert untouched['frames'] is window['frames']
+
+
+def test_flow_scales_with_the_whole_pixels_of_each_side():
+    window = dict(flow=np.ones((1, 80, 112, 2), np.float32))
+    flow = ResizeShortSide(32)(window)['flow']
+    assert flow.shape == (1, 32, 45, 2)  # 44.8 pixels wide
+    np.testing.assert_allclose(flow[0, 5, 5], [45 / 112, 32 / 80], rtol=1e-6)
 
 
 def test_frames_alone():

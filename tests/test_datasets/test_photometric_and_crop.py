@@ -124,6 +124,14 @@ def test_a_ground_truth_stays_even_where_chance_finds_none(segments):
         got = crop(features(500, segments))
         assert len(got['labels']) == 1
         assert (got['segments'][:, 1] > got['segments'][:, 0]).all()
+        if segments == [(0.0, 66.0)]:  # seen from 0.2 s on; the crop lies in its middle
+            assert got['time_grid'].to_seconds(39 / 2) == pytest.approx(33.1, abs=2 / 30)
+
+
+def test_every_crop_is_drawn():
+    np.random.seed(0)
+    crops = [RandomFeatureCrop(max_length=8)(features(10, []))['window'] for _ in range(50)]
+    assert set(crops) == {(0, 8), (1, 9), (2, 10)}
 
 
 def test_ground_truth_behind_the_features_does_not_stop_it():
