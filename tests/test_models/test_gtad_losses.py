@@ -136,6 +136,7 @@ def regression_inputs():
     targets = draw(2, 6, 8, seed=3).abs().clamp(max=1) * (draw(2, 6, 8, seed=4) > -1)
     targets[:, 0] *= 0.25
     targets[:, 2:] *= 0.6
+    targets[:, 4, :2], targets[:, 5, :2] = 0.3, 0.7  # the upper bounds of two groups
     valid = draw(2, 6, 8, seed=5) > -2
     return draw(2, 6, 8), targets, valid
 

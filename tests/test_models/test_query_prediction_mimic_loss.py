@@ -121,14 +121,26 @@ def test_gradient_reaches_the_student_alone():
     assert all(part.grad is None for part in teacher[:3])
 
 
-def test_windows_without_valid_steps_do_not_count():
-    student, teacher = outputs_of(0), outputs_of(1)
-    loss = QueryPredictionMimicLoss()
-    empty = torch.tensor([6.0, 0.0])
-    part = loss(student._replace(lengths=empty), teacher)
-    student.cls_logits[:, 1] += 5
-    assert loss(student._replace(lengths=empty), teacher) == part
-    assert loss(student._replace(lengths=0 * empty), teacher) == 0
+def window_of(outputs, n):
+    rows = slice(n, n + 1)
+    return QueryOutputs(
+        outputs.cls_logits[:, rows],
+        outputs.segments[:, rows],
+        outputs.actionness[rows],
+        outputs.lengths[rows],
+    )
+
+
+@pytest.mark.parametrize('n', [0, 1])
+def test_windows_without_valid_steps_do_not_count(n):
+    student, teacher = outputs_of(0, queries=8), outputs_of(1, queries=8)
+    loss, lengths = QueryPredictionMimicLoss(), torch.zeros(2)
+    assert loss(student._replace(lengths=lengths), teacher) == 0
+    lengths[n] = 6
+    alone = loss(window_of(student, n), window_of(teacher, n))
+    assert sum(confidence(teacher, n, j) for j in range(8)) > 1  # what it is divided by
+    torch.testing.assert_close(loss(student._replace(lengths=lengths), teacher), alone)
+    torch.testing.assert_close(loss(student, teacher._replace(lengths=lengths)), alone)
 
 
 def test_heads_of_another_kind_or_with_other_classes():
