@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from mmtad_decomp.models.losses import reduction
 from mmtad_decomp.models.losses.segment_iou_loss import (
     SegmentDIoULoss,
     SegmentGIoULoss,
@@ -22,7 +23,9 @@ def focal_reference(x, y, alpha, gamma):
     return -alpha_t * (1 - p_t) ** gamma * (y * math.log(p) + (1 - y) * math.log(1 - p))
 
 
-@pytest.mark.parametrize('alpha, gamma', [(0.25, 2.0), (-1, 2.0), (0.5, 0.0), (0.25, 1.5)])
+@pytest.mark.parametrize(
+    'alpha, gamma', [(0.25, 2.0), (-1, 2.0), (0, 2.0), (0.5, 0.0), (0.25, 1.5)]
+)
 def test_focal_loss(alpha, gamma):
     generator = torch.Generator().manual_seed(0)
     logits = 4 * torch.randn(50, generator=generator)
@@ -124,3 +127,13 @@ def test_bad_arguments():
         SigmoidFocalLoss(reduction='average')
     with pytest.raises(ValueError, match='avg_factor'):
         SegmentDIoULoss(reduction='sum')(torch.ones(1, 2), torch.ones(1, 2), avg_factor=2.0)
+
+
+def test_divisor_of_a_part_of_the_batch(monkeypatch):
+    """Two processes; the other one counts 5. Gradients are averaged, so each divides by half."""
+    monkeypatch.setattr(reduction, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(reduction, 'all_reduce', lambda count: count.add_(5))
+    for count in (3, torch.tensor(3)):
+        assert reduction.batch_divisor(count) == (3 + 5) / 2
+        assert reduction.batch_divisor(count, extra=10) == (3 + 5 + 10) / 2
+        assert reduction.batch_divisor(count, minimum=20) == 20 / 2

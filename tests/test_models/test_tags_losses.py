@@ -152,6 +152,8 @@ def test_consistency():
     assert loss.item() == pytest.approx(2 * float(expected) / 3)
     same = BranchConsistencyLoss()(feats, scores[0], scores[0], valid)
     assert abs(same.item()) < 1e-12
+    alone = prefix_masks((1, 1, 1), feats.shape[2])  # one step scores as high as the mean
+    assert abs(BranchConsistencyLoss()(feats, *scores, alone).item()) < 1e-12
 
 
 def outputs(seed, classes=3, steps=6):
