@@ -130,7 +130,7 @@ def test_dropped_motion_reaches_no_fusion_in_training():
     dropped = (motion == 0).all(dim=2).all(dim=1)  # sample by sample
     assert 0.1 < dropped.float().mean() < 0.4
     assert (appearance != 0).any(dim=2).any(dim=1).all()
-    predict(model, raw_batch())
+    predict(model, raw_batch((4,) * 20))
     assert (seen[-1][1] != 0).any(dim=2).any(dim=1).all()
 
 
