@@ -53,7 +53,15 @@ def test_one_panel_per_model_and_one_row_per_class_that_occurs():
     assert all(row_names(axes) == ['walk', 'sit down'] for axes in figure.axes)
     assert figure.axes[0].get_xlim() == (0, 100)
     assert row_names(example(score_thr=0.0).axes[0]) == list(CLASSES)
-    assert len(example(max_detections=1).axes[0].collections) < len(figure.axes[0].collections)
+    # The first row's ground truth and its two detections; then the second row.
+    assert [len(row.get_paths()) for row in figure.axes[0].collections] == [1, 2, 1, 0]
+    best = example(max_detections=1).axes[0].collections
+    assert [len(row.get_paths()) for row in best] == [1, 1, 1, 0]
+    # The worse detection lies below; each is as opaque as its score.
+    detected = figure.axes[0].collections[1]
+    np.testing.assert_allclose(detected.get_facecolor()[:, 3], [0.12 + 0.44, 0.12 + 0.792])
+    boxes = [path.get_extents() for path in detected.get_paths()]
+    np.testing.assert_allclose([(box.x0, box.x1) for box in boxes], [(2, 6), (1, 5)])
 
 
 def test_overview_fills_the_best_detections_that_hit():
@@ -151,9 +159,9 @@ def test_low_scores_do_not_crowd_a_row():
     assert hidden > 100
     title = figure.axes[0].get_title(loc='left')
     assert title == f'm ({hidden} behind better ones of their class are not drawn)'
-    bars = figure.axes[0].collections
-    assert len(bars) == 2 + 2 * (200 - hidden)  # a face and an edge each, after the ground truth's
-    lows = {round(float(bar.get_paths()[0].get_extents().y0), 3) for bar in bars[2:]}
+    truth, bars = (row.get_paths() for row in figure.axes[0].collections)
+    assert len(truth) == 0 and len(bars) == 200 - hidden
+    lows = {round(float(bar.get_extents().y0), 3) for bar in bars}
     assert len(lows) == 3  # no bar lies on another one of its lane
     assert min(lows) < 0.2  # without ground truth, the whole row is theirs
 
