@@ -1,0 +1,67 @@
+# FIR with a narrow TSM18 (32 channels in the first stage) and crops of 36x48, for CPUs: a run takes 7 to
+# 12 minutes of one core.
+#   python tools/data/fir/prepare.py path/to/fir --out data/fir
+#   python tools/analysis_tools/study.py configs/studies/fir_narrow.py
+title = 'FIR: ActionFormer and a narrow TSM18, trained from scratch'
+seeds = (0, 1, 2)
+test_on_training = False
+metric = 'mAP_0.1:0.5'
+results = 'docs/en/benchmarks/fir_narrow.json'
+cfg_options = {
+    'optim_wrapper.dtype': 'float32',
+    'val_cfg.dtype': 'float32',
+    'test_cfg.dtype': 'float32',
+    'train_dataloader.dataset.pipeline.0.short_side': 42,
+    'train_dataloader.dataset.pipeline.2.size': (36, 48),
+    'val_dataloader.dataset.pipeline.0.short_side': 42,
+    'test_dataloader.dataset.pipeline.0.short_side': 42,
+}
+
+system = 'actionformer_tsm18_fir'
+# Where a row's config has the detector, and how much longer than the baseline's a training takes.
+students = dict(place='model.student.detector', teacher='teacher_tg', cost=1.6)
+rows = [
+    dict(
+        name='teacher_tg',
+        title='TG teacher',
+        config=f'configs/teacher/{system}_tg.py',
+        place='model',
+    ),
+    dict(name='rgb', title='RGB baseline', config=f'configs/baseline/{system}.py', place='model'),
+    dict(
+        name='conventional_tg',
+        title='conventional, TG',
+        config=f'configs/conventional/{system}.py',
+        place='model.student',
+        teacher='teacher_tg',
+        cost=1.3,
+    ),
+    dict(
+        name='concat_tg',
+        title='concatenation, TG',
+        config=f'configs/decomp/ablation/{system}_concat.py',
+        **students,
+    ),
+    dict(
+        name='local_tg',
+        title='local attention, TG',
+        config=f'configs/decomp/{system}.py',
+        **students,
+    ),
+]
+for row in rows:
+    place = row.pop('place')
+    row['cfg_options'] = {
+        f'{place}.backbone.backbone.type': 'NarrowResNetTSM',
+        f'{place}.backbone.backbone.base_channels': 32,
+        f'{place}.backbone.backbone.strides': (2, 2, 2, 2),
+        f'{place}.neck.in_channels': 256,
+    }
+del system, students, row, place
+compare = [
+    ('local_tg', 'rgb'),
+    ('local_tg', 'conventional_tg'),
+    ('local_tg', 'concat_tg'),
+    ('concat_tg', 'conventional_tg'),
+    ('conventional_tg', 'rgb'),
+]
