@@ -48,10 +48,21 @@ rows = [
         config=f'configs/decomp/{system}.py',
         **students,
     ),
+    dict(
+        name='quarter_mimics_tg',
+        title='local attention, both mimics at a quarter, TG',
+        config=f'configs/decomp/{system}.py',
+        cfg_options={
+            'custom_hooks.0.schedule.feature.stop': 0.25,
+            'custom_hooks.0.schedule.prediction.stop': 0.25,
+        },
+        **students,
+    ),
 ]
 for row in rows:
     place = row.pop('place')
     row['cfg_options'] = {
+        **row.get('cfg_options', {}),
         f'{place}.backbone.backbone.type': 'NarrowResNetTSM',
         f'{place}.backbone.backbone.base_channels': 32,
         f'{place}.backbone.backbone.strides': (2, 2, 2, 2),
@@ -64,4 +75,6 @@ compare = [
     ('local_tg', 'concat_tg'),
     ('concat_tg', 'conventional_tg'),
     ('conventional_tg', 'rgb'),
+    ('quarter_mimics_tg', 'local_tg'),
+    ('quarter_mimics_tg', 'rgb'),
 ]
