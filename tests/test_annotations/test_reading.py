@@ -280,12 +280,3 @@ def test_a_file_without_subsets_says_so(load):
     assert list(load(database).videos) == ['v']
     with pytest.raises(AnnotationError, match=r"in the file: \['training'\]"):
         load({**database, 'w': video()}, subset='validation')
-
-
-def test_scripts_still_find_the_reader_where_it_was():
-    from mmtad_decomp import structures
-
-    assert structures.load_annotations is load_annotations
-    assert structures.AnnotationError is AnnotationError
-    with pytest.raises(AttributeError, match="no attribute 'load_annotation'"):
-        structures.load_annotation  # noqa: B018

@@ -84,16 +84,18 @@ def test_instances_that_no_point_stands_for_are_counted(tmp_path):
     assert '10 of 10 instances get no target at this stride' in log_of(path)
 
 
-def test_a_training_in_one_process_that_is_evaluated_without_ground_truth(tmp_path):
-    """``num_workers=0`` trains; mAP has no value, and no checkpoint is the best by it."""
+def test_a_training_is_not_evaluated_without_ground_truth(tmp_path, capsys):
+    """It is refused before it starts; ``--no-validate`` trains, with ``num_workers=0`` too."""
     path = small_features.write(tmp_path / 'data', edit=no_instances)
     cfg = Config.fromfile(path)
     assert cfg.train_dataloader.persistent_workers and cfg.val_dataloader.persistent_workers
-    assert train(path, 'default_hooks.checkpoint.save_best=tad/mAP') == 0
-    assert [file.name for file in (path.parent / 'run').glob('*.pth')] == ['epoch_1.pth']
-    text = log_of(path)
-    assert text.count('there is no ground truth') == 1
-    assert 'tad/mAP: nan' in text and 'tad/mAP: 0.0' not in text
+    text = refusal(capsys, train(path, 'default_hooks.checkpoint.save_best=tad/mAP'))
+    assert "subset 'validation' has no instance" in text and '--no-validate' in text
+    work_dir = path.parent / 'run'
+    assert not list(work_dir.glob('*.pth'))
+    command = [str(path), '--work-dir', str(work_dir), '--no-validate']
+    assert run_main(train_tool.main, command) == 0
+    assert [file.name for file in work_dir.glob('*.pth')] == ['epoch_1.pth']
 
 
 def test_all_ways_of_evaluation_agree_that_there_is_no_number(tmp_path, capsys):
