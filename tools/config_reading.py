@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -59,12 +59,17 @@ def read_checked_config(args: argparse.Namespace, phases: Sequence[str] = ()) ->
 
 def frame_size(cfg: Config) -> tuple[int, int]:
     """Height and width to which a test crops frames; 224 where it does not."""
-    sizes = [(224, 224)]
-    for step in test_dataset(cfg).get('pipeline') or ():
+    return last_crop(test_dataset(cfg).get('pipeline') or ()) or (224, 224)
+
+
+def last_crop(pipeline: Iterable[Mapping]) -> tuple[int, int] | None:
+    """Height and width of the last crop of a pipeline; None if it has none."""
+    found = None
+    for step in pipeline:
         size = step.get('size', step.get('crop_size'))
         if str(step['type']).endswith('Crop') and size is not None:
-            sizes.append((size, size) if isinstance(size, int) else tuple(size))
-    return sizes[-1]
+            found = (size, size) if isinstance(size, int) else tuple(size)
+    return found
 
 
 def test_dataset(cfg: Config) -> dict:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.command_line import run_main
+from tools.config_reading import last_crop
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -33,11 +34,10 @@ def frame_size(config: Config) -> tuple[int, int]:
     Raises:
         SystemExit: If it crops none.
     """
-    sizes = [t.size for t in config.train_dataloader.dataset.pipeline if 'Crop' in t.type]
-    if not sizes:
+    size = last_crop(config.train_dataloader.dataset.pipeline)
+    if size is None:
         raise SystemExit(f'error: {config.filename} crops no frames; give --size')
-    size = sizes[-1]
-    return (size, size) if isinstance(size, int) else tuple(size)
+    return size
 
 
 def without_pretrained(node: object) -> None:
