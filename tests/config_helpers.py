@@ -7,7 +7,6 @@ from unittest import mock
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 import mmtad_decomp  # noqa: F401
@@ -66,7 +65,6 @@ def pooled_random_numbers():
 
 def build(model, device='cpu'):
     """Build a config's model, without pretrained weights and without padding to full length."""
-    init_default_scope('mmaction')
     without_pretrained(model)
     base_detector(model)['data_preprocessor']['pad_to'] = None
     torch.manual_seed(0)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -18,6 +19,12 @@ sys.path.insert(0, str(ROOT))
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, so that no worker waits for one that another began last."""
     items.sort(key=lambda item: item.get_closest_marker('slow') is None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test, and its fixtures, find MMAction2's default scope, whatever ran before."""
+    init_default_scope('mmaction')
 
 
 @pytest.fixture(scope='session', autouse=True)

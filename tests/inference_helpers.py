@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from mmtad_decomp.apis.publishing import publish
 
@@ -35,7 +34,6 @@ def tiny_config(kind: str = 'baseline', **dataset) -> Config:
 
 def train(config: Config, folder: Path) -> tuple[Path, Path]:
     """Write the config and a checkpoint as after a training, with random weights."""
-    init_default_scope('mmaction')
     torch.manual_seed(0)
     path, weights = folder / 'trained.py', folder / 'epoch_1.pth'
     folder.mkdir(parents=True, exist_ok=True)

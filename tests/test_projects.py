@@ -8,7 +8,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper
-from mmengine.registry import init_default_scope
 
 from tools import test as test_tool
 from tools import train as train_tool
@@ -34,7 +33,6 @@ def checkpoint(tmp_path):
 def build(config, seed=0):
     from mmaction.registry import MODELS
 
-    init_default_scope('mmaction')
     torch.manual_seed(seed)
     return MODELS.build(config)
 

@@ -8,7 +8,6 @@ import pytest
 from config_helpers import CONFIGS, base_detector, build, load
 from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 from release_values import RELEASES
 
 read = cache(load)
@@ -143,7 +142,6 @@ def test_releases_cover_the_rows_of_the_paper():
 @pytest.mark.parametrize('path', RELEASES)
 def test_built_configs_have_the_values_of_the_releases(path):
     config = load(path)
-    init_default_scope('mmaction')
     detector = SimpleNamespace(head=MODELS.build(config.model.head))
     metrics = config.test_evaluator
     metric = metrics[0] if isinstance(metrics, list) else metrics

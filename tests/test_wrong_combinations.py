@@ -7,7 +7,6 @@ import pytest
 import torch
 from config_helpers import base_detector, batch_for, build, load
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.evaluation import ProposalMetric, TADMetric
@@ -43,7 +42,6 @@ def test_flow_from_weights_of_rgb_without_saying_how(tmp_path):
     model = model_of('teacher/actionformer_tsm50_thumos_of.py').backbone
     plain = copy.deepcopy(model)
     plain.update(in_channels=None, stem_init=None, init_cfg=None)
-    init_default_scope('mmaction')
     weights = {f'backbone.{k}': v for k, v in MODELS.build(plain).backbone.state_dict().items()}
     torch.save(dict(state_dict=weights), tmp_path / 'rgb.pth')
     model.update(
@@ -133,7 +131,6 @@ def test_a_window_that_the_backbone_cannot_divide(backbone):
     without = copy.deepcopy(model)
     model.data_preprocessor.pad_to = 100
     model.backbone.init_cfg = None
-    init_default_scope('mmaction')
     message = r'windows have 100 frames, .* needs a multiple of 8: set .*pad_to.* such as 104'
     with torch.device('meta'), pytest.raises(ValueError, match=message):
         MODELS.build(model)

@@ -6,16 +6,10 @@ import cv2
 import numpy as np
 import pytest
 from media_helpers import numbered_frame, video_entry, write_annotations
-from mmengine.registry import init_default_scope
 
 from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.datasets import TADDataset, VideoReadError
 from mmtad_decomp.datasets.transforms import loading
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmaction')
 
 
 def features(root, steps, **options):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import DATASETS, TRANSFORMS
-from mmengine.registry import init_default_scope
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.datasets import VideoReadError
@@ -27,7 +26,6 @@ def moving_set(tmp_path_factory):
 
 
 def build(root, *steps: dict, **settings):
-    init_default_scope('mmaction')
     return DATASETS.build(helpers.dataset_config(root, list(steps), **settings))
 
 

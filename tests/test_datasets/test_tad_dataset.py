@@ -20,10 +20,8 @@ from media_helpers import (
 from mmaction.registry import DATASETS
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-import mmtad_decomp
 from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.datasets import (
     TADDataset,
@@ -39,12 +37,6 @@ PIPELINES = {
     'frames': [dict(type='LoadFrameFolder'), dict(type='PackTADInputs')],
     'feature': [dict(type='LoadFeatures', channels=6), dict(type='PackTADInputs')],
 }
-
-
-@pytest.fixture(scope='session', autouse=True)
-def scope():
-    assert mmtad_decomp.__version__
-    init_default_scope('mmaction')
 
 
 @pytest.fixture(scope='session')

@@ -9,7 +9,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.runner import BaseLoop
 
 from mmtad_decomp.engine.hooks import ModelFitHook, model_fit_hook
@@ -41,7 +40,6 @@ class Windows:
 
 
 def detector(num_classes):
-    init_default_scope('mmaction')
     encoder = dict(embed_dims=8, num_stem_layers=0)
     head = dict(num_classes=num_classes, in_channels=8, num_levels=2, encoder=encoder)
     return MODELS.build(dict(type='TADDetector', head=dict(type='ActionFormerHead', **head)))

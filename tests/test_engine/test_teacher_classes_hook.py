@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 
 from mmtad_decomp.engine.hooks import TeacherClassesHook
 from mmtad_decomp.models.distillers import FrozenTeacher
@@ -37,7 +36,6 @@ def test_other_classes_or_another_order_are_refused(theirs, message):
 
 
 def test_a_teacher_reads_its_classes_from_its_checkpoint(tmp_path):
-    init_default_scope('mmaction')
     config = dict(
         type='TADDetector', head=dict(type='ActionFormerHead', num_classes=2, in_channels=8)
     )

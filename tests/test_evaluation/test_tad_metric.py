@@ -8,7 +8,6 @@ import pytest
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmtad_decomp.evaluation import ProposalMetric, TADMetric
@@ -18,11 +17,6 @@ from mmtad_decomp.structures import TADDataSample, TimeGrid
 from mmtad_decomp.utils import OutputPathError
 
 GROUPS = {'0.1:0.5': [0.1, 0.2, 0.3, 0.4, 0.5], '0.3:0.7': [0.3, 0.4, 0.5, 0.6, 0.7]}
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmaction')
 
 
 @pytest.fixture
@@ -249,7 +243,6 @@ WORLD = 3
 
 def _worker(rank, world_size, kind, ann_file, folder):
     """Rank 0 holds five windows, rank 1 two copies of rank 0's, as padding makes them; 2 none."""
-    init_default_scope('mmaction')
     torch.distributed.init_process_group(
         'gloo', f'file://{folder}/store', rank=rank, world_size=world_size
     )

@@ -7,7 +7,6 @@ import torch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 import mmtad_decomp  # noqa: F401
@@ -47,7 +46,6 @@ def config(name):
 
 def build(model, seed=0):
     """Build a model with weights drawn from a seed."""
-    init_default_scope('mmaction')
     torch.manual_seed(seed)
     return MODELS.build(model)
 

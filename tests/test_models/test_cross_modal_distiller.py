@@ -7,7 +7,6 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseDataPreprocessor, BaseModel, ExponentialMovingAverage
 from mmengine.optim import OptimWrapper
-from mmengine.registry import init_default_scope
 from tiny_detectors import (
     build,
     detector_config,
@@ -340,7 +339,6 @@ class ForeignDetector(BaseModel):
 
 def foreign_distiller(tmp_path):
     """A foreign student and a wider foreign teacher, compared at two modules."""
-    init_default_scope('mmaction')
     torch.manual_seed(1)
     path = tmp_path / 'foreign.pth'
     torch.save(dict(state_dict=ForeignDetector(width=6).state_dict()), path)
@@ -398,7 +396,6 @@ def test_the_fusion_is_one_config_line_away(checkpoint):
 def test_the_config_is_left_as_it_was(checkpoint):
     config = distiller_config(checkpoint)
     expected = copy.deepcopy(config)
-    init_default_scope('mmaction')
     MODELS.build(config)
     assert config == expected
     assert detector_config() == expected['student']['detector']

@@ -8,7 +8,6 @@ import importlib.util
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 from small_heads import head_config
 
 from tools.deployment.export import FORMATS, TOLERANCE, export
@@ -19,7 +18,6 @@ from tools.deployment.export import FORMATS, TOLERANCE, export
 def test_actionformer_exports(kind, tmp_path):
     if kind == 'onnx' and importlib.util.find_spec('onnxruntime') is None:
         pytest.skip('pip install -r requirements/deployment.txt')
-    init_default_scope('mmaction')
     torch.manual_seed(0)
     features = dict(type='TADDataPreprocessor', modality=dict(type='FeatureInput'))
     head = head_config('ActionFormerHead', num_levels=2)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from tiny_detectors import NUM_CLASSES, detector_config, mimics
 
@@ -52,7 +51,6 @@ def test_flow_that_the_pipeline_does_not_load():
 
 
 def distiller(**teacher):
-    init_default_scope('mmaction')
     torch.manual_seed(0)
     modality = dict(type='OpticalFlowInput')
     student = detector_config()

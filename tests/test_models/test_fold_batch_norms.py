@@ -5,7 +5,6 @@ import torch
 from mmaction.models.backbones.resnet_tsm import TemporalShift
 from mmaction.registry import MODELS
 from mmcv.cnn import ConvModule
-from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmtad_decomp.models.layers import SmallMapConv2d, fold_batch_norms
@@ -23,7 +22,6 @@ def settle(model: nn.Module) -> nn.Module:
 
 
 def encoder(**backbone) -> nn.Module:
-    init_default_scope('mmaction')
     return settle(MODELS.build(dict(type='VideoEncoder', backbone=backbone)))
 
 

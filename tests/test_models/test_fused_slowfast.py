@@ -5,14 +5,12 @@ import torch
 import torch.nn.functional as F
 from mmaction.models.backbones.resnet3d_slowfast import ResNet3dSlowFast
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.models.backbones.fused_slowfast import sample_in_time
 
 
 def build(depth=18, **kwargs):
-    init_default_scope('mmaction')
     torch.manual_seed(0)
     return MODELS.build(dict(type='FusedSlowFast', depth=depth, **kwargs))
 

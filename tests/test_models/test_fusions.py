@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 import mmtad_decomp  # noqa: F401
 
@@ -23,7 +22,6 @@ IDS = [f'{name}-{"-".join(str(v) for v in options.values())}' for name, options 
 
 
 def build(name, options, seed=0):
-    init_default_scope('mmaction')
     torch.manual_seed(seed)
     return MODELS.build(dict(type=name, channels=WIDTH, **options))
 

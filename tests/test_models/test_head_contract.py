@@ -5,7 +5,6 @@ import copy
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 from small_heads import (
     HEADS,
     NUM_CLASSES,
@@ -216,7 +215,6 @@ def test_one_class_learns_every_label_as_it(name):
 
 @pytest.mark.parametrize('name', HEADS)
 def test_features_from_files(name):
-    init_default_scope('mmaction')
     model = MODELS.build(dict(type='TADDetector', head=copy.deepcopy(head_config(name))))
     feats, masks = features(2, 9), prefix_masks((9, 4), 9)
     outputs = model(feats, masks)

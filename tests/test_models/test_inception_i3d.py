@@ -5,14 +5,12 @@ import math
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.models.backbones.inception_i3d import SameConv3d, SameMaxPool3d, same_padding
 
 
 def build(**kwargs):
-    init_default_scope('mmaction')
     torch.manual_seed(0)
     model = MODELS.build(dict(type='InceptionI3D', **kwargs))
     model.init_weights()

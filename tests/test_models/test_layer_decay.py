@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 from torch import nn
 
 import mmtad_decomp  # noqa: F401
@@ -53,7 +52,6 @@ def multipliers(model, custom_keys):
 )
 def test_every_stage_gets_its_rate(backbone, names):
     """The keys of the guide: ``backbone.backbone.layer4`` and so on, TSM's being the shortest."""
-    init_default_scope('mmaction')
     model = Detector(backbone)
     start = '' if names[0].startswith('path') else 'backbone.backbone.'
     custom_keys = {
@@ -77,7 +75,6 @@ def stages_by_parameters(backbone):
 
 
 def test_frozen_weights_are_not_optimised():
-    init_default_scope('mmaction')
     model = Detector(TSM, frozen_stages=1, freeze_norm=True)
     rates = multipliers(model, {'backbone': dict(lr_mult=0.05)})
     assert not any('conv1.conv' in name and 'layer' not in name for name in rates)

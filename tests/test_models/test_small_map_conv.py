@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmcv.cnn import ConvModule
-from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmtad_decomp.models.layers import SmallMapConv2d
@@ -84,7 +83,6 @@ def test_autocast_and_channels_last():
 
 
 def test_from_a_config():
-    init_default_scope('mmaction')
     block = ConvModule(4, 4, 3, conv_cfg=dict(type='mmaction.SmallMapConv2d'))
     assert isinstance(block.conv, SmallMapConv2d)
     backbone = MODELS.build(

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 from tiny_detectors import build as build_model
 from tiny_detectors import distiller_config, losses_of, raw_batch
 from torch import nn
@@ -24,7 +23,6 @@ STEMS = dict(
 
 
 def build(kind, seed=0, backbone=None, **kwargs):
-    init_default_scope('mmaction')
     torch.manual_seed(seed)
     config = dict(BACKBONES[kind], **(backbone or {}))
     return MODELS.build(dict(type='VideoEncoder', backbone=config, **kwargs))
@@ -125,7 +123,6 @@ def test_weights_that_do_not_fit_are_refused_with_the_fix(tmp_path):
 def test_a_whole_detector_initialises_with_an_adapted_stem(tmp_path):
     """MMEngine keeps a record of all parameters meanwhile, which must stay the same objects."""
     path, state = rgb_file(tmp_path, 'tsm')
-    init_default_scope('mmaction')
     detector = MODELS.build(
         dict(
             type='TADDetector',

@@ -6,14 +6,12 @@ import pytest
 import torch
 from mmaction.models.backbones.resnet_tsm import TemporalShift
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 import mmtad_decomp  # noqa: F401
 
 
 def build(depth=18, seed=0, backbone=None, **kwargs):
     """An encoder around ResNetTSM."""
-    init_default_scope('mmaction')
     torch.manual_seed(seed)
     config = dict(type='ResNetTSM', depth=depth, pretrained=None, pretrained2d=False)
     config.update(norm_eval=False, **(backbone or {}))

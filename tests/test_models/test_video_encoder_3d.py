@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import nn
 
@@ -40,7 +39,6 @@ class TinyClipNet(BaseModule):
 
 
 def build(backbone, seed=0, **kwargs):
-    init_default_scope('mmaction')
     torch.manual_seed(seed)
     config = dict(type=backbone) if isinstance(backbone, str) else dict(backbone)
     return MODELS.build(dict(type='VideoEncoder', backbone=config, **kwargs))
@@ -239,7 +237,6 @@ def detector_config(backbone, modality='RGBInput', pad_to=16, **encoder):
 
 
 def detector(backbone, **options):
-    init_default_scope('mmaction')
     torch.manual_seed(0)
     return MODELS.build(detector_config(backbone, **options))
 
@@ -273,7 +270,6 @@ def test_the_detector_converts_with_the_backbones_stride_and_offset():
 
 
 def test_a_teacher_with_another_stride_or_offset_is_refused():
-    init_default_scope('mmaction')
     mimics = dict(
         feature=dict(
             loss=dict(type='FeatureMimicLoss'),

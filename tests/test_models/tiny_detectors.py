@@ -5,7 +5,6 @@ import copy
 import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 import mmtad_decomp  # noqa: F401
@@ -94,7 +93,6 @@ def distiller_config(checkpoint, decomposed=True, **teacher):
 
 def build(config, seed=0):
     """Build a model with weights drawn from a seed."""
-    init_default_scope('mmaction')
     torch.manual_seed(seed)
     return MODELS.build(copy.deepcopy(config))
 

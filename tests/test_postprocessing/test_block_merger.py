@@ -4,18 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
 
 from mmtad_decomp.postprocessing import Detections, VideoMerger, WindowResult
 from mmtad_decomp.postprocessing.block_merger import BlockMerger
 from mmtad_decomp.postprocessing.detections import by_score, concatenate
 
 LENGTH, HOP, COUNT = 20.0, 10.0, 12
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmaction')
 
 
 def windows(rows):

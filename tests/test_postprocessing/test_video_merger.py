@@ -3,18 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmtad_decomp.postprocessing import PostProcessor, VideoMerger, WindowResult
 from mmtad_decomp.structures import TADDataSample, TimeGrid
 
 DURATIONS = dict(b=60.0, a=100.0, untested=10.0)
-
-
-@pytest.fixture(autouse=True)
-def scope():
-    init_default_scope('mmaction')
 
 
 GRID = TimeGrid(2.0)

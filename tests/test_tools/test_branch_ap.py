@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 from tiny_training import ROOT, config, options, write_videos
 
 from mmtad_decomp.models.detectors import DecomposedDetector
@@ -35,7 +34,6 @@ def data(tmp_path_factory):
 def write_weights(path, kind, data, seed):
     """Weights of an untrained model, whose scores differ enough to rank."""
     cfg = load_config(test_tool.parse_args([config(kind), 'none', *options(data)]))
-    init_default_scope('mmaction')
     torch.manual_seed(seed)
     model = MODELS.build(cfg.model)
     with torch.no_grad():
@@ -84,7 +82,6 @@ def test_every_branch_is_what_a_test_of_it_alone_gives(data, checkpoint, tmp_pat
 
 def test_branches_of_i3d_are_where_its_feature_steps_are():
     """A step of I3D is not centred on the 8 frames that it strides over."""
-    init_default_scope('mmaction')
     detector = dict(
         data_preprocessor=dict(type='TADDataPreprocessor', modality=dict(type='RGBInput')),
         backbone=dict(type='VideoEncoder', backbone=dict(type='InceptionI3D')),
@@ -142,7 +139,6 @@ def test_joint_head_on_the_features_that_the_mimic_compares(data, teacher):
     """The motion branch is replaced by what the feature mimic takes from the teacher."""
     more = {'model.teacher_checkpoint': str(teacher)}
     cfg = load_config(test_tool.parse_args([config('decomp'), 'none', *options(data, **more)]))
-    init_default_scope('mmaction')
     torch.manual_seed(0)
     cfg.model.student.type = 'BranchDetector'
     model = MODELS.build({**cfg.model, 'type': 'BranchDistiller'}).eval()

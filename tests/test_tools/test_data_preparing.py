@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from mmtad_decomp.annotations import load_annotations
 from mmtad_decomp.datasets import TADDataset, probe_video, read_frames
@@ -211,7 +210,6 @@ def test_training_preparing_flow_and_inference_see_the_same_pictures(
     assert run(tmp_path, {'a': 4.0}, '--fps', '10') == 0
     prepared = frames_of(tmp_path, 'a')
 
-    init_default_scope('mmaction')
     video = dict(subset='training', duration=4.0, path=str(path))
     video['annotations'] = [dict(segment=[1.0, 2.0], label='x')]
     (tmp_path / 'own.json').write_text(json.dumps(dict(database=dict(a=video))))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmtad_decomp.postprocessing import ClassifierScoresError, RawPredictions
@@ -47,7 +46,6 @@ POST_PROCESSORS = {
 
 @pytest.fixture
 def ann_file(tmp_path, monkeypatch):
-    init_default_scope('mmaction')
     monkeypatch.chdir(tmp_path)
     labels = dict(v1='a', v2='b', v3='Ambiguous')
     database = {

@@ -8,7 +8,6 @@ import small_features
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
 from tools import test as test_tool
 from tools import train as train_tool
@@ -37,7 +36,6 @@ def refusal(capsys, code):
 
 def weights(path):
     """A checkpoint of the config's untrained model."""
-    init_default_scope('mmaction')
     torch.manual_seed(0)
     state = MODELS.build(Config.fromfile(path).model).state_dict()
     torch.save(dict(meta={}, state_dict=state), path.parent / 'epoch_1.pth')

@@ -4,7 +4,6 @@ import pytest
 import reference_i3d
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 from mmtad_decomp.models.backbones.stems import STEM_INITS
 from mmtad_decomp.utils import CheckpointError
@@ -12,7 +11,6 @@ from tools.model_converters import common, i3d
 
 
 def encoder(path, in_channels=3, **kwargs):
-    init_default_scope('mmaction')
     model = MODELS.build(
         dict(
             type='VideoEncoder',

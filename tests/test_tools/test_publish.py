@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from tiny_training import ROOT, config, options, write_videos
 
 from mmtad_decomp import __version__
@@ -16,7 +15,6 @@ from tools.model_converters import publish_student
 
 def write_checkpoint(path, cfg):
     """A training checkpoint with random weights and running statistics, and an optimizer."""
-    init_default_scope('mmaction')
     torch.manual_seed(3)
     model = MODELS.build(cfg.model)
     for name, value in model.state_dict().items():

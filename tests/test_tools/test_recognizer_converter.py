@@ -3,7 +3,6 @@
 import pytest
 import torch
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.utils import CheckpointError
@@ -47,7 +46,6 @@ def recognizer_config(kind):
 def case(request, tmp_path_factory):
     """A recognizer, its training checkpoint, and a config with an encoder of the same kind."""
     folder = tmp_path_factory.mktemp(request.param)
-    init_default_scope('mmaction')
     torch.manual_seed(3)
     model = MODELS.build(recognizer_config(request.param))
     for name, value in model.state_dict().items():

@@ -7,7 +7,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
-from mmengine.registry import init_default_scope
 
 import mmtad_decomp  # noqa: F401
 from mmtad_decomp.utils import CheckpointError
@@ -17,7 +16,6 @@ from tools.model_converters.common import read_weights
 
 def official_network():
     """E2E-TAD's encoder is MMAction2's SlowFast 4x16 network under the same names."""
-    init_default_scope('mmaction')
     torch.manual_seed(4)
     path = dict(type='resnet3d', depth=50, pretrained=None, conv1_stride_t=1, pool1_stride_t=1)
     slow = dict(path, lateral=True, conv1_kernel=(1, 7, 7), inflate=(0, 0, 1, 1))

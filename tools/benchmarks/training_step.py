@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.command_line import run_main
-from tools.config_reading import last_crop
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -34,6 +33,8 @@ def frame_size(config: Config) -> tuple[int, int]:
     Raises:
         SystemExit: If it crops none.
     """
+    from tools.config_reading import last_crop
+
     size = last_crop(config.train_dataloader.dataset.pipeline)
     if size is None:
         raise SystemExit(f'error: {config.filename} crops no frames; give --size')
