@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 
 from mmtad_decomp.evaluation.diagnosis import CATEGORIES, TITLES, Diagnosis
 
+from .titles import title_figure
+
 CATEGORY_COLORS = ('#009E73', '#E69F00', '#CC79A7', '#56B4E9', '#D55E00', '#B8B8B8')
 CHARACTERISTIC_COLORS = {'coverage': '#0072B2', 'length': '#D55E00', 'instances': '#009E73'}
 BRANCH_COLORS = {'appearance': '#E69F00', 'motion': '#0072B2', 'joint': '#3A3A3A'}
@@ -279,7 +281,7 @@ def plot_branch_ap(
         fontsize=9,
     )
     if title:
-        figure.suptitle(title.strip(), x=0.01, ha='left', fontsize=10)
+        title_figure(figure, title.strip(), fontsize=10)
     return figure
 
 

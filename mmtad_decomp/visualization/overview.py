@@ -20,6 +20,7 @@ from .timeline import (
     lanes_of,
     stack_panels,
 )
+from .titles import title_figure
 
 _ROW_INCHES, _FRAME_INCHES = 0.62, 0.85
 
@@ -100,7 +101,7 @@ def draw_overview(
     label_rows(axes, rows, len(rows), duration, fontsize=10)
     axes.set_xlabel('time (s); filled: right class at a tIoU of 0.5 or more', fontsize=9)
     if title:
-        figure.suptitle(title, fontsize=11, x=0.01, ha='left')
+        title_figure(figure, title)
     return figure
 
 

@@ -17,6 +17,7 @@ from mmtad_decomp.evaluation.functional import (
 )
 
 from .timeline import PALETTE
+from .titles import shorten_titles, title_figure
 
 _STYLES = ('-', '--', ':', '-.')
 _COLUMNS, _PANEL = 4, (3.0, 2.6)
@@ -112,12 +113,11 @@ def plot_precision_recall(
         fontsize=9,
     )
     figure.supylabel('precision (%)', fontsize=9)
-    figure.suptitle(
+    title_figure(
+        figure,
         f'Precision and recall at tIoU {tiou:g}; in brackets: instances; on the right: AP (%)',
-        x=0.01,
-        ha='left',
-        fontsize=11,
     )
+    shorten_titles(figure, share=max(0.3, 1 - 0.14 * len(models)))
     return figure
 
 

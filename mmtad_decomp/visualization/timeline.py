@@ -18,6 +18,8 @@ from matplotlib.ticker import MaxNLocator
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.utils.atomic import atomic_write
 
+from .titles import shorten_titles, title_figure
+
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 GROUND_TRUTH = '#3A3A3A'
@@ -123,7 +125,8 @@ def _draw_panel(
         name = f'{name} ({hidden} behind better ones of their class are not drawn)'
     if not rows:
         name = f'{name}: none'
-    axes.set_title(name, loc='left', fontsize=10, fontweight='bold', color=color, pad=4)
+    title = axes.set_title(name, loc='left', fontsize=10, fontweight='bold', color=color, pad=4)
+    title.set_parse_math(False)
     axes.set_xlim(0, duration)
     axes.set_ylim(max(len(rows), 1), 0)
     axes.set_yticks(np.arange(len(rows)) + 0.5, [classes[label] for label in rows], fontsize=9)
@@ -336,8 +339,9 @@ def draw_timeline(
         _draw_curves(axes[-1], curves, gt_segments, duration)
     axes[-1].set_xlabel('time (s)', fontsize=9)
     if title:
-        figure.suptitle(title, fontsize=11, x=0.01, ha='left')
+        title_figure(figure, title)
     _legend(figure, with_truth=len(gt_labels) > 0)
+    shorten_titles(figure)
     return figure
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from .timeline import GROUND_TRUTH, PALETTE, label_rows, stack_panels
+from .titles import title_figure
 
 _ROW_INCHES, _FRAME_INCHES = 0.34, 1.15
 
@@ -54,5 +55,5 @@ def draw_window(
     if not all(learned):
         patch = Patch(facecolor='white', edgecolor=PALETTE[1], hatch='////', label='no target')
         figure.legend(handles=[patch], loc='outside lower right', frameon=False, fontsize=9)
-    figure.suptitle(title, fontsize=11, x=0.01, ha='left')
+    title_figure(figure, title)
     return figure

@@ -46,6 +46,14 @@ def test_pictures_name_classes_and_ap():
     line = panels[0].lines[0]
     np.testing.assert_allclose(line.get_xdata(), [50, 50, 100])
     assert figure_to_image(figure).shape[1] > 500
+    few = GroundTruth(*(column[2:] for column in TRUTH))
+    figure = plot_precision_recall(few, models, 0.5, ('run', 'jump over ' + 20 * 'a and ' + 'b'))
+    figure.canvas.draw()
+    (axes,), title = figure.axes, figure.axes[0].get_title(loc='left')
+    assert title.startswith('jump over') and title.endswith(' b (1)')
+    ap = min(text.get_window_extent().x0 for text in axes.texts)
+    assert axes._left_title.get_window_extent().x1 < ap
+    assert figure._suptitle.get_window_extent().x1 < figure.bbox.x1
     bars = plot_class_ap(TRUTH, models, [0.5], CLASSES)
     labels = [text.get_text() for text in bars.axes[0].get_yticklabels()]
     assert labels == ['run (2)', 'jump (1)']

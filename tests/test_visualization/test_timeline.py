@@ -133,9 +133,16 @@ def test_curves_show_the_highest_score_at_each_moment():
     assert len(spans) == 2  # the ground truth
 
 
-def test_texts_do_not_overlap():
-    figure = example(title='a video with a rather long name that goes on and on')
+@pytest.mark.parametrize('name', ['video with a long name', 99 * 'cam/', 25 * r'take $\x$ '])
+def test_texts_do_not_overlap(name):
+    name = f'first {name} last'
+    found = {name: detections((1, 5, 0.9, 0)), 'b': detections()}
+    figure = draw_timeline([[1, 4]], [0], found, CLASSES, 100.0, title=name)
     figure.canvas.draw()
+    for title in (figure._suptitle, figure.axes[0]._left_title):
+        text = title.get_text()
+        assert text.startswith('first') and text.endswith('last')
+        assert text.split() == name.split() or (len(text) > 80 and '…' in text)
     texts = [text for axes in figure.axes for text in (axes._left_title, *axes.get_yticklabels())]
     texts += [figure._suptitle, figure.axes[-1].xaxis.label, *figure.legends[0].get_texts()]
     boxes = [text.get_window_extent() for text in texts]

@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmtad_decomp.utils import atomic_write
+from mmtad_decomp.visualization.titles import shorten_titles
 
 from .comparison import Comparer
 from .results import Results
@@ -172,6 +173,7 @@ class Report:
             panels[1].axvline(0, color='#999999', linewidth=0.8)
             self._axes(panels[1], names)
             panels[1].set_xlabel(f'difference in {metric}, points, 95 % interval', fontsize=9)
+        shorten_titles(figure)
         return figure
 
     @staticmethod

@@ -1,0 +1,95 @@
+"""Titles that fit: at most three lines, and an ellipsis in the middle of what is longer."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+_LEFT, _RIGHT = 0.01, 0.97
+"""Edges of a figure's title, as shares of its width."""
+
+
+def title_figure(figure: Figure, text: str, fontsize: float = 11) -> None:
+    """Write a title of at most three lines above a figure, from its left edge.
+
+    Args:
+        figure: The figure, drawn by Agg.
+        text: The title; it is no mathematics, whatever ``$`` it holds.
+        fontsize: In points.
+    """
+    title = figure.suptitle('', fontsize=fontsize, x=_LEFT, ha='left', parse_math=False)
+    _fit(title, text, (_RIGHT - _LEFT) * figure.bbox.width, max_lines=3)
+
+
+def shorten_titles(figure: Figure, share: float | None = None) -> None:
+    """Shorten the left titles of a figure's panels to one line each; call it when all is drawn.
+
+    Args:
+        figure: The figure, drawn by Agg.
+        share: Part of the width of its panel that a title may take; None for all up to the right
+            edge of the figure.
+    """
+    titles = {axes: _left_title(axes) for axes in figure.axes if axes.get_title(loc='left')}
+    # Labels will take from the width of a panel.
+    room = 0.5 if share is None else 0.5 * share
+    if all(t.get_window_extent().width < room * axes.bbox.width for axes, t in titles.items()):
+        return
+    texts = {axes: title.get_text() for axes, title in titles.items()}
+    for title in titles.values():
+        title.set_text('')  # the layout makes room for half of a title
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    for axes, title in titles.items():
+        box = axes.bbox
+        width = _RIGHT * figure.bbox.width - box.x0 if share is None else share * box.width
+        _fit(title, texts[axes], width, max_lines=1)
+
+
+def _left_title(axes: Axes) -> Text:
+    # `set_title` returns it, but sets its font again.
+    return axes._left_title  # type: ignore[attr-defined]
+
+
+def _fit(label: Text, text: str, width: float, max_lines: int) -> None:
+    """Give a label as much of a text as fits, from both of its ends.
+
+    Args:
+        label: Of a figure whose canvas is Agg.
+        text: What it should say.
+        width: Pixels of a line.
+        max_lines: Lines, which are broken at spaces.
+    """
+
+    def fits(candidate: str) -> bool:
+        lines = _wrap(label, candidate, width)
+        label.set_text('\n'.join(lines))
+        return len(lines) <= max_lines and label.get_window_extent().width <= width
+
+    kept, too_many = 1, len(text)
+    if fits(text):
+        return
+    while too_many - kept > 1:
+        middle = (kept + too_many) // 2
+        kept, too_many = (middle, too_many) if fits(_shortened(text, middle)) else (kept, middle)
+    fits(_shortened(text, kept))
+
+
+def _shortened(text: str, kept: int) -> str:
+    """The first and the last characters of a text, ``kept`` in all."""
+    tail = kept // 2
+    return f'{text[: kept - tail].rstrip()}…{text[len(text) - tail :].lstrip()}'
+
+
+def _wrap(label: Text, text: str, width: float) -> list[str]:
+    """Break a text at spaces, so that each line is as long as it can be."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f'{lines[-1]} {word}' if lines else word
+        label.set_text(longer)
+        if lines and label.get_window_extent().width > width:
+            lines.append(word)
+        else:
+            lines[-1:] = [longer]
+    return lines
