@@ -14,6 +14,7 @@ from config_helpers import (
     shapes,
     take_step,
 )
+from mmengine.config import Config
 
 from mmtad_decomp.utils import check_config
 from mmtad_decomp.utils.config_check import runner_keys
@@ -75,6 +76,28 @@ def test_the_ablation_and_the_other_data_sets_are_there():
     best = 'actionformer_slowfast50_activitynet'
     assert {f'baseline/{best}.py', f'teacher/{best}_of.py', f'decomp/{best}_of.py'} < names
     assert {f'baseline/{head}_tsm18_activitynet.py' for head in ('gtad', 'tadtr')} < names
+
+
+@pytest.mark.parametrize(
+    ('baseline', 'fragment', 'student'),
+    [
+        ('baseline/actionformer_features_salads', 'accelerometers', 'DecomposedDetector'),
+        ('mixin/tem_activitynet_baseline', 'tem', 'DecomposedLocalizer'),
+    ],
+)
+def test_the_method_lies_over_configs_of_the_package_from_anywhere(
+    tmp_path, baseline, fragment, student
+):
+    """MMEngine marks what comes from another package by a key ``_scope_``."""
+    bases = [f'mmtad_decomp::{baseline}.py', f'mmtad_decomp::_base_/distill/decomp_{fragment}.py']
+    file = tmp_path / 'mine.py'
+    file.write_text(
+        f"_base_ = {bases}\nmodel = dict(_delete_=True, type='CrossModalDistiller', "
+        f"student=dict(type='{student}', detector=_base_.model, fusion=_base_.fusion), "
+        'distill=_base_.distill)\n'
+    )
+    model = build(Config.fromfile(file).model, device='meta')
+    assert type(model.student.neck).__name__ == 'DualBranchNeck'
 
 
 @pytest.mark.parametrize('path', FILES, ids=str)

@@ -46,11 +46,11 @@ class TimeGrid:
         """Convert seconds to (fractional) steps; works on numbers and arrays."""
         return (seconds * self.fps - (self.offset + self.start)) / self.stride
 
-    def coarsen(self, stride: int, offset: float | None = None) -> TimeGrid:
+    def coarsen(self, stride: float, offset: float | None = None) -> TimeGrid:
         """The grid whose steps each stand for ``stride`` neighbouring steps of this one.
 
         Args:
-            stride: Steps of this grid between steps of the new one.
+            stride: Steps of this grid between steps of the new one; below 1 the new one is finer.
             offset: Where the new step 0 is centred, in steps of this grid. Default: in the middle
                 of the ``stride`` steps that it pools.
         """

@@ -1,4 +1,4 @@
-"""Photometric augmentation, and cropping of features."""
+"""Photometric augmentation, and cropping and resizing of features."""
 
 import cv2
 import numpy as np
@@ -8,6 +8,7 @@ from mmtad_decomp.datasets.transforms import (
     PackTADInputs,
     PhotometricDistortion,
     RandomFeatureCrop,
+    ResizeFeatures,
 )
 from mmtad_decomp.structures import TimeGrid
 
@@ -152,6 +153,32 @@ def test_short_videos():
     assert RandomFeatureCrop(max_length=200, crop_ratio=None)(whole) is whole
     one = RandomFeatureCrop(max_length=200)(features(1, [(0.2, 0.3)]))
     assert one['features'].shape[1] == 1
+
+
+@pytest.mark.parametrize(('length', 'steps'), [(100, 192), (500, 192), (192, 192), (1, 5)])
+def test_resized_features_stay_at_their_times(length, steps):
+    whole = features(length, [(1, 12)])
+    whole['motion_features'] = whole['features'][:1] * 2
+    grid = whole['time_grid']
+    got = ResizeFeatures(steps)(whole)
+    sample = PackTADInputs()(got)['data_samples']
+    assert (sample.window, sample.num_steps) == ((0, steps), steps)
+    np.testing.assert_array_equal(sample.gt_instances.segments, [(1, 12)])
+    # a feature's value is its step, so the time of a value is known; ends repeat the last step
+    times = got['time_grid'].to_seconds(np.arange(steps))
+    inside = (grid.to_seconds(0) <= times) & (times <= grid.to_seconds(length - 1))
+    np.testing.assert_allclose(grid.to_seconds(got['features'][0])[inside], times[inside], 1e-5)
+    np.testing.assert_allclose(got['motion_features'][0], got['features'][0] * 2, 1e-6)
+    assert got['time_grid'].to_seconds(-0.5) == pytest.approx(grid.to_seconds(-0.5))
+    cropped = RandomFeatureCrop(max_length=3, crop_ratio=None)(dict(got))
+    assert cropped['time_grid'].to_seconds(0) == pytest.approx(times[cropped['window'][0]])
+
+
+def test_what_cannot_be_resized():
+    with pytest.raises(ValueError, match=r'steps must be at least 1, got 0'):
+        ResizeFeatures(0)
+    with pytest.raises(ValueError, match=r'video "v": ResizeFeatures resizes whole videos'):
+        ResizeFeatures(5)(RandomFeatureCrop(max_length=8, crop_ratio=None)(features(10, [])))
 
 
 def test_nothing_to_pack():

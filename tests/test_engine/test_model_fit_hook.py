@@ -227,6 +227,7 @@ def test_a_checkpoint_of_another_input_is_neither_tested_nor_resumed(use, wrap, 
     load(student(rgb), rgb)  # published
     load(gradient, rgb, use='start')  # first weights
     load(gradient, reading('TemporalGradientInput', std=20))  # the default
+    load(gradient, reading('TemporalGradientInput', _scope_='mmtad_decomp'))  # by `package::`
     load(dict(type='BMN'), rgb)
     assert not logged
     load(reading('RGBInput', mean=(0, 0, 0)), rgb)

@@ -54,6 +54,30 @@ def test_real_annotations(shared_data: Path, tmp_path: Path, name: str):
     assert counts == {'training': (200, 3003), 'validation': (211, 3325)}
 
 
+@pytest.mark.parametrize('names', [('training', 'validation'), ('Validation', 'Test')])
+def test_subsets_by_id(tmp_path: Path, names: tuple[str, str]):
+    item = {'segment': [0.5, 2.0], 'label': 'Diving', 'segment(frames)': [15, 60], 'label_id': 7}
+    database = {
+        key: {'subset': subset, 'duration': 4.0, 'fps': 30.0, 'annotations': [item]}
+        for key, subset in zip([IDS[0], IDS[3]], names)
+    }
+    path = tmp_path / 'thumos14.json'
+    path.write_text(json.dumps({'version': 'Thumos14-30fps', 'database': database}))
+    arguments = ['--annotations', str(path), '--out', str(tmp_path), '--annotations-only']
+    assert thumos.main(arguments) == 0
+    content = read_json(tmp_path / 'annotations.json')
+    subsets = {key: video['subset'] for key, video in content['database'].items()}
+    assert subsets == {IDS[0]: 'training', IDS[3]: 'validation'}
+
+
+def test_other_ids_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture):
+    video = {'subset': 'training', 'duration': 4.0, 'annotations': []}
+    (tmp_path / 'x.json').write_text(json.dumps({'database': {'clip_7': video}}))
+    arguments = ['--annotations', str(tmp_path / 'x.json'), '--out', str(tmp_path)]
+    assert thumos.main([*arguments, '--annotations-only']) == 2
+    assert 'video "clip_7"' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('census', [213, 212, 211, 210])
 def test_census(shared_data: Path, tmp_path: Path, census: int):
     path = str(shared_data / 'annotations' / 'thumos14' / 'thumos14_413_derived.json')

@@ -1,5 +1,6 @@
 """Pipeline steps: loading, geometric and photometric augmentation, packing."""
 
+from .feature_resizing import ResizeFeatures
 from .flow import LoadOpticalFlow
 from .formatting import PackTADInputs
 from .geometric import (
@@ -27,5 +28,6 @@ __all__ = [
     'RandomHorizontalFlip',
     'RandomRotation',
     'RandomSpatialCrop',
+    'ResizeFeatures',
     'ResizeShortSide',
 ]

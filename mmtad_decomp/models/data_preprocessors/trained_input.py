@@ -68,6 +68,7 @@ def _input_of(model: Any) -> tuple[str, dict[str, Any]] | None:
         return None
     options = dict(modality)
     kind = options.pop('type')
+    options.pop('_scope_', None)  # of MMEngine, where the config comes from another package
     found = MODELS.get(kind) if isinstance(kind, str) else kind
     if found is None:
         return kind, options

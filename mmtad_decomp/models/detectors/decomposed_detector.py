@@ -54,6 +54,7 @@ class DecomposedDetector(BranchMixin, TADDetector):
     ) -> None:
         base = copy.deepcopy(dict(detector))
         base.pop('type')
+        base.pop('_scope_', None)  # of MMEngine, where the config comes from another package
         init_cfg = base.pop('init_cfg', None) if init_cfg is None else init_cfg
         head = base['head']
         if 'in_channels' not in head:

@@ -139,6 +139,7 @@ class DecomposedLocalizer(BranchMixin, LocalizerDetector):
     ) -> None:
         base = copy.deepcopy(dict(detector))
         base.pop('type')
+        base.pop('_scope_', None)  # of MMEngine, where the config comes from another package
         init_cfg = base.pop('init_cfg', None) if init_cfg is None else init_cfg
         branch = base.pop('neck', None) or {}
         if 'out_channels' not in branch:

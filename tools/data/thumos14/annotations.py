@@ -40,6 +40,7 @@ EXCLUDED = {
     210: ('video_test_0001292', 'video_test_0000270', 'video_test_0001496'),
 }
 _TEXT_SUBSETS = {'val': 'training', 'test': 'validation'}
+_ID_SUBSETS = {'video_validation': 'training', 'video_test': 'validation'}
 
 
 def _check_label(label: str, where: str) -> None:
@@ -47,8 +48,21 @@ def _check_label(label: str, where: str) -> None:
         raise ValueError(f'{where}: label "{label}" is not a class of THUMOS\'14')
 
 
+def _subset_of(video_id: str, where: str) -> str:
+    """Subset by the id: of files, some call the official validation videos "training", others
+    (ActionFormer's) "Validation".
+    """
+    subset = _ID_SUBSETS.get(video_id.rpartition('_')[0])
+    if subset is None:
+        raise ValueError(
+            f"{where}: THUMOS'14 calls its videos video_validation_... and video_test_...; use "
+            'annotations with these ids'
+        )
+    return subset
+
+
 def _read_json_layout(path: Path) -> dict[str, VideoRecord]:
-    database = read_database(path, ('subset', 'duration', 'annotations'))
+    database = read_database(path, ('duration', 'annotations'))
     records = {}
     for video_id, video in database.items():
         where = f'{path}: video "{video_id}"'
@@ -57,7 +71,7 @@ def _read_json_layout(path: Path) -> dict[str, VideoRecord]:
             _check_label(item['label'], where)
         frames, duration = video.get('frame'), float(video['duration'])
         fps = video.get('fps') or (round(frames / duration, 3) if frames else None)
-        records[video_id] = VideoRecord(video['subset'], duration, fps, frames, items)
+        records[video_id] = VideoRecord(_subset_of(video_id, where), duration, fps, frames, items)
     return records
 
 
@@ -92,7 +106,7 @@ def read_thumos(source: Path, census: int) -> dict[str, VideoRecord]:
     """Read annotations and keep the test videos of a census.
 
     Args:
-        source: A JSON file (``database`` with subset, duration, annotations in seconds), or the
+        source: A JSON file (``database`` with duration, annotations in seconds), or the
             folder with the official ``{Class}_val.txt`` and ``{Class}_test.txt``.
         census: Number of test videos: 213, 212, 211 or 210.
 
