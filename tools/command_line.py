@@ -7,13 +7,14 @@ import difflib
 import errno
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tools.interruption import Interrupted, interrupted_by_sigterm
+from tools.interruption import Interrupted, interrupted_by_signals
 
 TRACEBACK_VARIABLE = 'MMTAD_TRACEBACK'
 
@@ -88,31 +89,38 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
     Mistakes are the errors that this project raises on purpose (its own classes, and any
     ``ValueError`` raised in its code), those of the operating system, such as a missing file or a
     full disk, and missing packages. Everything else is a defect and keeps its traceback, and so
-    does a mistake with ``--traceback`` or ``MMTAD_TRACEBACK=1``. After SIGTERM the command ends as
-    after Ctrl-C, see :func:`~tools.interruption.interrupted_by_sigterm`.
+    does a mistake with ``--traceback`` or ``MMTAD_TRACEBACK=1``. Ctrl-C and SIGTERM end it with
+    one sentence too, see :func:`~tools.interruption.interrupted_by_signals`.
 
     Args:
         command: Command line to run.
         *args: Its arguments.
 
     Returns:
-        The exit code: what the command returned if that is an int, else 0; 2 after a mistake, 143
-        after SIGTERM.
+        The exit code: what the command returned if that is an int, else 0; 2 after a mistake, 130
+        after Ctrl-C, 143 after SIGTERM.
     """
     try:
-        with interrupted_by_sigterm():
+        with interrupted_by_signals():
             result = command(*args)
-    except Interrupted as error:
-        print(error, file=sys.stderr)
-        return error.code
+    except KeyboardInterrupt as error:
+        _print_traceback_on_demand()
+        # A worker process passes on the plain one.
+        known = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+        print(known, file=sys.stderr)
+        return known.code
     except Exception as error:
         if not is_mistake(error):
             raise
-        if '--traceback' in sys.argv or os.environ.get(TRACEBACK_VARIABLE, '0') not in ('', '0'):
-            traceback.print_exc()
+        _print_traceback_on_demand()
         print(f'error: {sentence_of(error)}', file=sys.stderr)
         return 2
     return result if isinstance(result, int) else 0
+
+
+def _print_traceback_on_demand() -> None:
+    if '--traceback' in sys.argv or os.environ.get(TRACEBACK_VARIABLE, '0') not in ('', '0'):
+        traceback.print_exc()
 
 
 def is_mistake(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ Examples:
     ffmpeg -i rtsp://camera -f mpegts - | python tools/infer.py - --stream --model MODEL
 
 The exit code is 0 if every video was read, 1 if some could not be (the others are done), 2 if
-nothing could be done, and 143 after SIGTERM (the videos before are written).
+nothing could be done, 130 after Ctrl-C and 143 after SIGTERM (the videos before are written).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from tools.interruption import Interrupted, interrupted_by_sigterm
+from tools.interruption import Interrupted, interrupted_by_signals
 from tools.model_converters import publish_student
 from tools.script_process import start_server
 from tools.visualizations import timeline
@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
 
     begin = time.monotonic()
     try:
-        with interrupted_by_sigterm():
+        with interrupted_by_signals():
             catalog = Catalog(load_study(STUDY))
             out = catalog.study.work_dir
             if args.fresh:

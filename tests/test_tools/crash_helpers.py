@@ -15,8 +15,14 @@ def crash(item: int) -> int:
     return 10 * item
 
 
-def end_parent_and_wait(folder: Path) -> None:
-    """Leave a file of this process's name, and end the one that waits for it."""
+def end_parent_and_wait(place: tuple[Path, int]) -> None:
+    """Leave a file of this process's name, and send a signal to the one that waits for it.
+
+    SIGINT comes to this process as well, as in a terminal.
+    """
+    folder, number = place
     (folder / str(os.getpid())).touch()
-    os.kill(os.getppid(), signal.SIGTERM)
+    if number == signal.SIGINT:
+        os.kill(os.getpid(), number)
+    os.kill(os.getppid(), number)
     time.sleep(60)

@@ -71,17 +71,17 @@ def test_the_traceback_on_demand(capsys, monkeypatch):
     assert 'Traceback (most recent call last)' in capsys.readouterr().err
 
 
-def signalled(then=None, build=False):
-    """A command that gets SIGTERM twice, as from `timeout`, and prints how it ends."""
+def signalled(then=None, build=False, number=signal.SIGTERM):
+    """A command that gets a signal twice, as from `timeout`, and prints how it ends."""
     if build:
         _cli.build_runner({})
     try:
         for _ in range(2):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         time.sleep(60)
     finally:
         print('cleaned up', flush=True)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         if then is not None:
             raise then
 
@@ -102,10 +102,17 @@ def in_a_child(result):
         ((signalled,), 143, 'cleaned up\nended by SIGTERM\n'),
         ((signalled, RuntimeError('a worker died')), 143, 'cleaned up\nended by SIGTERM\n'),
         ((signalled, None, True), -signal.SIGTERM, ''),
+        ((signalled, None, True, signal.SIGINT), 130, 'cleaned up\nended by SIGINT\n'),
+        (
+            (signalled, RuntimeError('x'), False, signal.SIGINT),
+            130,
+            'cleaned up\nended by SIGINT\n',
+        ),
+        ((raising(KeyboardInterrupt),), 130, 'ended by SIGINT\n'),
         ((in_a_child, 0), 0, ''),
     ],
 )
-def test_after_sigterm_a_command_cleans_up(arguments, code, text, capfd, monkeypatch):
+def test_after_a_signal_a_command_cleans_up(arguments, code, text, capfd, monkeypatch):
     monkeypatch.setattr(_cli.ConciseRunner, 'from_cfg', lambda cfg: None)
     process = in_fork(lambda words: run_main(*words), arguments)
     process.join(30)

@@ -94,16 +94,18 @@ def test_parallel_map_survives_crashes(capsys: pytest.CaptureFixture):
     assert print_failures([]) == 0
 
 
-def test_sigterm_ends_parallel_map_and_its_workers(tmp_path: Path):
-    items = {f'item{i}': tmp_path for i in range(4)}
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_parallel_map_and_its_workers(tmp_path: Path, number: int, capfd):
+    items = {f'item{i}': (tmp_path, number) for i in range(4)}
     begin = time.monotonic()
     code = run_main(parallel_map, end_parent_and_wait, items, 2, 'test')
-    assert code == 128 + signal.SIGTERM
+    assert code == 128 + number
     workers = [int(file.name) for file in tmp_path.iterdir()]
     assert 1 <= len(workers) <= 2
     while any(map(process_runs, workers)):
         assert time.monotonic() - begin < 30
         time.sleep(0.02)
+    assert 'Traceback' not in capfd.readouterr().err
 
 
 def test_manifest(tmp_path: Path):

@@ -131,36 +131,36 @@ def test_joining_overwrites_no_input(tmp_path, capsys):
     assert not (tmp_path / 'detections.json').exists()
 
 
-@pytest.mark.parametrize('error', [KeyboardInterrupt, RuntimeError, None])
-def test_what_was_found_before_an_error_is_written(tmp_path, model, capsys, monkeypatch, error):
+@pytest.mark.parametrize('end', [RuntimeError, signal.SIGTERM, signal.SIGINT])
+def test_what_was_found_before_an_error_is_written(tmp_path, model, capsys, monkeypatch, end):
     (tmp_path / 'empty.mp4').touch()
     for name in ('good', 'last'):
         record(tmp_path / f'{name}.mp4', range(20))
     detect = TADInferencer.detect
 
     def fail_at_last(self, video, *args):
-        if video.video_id == 'last' and error is None:
-            os.kill(os.getpid(), signal.SIGTERM)
-        elif video.video_id == 'last':
-            raise error
+        if video.video_id == 'last' and end is RuntimeError:
+            raise end
+        if video.video_id == 'last':
+            os.kill(os.getpid(), end)
         return detect(self, video, *args)
 
     monkeypatch.setattr(TADInferencer, 'detect', fail_at_last)
     out = tmp_path / 'out'
     command = (tmp_path, '--model', model, '--format', 'json', 'csv', '--out-dir', out)
-    ended = nullcontext() if error is None else pytest.raises(error)
+    ended = pytest.raises(end) if end is RuntimeError else nullcontext()
     with ended:
-        assert run_main(infer.main, [*map(str, command), '--device', 'cpu']) == 143
+        assert run_main(infer.main, [*map(str, command), '--device', 'cpu']) == 128 + end
     printed = capsys.readouterr()
     results = json.loads((out / 'detections.json').read_text())['results']
     assert list(results) == ['good'] and len(results['good']) > 0
     assert 'good.mp4 (0.8 s)' in printed.out and 'written: ' in printed.out
     assert '1 of 2 videos could not be read' in printed.err
     assert f'ended in {tmp_path / "last.mp4"}, video 3 of 3' in printed.err
-    if error is None:
-        assert printed.err.endswith('\nended by SIGTERM\n')
+    if end is not RuntimeError:
+        assert printed.err.endswith(f'\nended by {end.name}\n')
     with ended:
-        assert run(capsys, *command, '--shard', '1/2')[0] == 143
+        assert run(capsys, *command, '--shard', '1/2')[0] == 128 + end
     assert not [*out.glob('*/part.json')]
 
 

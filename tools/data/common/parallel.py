@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -36,7 +37,9 @@ class _Worker:
 
     @staticmethod
     def _start() -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, mp_context=get_context('spawn'))
+        # Ctrl-C goes to all processes of a terminal; the one that waits ends the others.
+        ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        return ProcessPoolExecutor(1, mp_context=get_context('spawn'), initializer=ignore)
 
     def run(self, function: Callable[[Item], Result], item: Item) -> Result:
         try:
@@ -148,7 +151,7 @@ def _run_in_processes(
         futures = {threads.submit(call, item): key for key, item in items.items()}
         for future in as_completed(futures):
             settle(futures[future], future.result)
-    except KeyboardInterrupt:  # or SIGTERM: no time to end items, which are made again
+    except KeyboardInterrupt:  # no time to end items, which are made again
         threads.shutdown(wait=False, cancel_futures=True)
         for worker in pool:
             worker.kill()
