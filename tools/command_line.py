@@ -83,6 +83,10 @@ def demand_config_file(path: str) -> None:
     raise FileNotFoundError(f'config file {path} {advice}')
 
 
+class PartlyDone(Exception):
+    """A mistake that came after results were written, which were named: exit code 1, not 2."""
+
+
 def run_main(command: Callable[..., Any], *args: Any) -> int:
     """Run a command; a mistake of the user becomes one sentence on stderr and exit code 2.
 
@@ -97,8 +101,8 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
         *args: Its arguments.
 
     Returns:
-        The exit code: what the command returned if that is an int, else 0; 2 after a mistake, 130
-        after Ctrl-C, 143 after SIGTERM.
+        The exit code: what the command returned if that is an int, else 0; 2 after a mistake, 1
+        after :class:`PartlyDone`, 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
         with interrupted_by_signals():
@@ -114,7 +118,7 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
             raise
         _print_traceback_on_demand()
         print(f'error: {sentence_of(error)}', file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, PartlyDone) else 2
     return result if isinstance(result, int) else 0
 
 

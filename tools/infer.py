@@ -9,24 +9,33 @@ Examples:
     python tools/infer.py --join found --format json csv
     ffmpeg -i rtsp://camera -f mpegts - | python tools/infer.py - --stream --model MODEL
 
-The exit code is 0 if every video was read, 1 if some could not be (the others are done), 2 if
-nothing could be done, 130 after Ctrl-C and 143 after SIGTERM (the videos before are written).
+The exit code is 0 if every video was read, 1 if some could not be (the others are done) or a file
+could not be written (those before are named), 2 if nothing could be done, 130 after Ctrl-C and
+143 after SIGTERM (the videos before are written).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
 import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tools.command_line import add_traceback_argument, run_main
+from tools.command_line import (
+    PartlyDone,
+    add_traceback_argument,
+    is_mistake,
+    run_main,
+    sentence_of,
+)
 from tools.data.common.parallel import parse_shard, share
 
 if TYPE_CHECKING:
@@ -182,32 +191,68 @@ def print_table(results: Sequence[VideoResult]) -> None:
 
 def infer(inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Namespace) -> int:
     """Look at all videos, print and write; returns the exit code."""
-    from mmtad_decomp.apis.outputs import output_files
     from mmtad_decomp.apis.parts import write_part
 
-    results, errors, files = detect(inferencer, videos, args)
-    inferencer.visualize(
-        videos,
-        results,
-        vis_out_dir=args.out_dir if args.picture else '',
-        vid_out_dir=args.out_dir if args.annotated_video else '',
-        frame_rate=args.frame_rate,
-    )
-    files += output_files(args.out_dir, [r.video for r in results], drawn=drawn_endings(args))
-    if is_part(args):
-        write_part(args.out_dir, deciding_options(args), videos, results, errors)
-    return report(files, errors, len(videos))
+    with files_named() as files:
+        results, errors = detect(inferencer, videos, args, files)
+        for file in draw(inferencer, results, args):
+            files.append(file)
+        if is_part(args):
+            write_part(args.out_dir, deciding_options(args), videos, results, errors)
+    return exit_code(errors, len(videos))
+
+
+@contextlib.contextmanager
+def files_named() -> Iterator[list[Path]]:
+    """Name what was written, also if it ends early; yields the list that takes the files.
+
+    Raises:
+        PartlyDone: In place of a mistake after which there are files.
+    """
+    files: list[Path] = []
+    try:
+        yield files
+    except Exception as error:
+        if files and is_mistake(error):
+            raise PartlyDone(sentence_of(error)) from error
+        raise
+    finally:
+        for file in files:
+            print(f'written: {file}', flush=True)
+
+
+def draw(
+    inferencer: TADInferencer, results: Sequence[VideoResult], args: argparse.Namespace
+) -> Iterator[Path]:
+    """Draw what is asked for of each video; yields each file once it is written."""
+    from mmtad_decomp.apis.outputs import ANNOTATED, PICTURE, drawn_file
+
+    folders = {ANNOTATED: 'vid_out_dir', PICTURE: 'vis_out_dir'}
+    for ending in drawn_endings(args):
+        for result in results:
+            into = {folders[ending]: args.out_dir}
+            inferencer.visualize([], [result], frame_rate=args.frame_rate, **into)
+            yield drawn_file(args.out_dir, result.video, ending)
 
 
 def detect(
-    inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Namespace
-) -> tuple[list[VideoResult], dict[str, str], list[Path]]:
+    inferencer: TADInferencer,
+    videos: list[VideoInput],
+    args: argparse.Namespace,
+    files: list[Path],
+) -> tuple[list[VideoResult], dict[str, str]]:
     """Look at all videos, print and write the formats, also if it ends early, by whatever error.
 
+    Args:
+        inferencer: The model.
+        videos: The videos.
+        args: The command line.
+        files: Takes the files written.
+
     Returns:
-        What was found, the message of each broken video by its path, and the files written.
+        What was found, and the message of each broken video by its path.
     """
-    from mmtad_decomp.apis import export
+    from mmtad_decomp.apis import export_each
 
     results: list[VideoResult] = []
     errors: dict[str, str] = {}
@@ -217,21 +262,22 @@ def detect(
             results.append(result)
     finally:
         print_table(results)
-        files = export(args.out_dir, results, args.format) if results and args.format else []
         done = len(results) + len(errors)
+        print_broken(errors, done)
         if done < len(videos):
-            report(files, errors, done)
             print(
                 f'ended in {videos[done].path}, video {done + 1} of {len(videos)}; '
                 'what is written holds the videos before',
                 file=sys.stderr,
             )
-    return results, errors, files
+        for file in export_each(args.out_dir, results, args.format) if results else ():
+            files.append(file)
+    return results, errors
 
 
 def join(args: argparse.Namespace) -> int:
     """Put the parts of a run together; returns the exit code that one run would have."""
-    from mmtad_decomp.apis import export
+    from mmtad_decomp.apis import export_each
     from mmtad_decomp.apis.outputs import demand_inputs_kept, output_files
     from mmtad_decomp.apis.parts import copy_files, find_drawn, join_parts
 
@@ -239,9 +285,12 @@ def join(args: argparse.Namespace) -> int:
     videos = [result.video for result in results]
     copies = find_drawn(args.join, videos)
     demand_inputs_kept(videos, output_files(args.join, videos, args.format) + [*copies])
-    files = export(args.join, results, args.format) if results else []
-    copy_files(copies)
-    return report(files + [*copies], errors, len(results) + len(errors))
+    print_broken(errors, len(videos) + len(errors))
+    with files_named() as files:
+        exported = export_each(args.join, results, args.format) if results else ()
+        for file in itertools.chain(exported, copy_files(copies)):
+            files.append(file)
+    return exit_code(errors, len(videos) + len(errors))
 
 
 def drawn_endings(args: argparse.Namespace) -> list[str]:
@@ -280,14 +329,16 @@ def deciding_options(args: argparse.Namespace) -> dict[str, str | float | None]:
     return {f'--{name.replace("_", "-")}': getattr(args, name) for name in names}
 
 
-def report(files: Sequence[Path], errors: Mapping[str, str], count: int) -> int:
-    """Name files and those of ``count`` videos that are broken; returns the exit code."""
-    for file in files:
-        print(f'written: {file}')
+def print_broken(errors: Mapping[str, str], count: int) -> None:
+    """Name those of ``count`` videos that are broken."""
     for message in errors.values():
         print(f'error: {message}', file=sys.stderr)
     if errors:
         print(f'{len(errors)} of {count} videos could not be read', file=sys.stderr)
+
+
+def exit_code(errors: Mapping[str, str], count: int) -> int:
+    """The exit code where ``errors`` of ``count`` videos are broken, and the others are done."""
     return 0 if not errors else 1 if count > len(errors) else 2
 
 

@@ -1,6 +1,6 @@
 """What users call: a model by name, a video in, its actions out."""
 
-from .exports import FORMATS, ExportError, export, write_results
+from .exports import FORMATS, ExportError, export, export_each, write_results
 from .model_source import ModelError, ModelSource, load_model_source, project_folder
 from .parts import PartsError, join_parts
 from .results import VideoResult
@@ -18,6 +18,7 @@ __all__ = [
     'VideoInput',
     'VideoResult',
     'export',
+    'export_each',
     'find_videos',
     'join_parts',
     'load_model_source',

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
@@ -225,6 +225,13 @@ def export_files(
 def export(
     folder: str | Path, results: Sequence[VideoResult], formats: Sequence[str]
 ) -> list[Path]:
+    """:func:`export_each` at once; returns the files."""
+    return list(export_each(folder, results, formats))
+
+
+def export_each(
+    folder: str | Path, results: Sequence[VideoResult], formats: Sequence[str]
+) -> Iterator[Path]:
     """Write detections into a folder; every file is written whole or not at all.
 
     Args:
@@ -232,8 +239,8 @@ def export(
         results: Detections of the videos.
         formats: Names in :data:`FORMATS`.
 
-    Returns:
-        The files.
+    Yields:
+        Each file once it is written.
 
     Raises:
         ExportError: If a format is not known.
@@ -242,8 +249,9 @@ def export(
     remaining = iter(files)
     for _, by_video, text in (FORMATS[name] for name in formats):
         for part in [[result] for result in results] if by_video else [results]:
-            _write(next(remaining), text(part))
-    return files
+            file = next(remaining)
+            _write(file, text(part))
+            yield file
 
 
 def write_results(path: str | Path, results: Sequence[VideoResult]) -> None:

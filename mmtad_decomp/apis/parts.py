@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -110,15 +110,19 @@ def find_drawn(folder: str | Path, videos: Sequence[VideoInput]) -> dict[Path, P
     }
 
 
-def copy_files(copies: Mapping[Path, Path]) -> None:
+def copy_files(copies: Mapping[Path, Path]) -> Iterator[Path]:
     """Copy files.
 
     Args:
         copies: The originals by their copies.
+
+    Yields:
+        Each copy once it is whole.
     """
     for copy, source in copies.items():
         with open(source, 'rb') as original, atomic_write(copy) as file:
             shutil.copyfileobj(original, file)
+        yield copy
 
 
 def _part_files(folder: Path) -> list[Path]:

@@ -315,17 +315,34 @@ def test_a_folder_without_permission_is_one_sentence(tmp_path, model, capsys):
     assert str(out) in line and ('choose another' in line or 'name another' in line)
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path, model, capsys, monkeypatch):
-    video = record(tmp_path / 'v.mp4', range(40))
+@pytest.mark.parametrize(
+    ('lost', 'code', 'written'),
+    [
+        ('detections.json', 2, []),
+        ('detections.csv', 1, ['detections.json']),
+        ('v.png', 1, ['detections.json', 'detections.csv']),
+        ('v.mp4', 1, ['detections.json', 'detections.csv', 'v.png']),
+    ],
+)
+def test_a_full_disk_leaves_nothing_half_written(
+    tmp_path, model, capsys, monkeypatch, lost, code, written
+):
+    video, out = record(tmp_path / 'v.mp4', range(40)), tmp_path / 'out'
+    replace = os.replace
 
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def fill_up(source, target):
+        if Path(target).name == lost:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
 
-    monkeypatch.setattr(os, 'fsync', full)
-    out = tmp_path / 'out'
-    code, _, err = run(capsys, video, '--model', model, '--format', 'json', '--out-dir', out)
-    assert code == 2 and 'free some space' in err
-    assert list(out.iterdir()) == []
+    monkeypatch.setattr(os, 'replace', fill_up)
+    wanted = ['--format', 'json', 'csv', '--picture', '--annotated-video']
+    ended, text, err = run(capsys, video, '--model', model, *wanted, '--out-dir', out)
+    assert ended == code and sorted(p.name for p in out.iterdir()) == sorted(written)
+    named = [line for line in text.splitlines() if line.startswith('written: ')]
+    assert named == [f'written: {out / name}' for name in written]
+    (line,) = (line for line in err.splitlines() if line.startswith('error: '))
+    assert f'{out / lost} is as before; free some space' in line and 'Traceback' not in err
 
 
 def test_a_stream_prints_detections_while_the_file_grows(tmp_path, model, capsys):
