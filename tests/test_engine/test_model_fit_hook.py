@@ -192,6 +192,18 @@ def test_a_checkpoint_of_other_classes_is_neither_tested_nor_resumed(use, data):
     ModelFitHook().after_load_checkpoint(loading('start'), checkpoint('b', 'a', 'c'))
 
 
+def test_first_weights_of_another_model_are_refused():
+    run = loading('start')
+    run.model = torch.nn.ModuleDict(dict(student=torch.nn.Linear(2, 2)))
+    load = partial(ModelFitHook().after_load_checkpoint, run)
+    weight = torch.zeros(3, 2)  # of another shape: fine-tuning
+    load(dict(state_dict={'student.weight': weight, 'shared_head.weight': weight}))
+    load(dict(state_dict={'module.student.weight': weight}))
+    words = r'a\.pth has no weight of .* c\.py: its names .* as weight, .* such as student\.weight'
+    with pytest.raises(ValueError, match=words):
+        load(dict(state_dict=dict(weight=weight)))
+
+
 def reading(kind, **options):
     """Config of a model by its input."""
     modality = dict(type=kind, **options)

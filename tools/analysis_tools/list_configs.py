@@ -79,8 +79,12 @@ Configs are grouped by role:
 | `decomp` | RGB student, decomposed cross-modal distillation |
 
 Files are named `{head}_{backbone}_{data set}.py`. A teacher's name ends in its input, `_tg`
-(temporal gradient) or `_of` (optical flow). A student's name ends in `_of` if its teacher reads
-optical flow; otherwise the teacher reads the temporal gradient.
+(temporal gradient, TG) or `_of` (optical flow, OF). A student's name ends in `_of` if its teacher
+reads optical flow; otherwise the teacher reads the temporal gradient. Names of systems on features
+have no ending: their teachers read other features. `decomp/ablation` has the other fusions,
+`_base_` common parts, `custom` a template for [your own
+data](../docs/en/user_guides/custom_dataset.md), `studies` trainings over seeds
+([guide](../docs/en/user_guides/study.md)), `demo` the shipped student.
 
 Train one with `python tools/train.py configs/FOLDER/NAME.py`. Train the teacher first: a student
 loads it from `work_dirs/teacher/`. Configs with optical flow need `python
@@ -91,8 +95,10 @@ head](../docs/en/advanced/add_a_head.md).
 
 Each row is a system, each cell a config. Numbers are average mAP in percent. A plain number is
 reported by the paper (Lee et al., CVPR 2023). A **bold** number was measured with this package;
-its link says how and over which tIoU. A cell without a number was built, stepped and tested on
-generated input, but not trained.
+its link says how and over which tIoU. A config without a number was built, stepped and tested on
+generated input, and has no result here at its own settings. Narrower networks were trained on
+[GRID](../docs/en/benchmarks/grid.md) and [FIR](../docs/en/benchmarks/fir.md); the study of [50
+Salads](../docs/en/benchmarks/salads.md) is unfinished.
 """
 MIXIN = """MMAction2's own detectors and configs, distilled; see
 [the guide](../docs/en/user_guides/mix_into_existing_configs.md)."""
@@ -302,7 +308,7 @@ def ablation_section(entries: list[Entry], cell: Callable[[Entry], str]) -> str:
     columns = [data for data in DATA_SETS.values() if any(data in row for row in found.values())]
     rows = [[name, *(row.get(data, '–') for data in columns)] for name, row in found.items()]
     return (
-        '## Ablations\n\nActionFormer on TSM18, decomposed.\n\n'
+        '## Ablations\n\nActionFormer, decomposed, on TSM18 or on features.\n\n'
         f'{table([["fusion", *columns], *rows])}\n'
     )
 

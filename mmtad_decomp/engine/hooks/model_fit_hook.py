@@ -34,8 +34,9 @@ class ModelFitHook(Hook):
     3. Training and validation data have the same classes in the same order, and so do a checkpoint
        that is tested or resumed and the data.
     4. A checkpoint that is tested or resumed was trained with the input that the model has.
-    5. Validation in training has an instance to evaluate with.
-    6. Before training, a warning counts the instances that no point of the head can stand for:
+    5. First weights of a training (``load_from``) have a name in common with the model's.
+    6. Validation in training has an instance to evaluate with.
+    7. Before training, a warning counts the instances that no point of the head can stand for:
        they are too short, too long or between its steps, and would be background.
 
     A teacher's input is compared when it is loaded, its classes are by
@@ -69,7 +70,8 @@ class ModelFitHook(Hook):
         """Compare a checkpoint that is tested or resumed with the data and the config.
 
         Raises:
-            ValueError: If its classes differ, in number, name or order, or its input does.
+            ValueError: If its classes differ, in number, name or order, or its input does; if
+                first weights of a training have nothing in common with the model.
         """
         if not isinstance(runner._train_loop, BaseLoop):
             use, phase, loop = 'test', 'test', runner._test_loop
@@ -77,6 +79,7 @@ class ModelFitHook(Hook):
             use, phase = 'resume', 'train'
             loop = runner._train_loop if runner._resume else None
         if not isinstance(loop, BaseLoop):  # first weights for a training, or validation alone
+            _demand_common_weights(runner, checkpoint)
             return
         source = f'checkpoint {runner._load_from or f"in {runner.work_dir}"}'
         check_trained_input(
@@ -145,6 +148,21 @@ def _check_order(
         f'{one} and {other} have {how}; give both the same `metainfo.classes`, or "classes" in '
         'their annotation files'
     )
+
+
+def _demand_common_weights(runner: Runner, checkpoint: dict) -> None:
+    """Refuse weights none of which has a name of the model; MMEngine would go on without them."""
+    names = [key.removeprefix('module.') for key in checkpoint.get('state_dict', ())]
+    if not names:
+        return
+    own = unwrap_model(runner.model).state_dict()
+    if own.keys().isdisjoint(names):
+        raise ValueError(
+            f'checkpoint {runner._load_from} has no weight of `model` of {runner.cfg.filename}: '
+            f'its names are such as {names[0]}, those of the model such as {next(iter(own))}. Set '
+            '`load_from` to a checkpoint of the same model, or take the backbone alone by '
+            '`init_cfg` (docs/en/user_guides/train_test.md)'
+        )
 
 
 def _check_classes(model: nn.Module, dataset: object) -> None:

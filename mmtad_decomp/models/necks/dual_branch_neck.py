@@ -19,8 +19,7 @@ class BranchFeatures(NamedTuple):
 
 @MODELS.register_module()
 class DualBranchNeck(BaseModule):
-    """Two separate projections of the same features (Lee et al., CVPR 2023, section 1.2 of the
-    method guide).
+    """Two separate projections of the same features (Lee et al., CVPR 2023).
 
     Args:
         branch: Config of one branch, a neck that maps ``(N, C, T)`` to ``(N, D, T)``; it is built
