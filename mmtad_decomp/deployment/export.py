@@ -20,6 +20,7 @@ from mmtad_decomp.ops import CAN_EXPORT, plain_pytorch
 from mmtad_decomp.utils import atomic_write
 
 from .deployable import DeployableDetector
+from .length_guard import guard_length
 
 OPSET = 23
 """Opset of the ONNX files: the newest that PyTorch's exporter and ONNX Runtime both know."""
@@ -94,6 +95,8 @@ def write_onnx(
 ) -> None:
     """Write an ONNX file; the metadata are its ``metadata_props``, as JSON.
 
+    Lengths that the model does not take end a run with an error.
+
     Args:
         model: The detector that was recorded.
         program: The record.
@@ -118,6 +121,7 @@ def write_onnx(
         except Exception as error:  # the exporter raises errors of many classes
             raise ExportError(_first_sentence('torch.onnx', error)) from error
     proto = exported.model_proto
+    guard_length(proto.graph, model.dims)
     for key, value in model.metadata().items():
         proto.metadata_props.add(key=key, value=json.dumps(value))
     with atomic_write(path) as file:

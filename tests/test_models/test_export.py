@@ -11,6 +11,7 @@ from mmengine.config import Config
 from tiny_detectors import build, detector_config
 
 from mmtad_decomp import deployment
+from mmtad_decomp.deployment.length_guard import guard_length
 from mmtad_decomp.models.heads import TemporalHead
 from mmtad_decomp.models.layers import MaskedConv1d
 from tools.deployment import export
@@ -108,7 +109,7 @@ def published(tmp_path):
 
 def test_command_exports_frames(tmp_path, capsys):
     args = published(tmp_path)
-    export.main(args)
+    export.main([*args, '--longest', '32'])
     lines = capsys.readouterr().out.splitlines()
     stages = ['recording the detector']
     for name in ('pt2', 'onnx'):
@@ -123,6 +124,32 @@ def test_command_exports_frames(tmp_path, capsys):
     assert sizes == [3, 8, 8]  # the test's crop
     facts = {item.key: json.loads(item.value) for item in model.metadata_props}
     assert facts['classes'] == ['walk', 'fall'] and facts['sample_fps'] == 10
+    long = torch.zeros(1, 33, 3, 8, 8, dtype=torch.uint8), torch.ones(1, 33, dtype=torch.bool)
+    with pytest.raises(Exception, match='length_must_be_at_most_32'):
+        deployment.run_onnx(f'{args[2]}.onnx', long)
+
+
+@pytest.mark.parametrize(
+    ('length', 'rule'), [(4, None), (8, None), (6, 'a_multiple_of_4'), (12, 'at_most_8')]
+)
+def test_an_onnx_file_refuses_lengths_that_it_is_not_for(tmp_path, length, rule):
+    masks, out = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.BOOL, ['N', 'T'])
+        for name in ('masks', 'out')
+    )
+    copy = onnx.helper.make_node('Not', ['masks'], ['out'])
+    graph = onnx.helper.make_graph([copy], 'graph', [masks], [out])
+    guard_length(graph, deployment.InputDims('features', 4, 8))
+    opset = onnx.helper.make_opsetid('', deployment.OPSET)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, tmp_path / 'model.onnx')
+    given = torch.rand(2, length) < 0.5
+    if rule is None:
+        assert torch.equal(deployment.run_onnx(tmp_path / 'model.onnx', [given])[0], ~given)
+    else:
+        with pytest.raises(Exception, match=f'length_must_be_{rule}'):
+            deployment.run_onnx(tmp_path / 'model.onnx', [given])
 
 
 def test_nothing_is_written_if_a_file_would_differ(tmp_path, monkeypatch):
