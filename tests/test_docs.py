@@ -23,11 +23,20 @@ def links(page):
             yield target
 
 
+def anchors(page):
+    """Anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r'```.*?```', '', page.read_text(encoding='utf-8'), flags=re.S)
+    headings = re.findall(r'^#+ (.*)$', text, flags=re.M)
+    return {re.sub(r'[^\w -]', '', head.strip().lower()).replace(' ', '-') for head in headings}
+
+
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     for target in links(page):
-        path = target.partition('#')[0]
-        assert not path or (page.parent / path).exists(), target
+        path, _, anchor = target.partition('#')
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
 
 
 def test_every_page_is_in_the_index():
