@@ -3,31 +3,10 @@
 #   python tools/data/grid/prepare.py path/to/grid --out data/grid
 #   python tools/data/extract_flow.py configs/teacher/actionformer_tsm18_grid_of.py --method dis
 #   python tools/analysis_tools/study.py configs/studies/grid_narrow.py
-_base_ = './grid.py'
+_base_ = ['./grid.py', '../_base_/studies/narrow_tsm18.py']
 
 title = 'GRID: ActionFormer and a narrow TSM18, trained from scratch'
 results = 'docs/en/benchmarks/grid_narrow.json'
-
-# The backbone of the quickstart with twice its channels.
-narrow = {
-    'backbone.backbone.type': 'NarrowResNetTSM',
-    'backbone.backbone.base_channels': 32,
-    'backbone.backbone.strides': (2, 2, 2, 2),
-    'neck.in_channels': 256,
-}
-# Where a row's config has the detector: by its folder, and by its own name where that differs.
-places = dict(
-    teacher='model',
-    baseline='model',
-    conventional='model.student',
-    decomp='model.student.detector',
-    no_distill='model.detector',
-)
-rows = []
-for row in _base_.rows:
-    place = places.get(row['name'], places[row['config'].split('/')[1]])
-    options = {f'{place}.{key}': value for key, value in narrow.items()}
-    rows.append({**row, 'cfg_options': {**options, **row.get('cfg_options', {})}})
 compare = [
     *_base_.compare,
     ('concat_tg', 'conventional_tg'),
@@ -36,4 +15,3 @@ compare = [
     ('two_stream', 'local_of'),
     ('two_stream', 'teacher_of'),
 ]
-del narrow, places, row, place, options

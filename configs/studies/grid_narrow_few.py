@@ -24,7 +24,7 @@ names += ('conventional_of', 'concat_of', 'local_of', 'quarter_mimics_of')
 rows = []
 for row in _base_.rows:
     if row['name'] in names:
-        options = {**row['cfg_options'], **few}
+        options = {**row.get('cfg_options', {}), **few}
         if 'teacher' in row:
             options.update(mimics)
         title_of_row = row['title'].replace('six epochs', '24 epochs')

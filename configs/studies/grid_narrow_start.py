@@ -22,7 +22,7 @@ for row in _base_.rows:
     if row['name'] in ('teacher_tg', 'teacher_of'):
         rows.append(row)
     elif row['name'] != 'two_stream':
-        options = {**row['cfg_options'], **three_epochs}
+        options = {**row.get('cfg_options', {}), **three_epochs}
         rows.append({**row, 'start': 'rgb', 'cfg_options': options})
 compare = [
     (first, 'rgb_on' if second == 'rgb' else second)

@@ -47,14 +47,13 @@ for row in _base_.rows:
         row = dict(row, teacher=f'{row["teacher"]}_on')
     if 'start' in row:
         # The schedule of configs/studies/grid.py again.
-        row = {**row, 'cfg_options': {**row['cfg_options'], **_base_.cfg_options}}
+        row = {**row, 'cfg_options': {**row.get('cfg_options', {}), **_base_.cfg_options}}
     rows.append(dict(row, title=titles.get(name, row['title'])))
     if name == 'rgb':
         two_stream = dict(
             name='two_stream',
             title='RGB baseline and OF teacher, late fusion',
             config=row['config'],
-            cfg_options=row['cfg_options'],
             fuse=('rgb_on', 'teacher_of_on'),
         )
 rows.append(two_stream)

@@ -139,21 +139,38 @@ def test_other_options_of_a_teacher_or_other_data_repeat_the_students(project):
     assert project.catalog().mark(Run('rgb', 0)) != before
 
 
-def test_a_row_starts_from_the_backbone_of_another(project):
-    def nested(name):
-        """A model with a backbone: one of a student, below its detector."""
-        text = (project.folder / f'{name}.py').read_text()
-        backbone = "backbone=dict(type='VideoEncoder')"
-        if name == 'student':
-            backbone = f'student=dict(detector=dict({backbone})), teacher=dict({backbone})'
-        (project.folder / f'{name}.py').write_text(
-            text.replace('model = dict(', f'model = dict({backbone}, ')
-        )
+def nest(project, name):
+    """Give a config a model with a backbone: one of a student, below its detector."""
+    text = (project.folder / f'{name}.py').read_text()
+    backbone = "backbone=dict(type='VideoEncoder')"
+    if name == 'student':
+        backbone = f'student=dict(detector=dict({backbone})), teacher=dict({backbone})'
+    (project.folder / f'{name}.py').write_text(
+        text.replace('model = dict(', f'model = dict({backbone}, ')
+    )
 
+
+def test_options_of_the_detector_are_put_where_a_config_has_it(project):
+    inside = {'backbone.depth': 18, 'neck.in_channels': 256}
+    rows = project.rows()
+    rows[2]['cfg_options'] = {'model.backbone.depth': 50}
+    with pytest.raises(StudyError, match=r"row 'tg'.*`detector_options` needs models with one `b"):
+        project.catalog(detector_options=inside).mark(Run('tg', 0))
+    for name in ('rgb', 'student', 'tg'):
+        nest(project, name)
+    catalog = project.catalog(rows=rows, detector_options=inside)
+    models = {name: catalog.config(Run(name, 0)).model for name in ('rgb', 'student', 'tg')}
+    detectors = dict(models, student=models['student'].student.detector)
+    assert [d.backbone.depth for d in detectors.values()] == [18, 18, 50]  # a row's own one wins
+    assert all(detector.neck.in_channels == 256 for detector in detectors.values())
+    assert models['student'].teacher == dict(backbone=dict(type='VideoEncoder'))
+
+
+def test_a_row_starts_from_the_backbone_of_another(project):
     plain = project.catalog()
     before = {run: plain.mark(run) for run in plain.runs()}
-    nested('rgb')
-    nested('student')
+    nest(project, 'rgb')
+    nest(project, 'student')
     catalog = project.catalog(rows=project.rows(start='rgb'))
     assert [key for key, _ in plan_keys(catalog, rows=['student'], seeds=[1])] == [
         'rgb/seed1',
@@ -178,9 +195,7 @@ def test_a_row_starts_from_the_backbone_of_another(project):
     for row, differs in (('student', True), ('rgb', True), ('tg', False)):
         assert (changed.mark(Run(row, 0)) != catalog.mark(Run(row, 0))) == differs, row
     assert catalog.mark(Run('tg', 0)) == before[Run('tg', 0)]
-    with pytest.raises(
-        StudyError, match=r"row 'student'.*`start` needs two models with one `back"
-    ):
+    with pytest.raises(StudyError, match=r"row 'student'.*`start` needs models with one `back"):
         plan_keys(project.catalog(rows=project.rows(start='tg', teacher='rgb')))
 
 

@@ -107,10 +107,15 @@ def detection_metric(cfg: Config, where: str) -> ConfigDict:
     return found[0]
 
 
-def find_backbone(cfg: Config, where: str) -> tuple[str, ConfigDict]:
+def find_backbone(cfg: Config, where: str, field: str) -> tuple[str, ConfigDict]:
     """The prefix of a detector's backbone in a checkpoint, and the backbone's settings.
 
     In a distiller it is the student's.
+
+    Args:
+        cfg: The config.
+        where: Study and row, for the message.
+        field: Field of the study that needs a backbone, for the message.
 
     Raises:
         StudyError: If a model has no backbone, or several.
@@ -126,8 +131,8 @@ def find_backbone(cfg: Config, where: str) -> tuple[str, ConfigDict]:
     found = list(search(cfg.model, ()))
     if len(found) != 1:
         raise StudyError(
-            f'{where}: `start` needs two models with one `backbone` each, one has {len(found)}; '
-            'remove `start`, or name a row that trains a detector'
+            f'{where}: `{field}` needs models with one `backbone` each, one has {len(found)}; '
+            f'remove `{field}`, or name rows and configs that have a detector'
         )
     return found[0]
 
@@ -239,8 +244,9 @@ class Catalog:
         if start is not None:
             folder = str(self.folder(start) / 'train')
             file = resolve_checkpoint(folder) if self.is_trained(start) else folder
-            prefix, _ = find_backbone(self._resolved(start.row, run.fold), self.where(run.row))
-            _, backbone = find_backbone(cfg, self.where(run.row))
+            where = self.where(run.row)
+            prefix, _ = find_backbone(self._resolved(start.row, run.fold), where, 'start')
+            _, backbone = find_backbone(cfg, where, 'start')
             backbone.init_cfg = dict(type='Pretrained', checkpoint=file, prefix=prefix)
         return cfg
 
@@ -265,14 +271,24 @@ class Catalog:
             row = self.study.rows[name]
             with _environment(self.study.fold_variable, fold):
                 cfg = Config.fromfile(row.config)
-            cfg.merge_from_dict({**self.study.cfg_options, **row.cfg_options})
+            inside = self._detector_options(cfg, name)
+            cfg.merge_from_dict({**self.study.cfg_options, **inside, **row.cfg_options})
             self._check_teacher(row, cfg)
             self._check_metric(detection_metric(cfg, self.where(name)), name)
             if row.start is not None:
                 for other in (cfg, self._resolved(row.start, fold)):
-                    find_backbone(other, self.where(name))
+                    find_backbone(other, self.where(name), 'start')
             self._configs[name, fold] = cfg
         return self._configs[name, fold]
+
+    def _detector_options(self, cfg: Config, row: str) -> dict[str, object]:
+        """The study's ``detector_options`` by their keys in a row's config."""
+        options = self.study.detector_options
+        if not options:
+            return {}
+        backbone, _ = find_backbone(cfg, self.where(row), 'detector_options')
+        place = f'model.{backbone}'.removesuffix('backbone')
+        return {f'{place}{key}': value for key, value in options.items()}
 
     def _check_metric(self, evaluator: Mapping, row: str) -> None:
         try:

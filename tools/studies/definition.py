@@ -61,6 +61,8 @@ class Study:
         name: Name of the study; default: the file's.
         title: Heading of table and plot.
         cfg_options: Settings for all rows, by dotted key.
+        detector_options: Settings for the detector of each row's config, wherever that has it (a
+            student's, not its teacher's), by dotted key below it; a row's own replace them.
         compare: Pairs of row names whose difference in ``metric`` is estimated.
         metric: A metric of TADMetric, such as ``'mAP_0.3:0.7'``.
         fold_variable: Environment variable by which the configs choose a fold; None: no folds.
@@ -79,6 +81,7 @@ class Study:
     name: str
     title: str
     cfg_options: Mapping
+    detector_options: Mapping
     compare: tuple[tuple[str, str], ...]
     metric: str
     fold_variable: str | None
@@ -295,6 +298,9 @@ def load_study(file: str | Path, results: str | None = None) -> Study:
         name=name,
         title=reader.get('title', str, name, 'a text'),
         cfg_options=reader.get('cfg_options', dict, {}, 'a dict of settings by dotted key'),
+        detector_options=reader.get(
+            'detector_options', dict, {}, 'a dict of settings by dotted key'
+        ),
         compare=_read_compare(reader, rows),
         metric=reader.get('metric', str, 'mAP', "a metric's name"),
         fold_variable=content.get('fold_variable'),
