@@ -19,9 +19,11 @@ KINDS = ('baseline', 'teacher', 'conventional', 'decomp')
 FILES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 
 
-def plain(steps):
-    """Steps without the marks of the registry's scope that bases leave."""
-    return [{key: step[key] for key in step if key != '_scope_'} for step in steps]
+def plain(node):
+    """A part of a config without the marks of the registry's scope that bases leave."""
+    if isinstance(node, dict):
+        return {key: plain(value) for key, value in node.items() if key != '_scope_'}
+    return [plain(value) for value in node] if isinstance(node, (list, tuple)) else node
 
 
 def localizer_of(model):
@@ -61,10 +63,11 @@ def test_the_guides_ten_lines_are_the_config(tmp_path):
     guide = CONFIGS.parents[1] / 'docs' / 'en' / 'user_guides' / 'mix_into_existing_configs.md'
     block = guide.read_text().split('```python\n')[1].split('```')[0]
     assert len(block.splitlines()) <= 10
-    (tmp_path / 'ten.py').write_text(block.replace('../_base_', str(CONFIGS.parent / '_base_')))
+    (tmp_path / 'ten.py').write_text(block)
     ten = Config.fromfile(tmp_path / 'ten.py')
     check_config(ten)
-    assert ten.model == Config.fromfile(CONFIGS / 'bmn_activitynet_decomp.py').model
+    config = Config.fromfile(CONFIGS / 'bmn_activitynet_decomp.py')
+    assert plain(ten.model) == plain(config.model)
 
 
 @pytest.mark.parametrize('file', ['tem_activitynet_conventional', 'tem_activitynet_decomp'])
