@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from mmtad_decomp.engine.concise_runner import ConciseRunner
+from mmtad_decomp.engine.hooks import StrictLoadingHook
 from mmtad_decomp.utils import (
-    CheckpointError,
     WorkDirLock,
     allow_legacy_checkpoints,
     check_device,
@@ -70,39 +70,16 @@ def distribute_over_cpus(cfg: Config) -> None:
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner, or the one that the config names, and set up the process for it.
 
-    SIGTERM ends the process at once: while it waits for others it could not take note of it.
+    It refuses checkpoints that do not fit, also where the config lacks the
+    :class:`~mmtad_decomp.engine.hooks.StrictLoadingHook`, as those over MMAction2's do. SIGTERM
+    ends the process at once: while it waits for others it could not take note of it.
     """
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else ConciseRunner.from_cfg(cfg)
+    if not any(isinstance(hook, StrictLoadingHook) for hook in runner.hooks):
+        runner.register_hook(StrictLoadingHook())
     keep_freed_memory()
     end_at_once()
     return runner
-
-
-def demand_fit(runner: Runner, use: str) -> None:
-    """Make a runner refuse checkpoints that do not fit; MMEngine leaves what they lack at random.
-
-    The checkpoint is loaded when the run starts, since hooks take part in loading it. Then a
-    :class:`CheckpointError` is raised if weights are missing, left over or of another shape.
-
-    Args:
-        runner: The runner.
-        use: What it does with the checkpoint, for the message: ``'test'`` or ``'resume'``.
-    """
-    load = runner.load_checkpoint
-
-    def load_strictly(filename: str, *args, **kwargs) -> dict:
-        try:
-            return load(filename, *args, **{**kwargs, 'strict': True})
-        except RuntimeError as error:
-            if isinstance(error, CheckpointError):
-                raise
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise CheckpointError(
-                f'checkpoint {filename} does not fit the model of {runner.cfg.filename}; {use} it '
-                f'with the config that it was trained with ({" ".join(lines[:3])[:400]})'
-            ) from error
-
-    runner.load_checkpoint = load_strictly
 
 
 def lock_work_dir(cfg: Config) -> contextlib.AbstractContextManager:

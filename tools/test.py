@@ -106,12 +106,11 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     from tools.config_reading import read_checked_config  # late: takes a second
 
     cfg = read_checked_config(args, ['test'])
-    from tools._cli import build_runner, demand_fit, explained, set_up  # late: takes seconds
+    from tools._cli import build_runner, explained, set_up  # late: takes seconds
 
     cfg = merge_args(set_up(cfg, args), args)
     with explained(cfg):
         runner = build_runner(cfg)
-        demand_fit(runner, 'test')
         return runner.test()
 
 

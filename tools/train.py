@@ -97,19 +97,11 @@ def main(argv: list[str] | None = None) -> None:
     from tools.config_reading import read_checked_config  # late: takes a second
 
     cfg = read_checked_config(args, ['train'] if args.no_validate else ['train', 'val'])
-    from tools._cli import (  # late: takes seconds
-        build_runner,
-        demand_fit,
-        explained,
-        lock_work_dir,
-        set_up,
-    )
+    from tools._cli import build_runner, explained, lock_work_dir, set_up  # late: takes seconds
 
     cfg = merge_args(set_up(cfg, args), args)
     with explained(cfg), lock_work_dir(cfg):
         runner = build_runner(cfg)
-        if cfg.get('resume'):
-            demand_fit(runner, 'resume')
         runner.train()
 
 

@@ -13,6 +13,7 @@ default_hooks = dict(
     output_health=dict(type='OutputHealthHook', interval=100),
     run_summary=dict(type='RunSummaryHook'),
     model_fit=dict(type='ModelFitHook'),
+    strict_loading=dict(type='StrictLoadingHook'),
 )
 
 env_cfg = dict(

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from study_helpers import in_fork
 from tiny_training import ROOT, config
 
 from mmtad_decomp.annotations import AnnotationError
+from mmtad_decomp.engine.hooks import StrictLoadingHook
 from mmtad_decomp.utils import CheckpointError, ConfigError
 from tools import _cli
 from tools import test as test_tool
@@ -113,7 +115,8 @@ def in_a_child(result):
     ],
 )
 def test_after_a_signal_a_command_cleans_up(arguments, code, text, capfd, monkeypatch):
-    monkeypatch.setattr(_cli.ConciseRunner, 'from_cfg', lambda cfg: None)
+    runner = SimpleNamespace(hooks=[StrictLoadingHook()])
+    monkeypatch.setattr(_cli.ConciseRunner, 'from_cfg', lambda cfg: runner)
     process = in_fork(lambda words: run_main(*words), arguments)
     process.join(30)
     assert process.exitcode == code

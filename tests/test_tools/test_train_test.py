@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 from tiny_training import ROOT, config, options, write_videos
 
 from mmtad_decomp.evaluation.metrics import TADMetric
@@ -214,6 +215,12 @@ def test_a_checkpoint_of_another_model_is_refused(trained, data, tmp_path):
     another = 'model.head.encoder.num_stem_layers=2'
     with pytest.raises(CheckpointError, match=r'does not fit .*baseline.*; resume it with'):
         train_tool.main([config('baseline'), '--resume', str(work_dir(trained)), *flags, another])
+    # MMAction2's own train.py builds MMEngine's Runner.
+    flags = ['--resume', str(work_dir(trained)), '--work-dir', str(tmp_path), *options(data)]
+    args = train_tool.parse_args([config('baseline'), *flags, another])
+    runner = Runner.from_cfg(train_tool.merge_args(load_config(args), args))
+    with pytest.raises(CheckpointError, match=r'does not fit .*baseline.*; resume it with'):
+        runner.train()
 
 
 def test_a_checkpoint_of_another_input_is_refused(trained, data, tmp_path):

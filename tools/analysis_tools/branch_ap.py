@@ -206,7 +206,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
     from mmengine.dist import is_main_process
 
     from mmtad_decomp.utils import demand_writable, resolve_checkpoint
-    from tools._cli import build_runner, demand_fit, explained, set_up
+    from tools._cli import build_runner, explained, set_up
     from tools.analysis_tools import branch_parts  # noqa: F401  registers them
 
     demand_writable(Path(args.out_dir, 'branch_ap.json'), '--out-dir')
@@ -218,7 +218,6 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
         demand_shared_head(cfg.load_from)
     with explained(cfg):
         runner = build_runner(cfg)
-        demand_fit(runner, 'test')
         results = by_branch(runner.test())
     if is_main_process():
         write_results(results, args, cfg)

@@ -6,6 +6,7 @@ from .model_fit_hook import ModelFitHook
 from .output_health_hook import OutputHealthHook, UnhealthyOutputError
 from .run_summary_hook import RunSummaryHook
 from .safe_checkpoint_hook import SafeCheckpointHook
+from .strict_loading_hook import StrictLoadingHook
 from .tad_visualization_hook import TADVisualizationHook
 from .teacher_classes_hook import TeacherClassesHook
 
@@ -16,6 +17,7 @@ __all__ = [
     'OutputHealthHook',
     'RunSummaryHook',
     'SafeCheckpointHook',
+    'StrictLoadingHook',
     'TADVisualizationHook',
     'TeacherClassesHook',
     'UnhealthyOutputError',
