@@ -2,7 +2,10 @@
 _base_ = ['mmaction::localization/tcanet/tcanet_2xb8-700x100-9e_hacs-feature.py']
 
 custom_imports = dict(imports=['mmtad_decomp'], allow_failed_imports=False)
-default_hooks = dict(output_health=dict(type='OutputHealthHook', interval=100))
+default_hooks = dict(
+    output_health=dict(type='OutputHealthHook', interval=100),
+    strict_loading=dict(type='StrictLoadingHook'),
+)
 
 motion_root = 'data/HACS/flow_feature/'
 

@@ -2,7 +2,10 @@
 _base_ = ['mmaction::localization/bsn/bsn_tem_1xb16-400x100-20e_activitynet-feature.py']
 
 custom_imports = dict(imports=['mmtad_decomp'], allow_failed_imports=False)
-default_hooks = dict(output_health=dict(type='OutputHealthHook', interval=100))
+default_hooks = dict(
+    output_health=dict(type='OutputHealthHook', interval=100),
+    strict_loading=dict(type='StrictLoadingHook'),
+)
 
 model = dict(
     _delete_=True,
