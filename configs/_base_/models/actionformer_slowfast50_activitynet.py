@@ -1,6 +1,7 @@
 # ActionFormer's head as for ActivityNet: 192 steps, width 256, window 7, the last level global,
-# position embedding, label smoothing, regression loss weighted 2, shortest candidate 0.001 steps. The slow path is upsampled by 4 where E2E-TAD does so by 2,
-# so that its 384 frames make 192 steps (our choice).
+# position embedding, label smoothing, regression loss weighted 2, shortest candidate 0.001 steps. The
+# slow path is upsampled by 4 where E2E-TAD does so by 2, so that its 384 frames make 192 steps (our
+# choice).
 _base_ = './actionformer_slowfast50.py'
 
 model = dict(
