@@ -1,6 +1,6 @@
 # Conventional distillation for MMAction2's TEM: its only branch mimics the teacher's scores of
-# actionness, starts and ends. TEM's scores are sigmoid(0.01 x) of its last convolution's output x, hence the scale. The teacher reads the
-# flow half of two-stream features.
+# actionness, starts and ends. TEM's scores are sigmoid(0.01 x) of its last convolution's output x, hence
+# the scale. The teacher reads the flow half of two-stream features.
 _base_ = './conventional_tg.py'
 
 distill = dict(
