@@ -15,6 +15,7 @@ from tiny_detectors import (
     reaches,
 )
 
+from mmtad_decomp.models.layers import MAX_EXPORTED_STEPS
 from mmtad_decomp.models.losses import BoundaryActivationLoss
 from mmtad_decomp.models.task_modules import boundary_targets
 
@@ -100,6 +101,21 @@ def test_refined_losses_leave_the_coarse_predictions_alone():
         assert not reaches(losses[name], head.offsets) and not reaches(
             losses[name], head.classifier
         )
+    assert not reaches(losses['loss_quality'], head.refined_offsets), 'its target is fixed'
+
+
+def test_a_segment_that_just_reaches_the_tiou_is_refined():
+    head, gt = make(), [instances((1, 9))]
+    outputs = head(features(1, 12), prefix_masks((12,), 12))
+    labels, offsets = head.targets(outputs, gt)
+    halves = (0.5 * offsets).transpose(1, 2).split([6, 3, 2], dim=2)
+    outputs = outputs._replace(coarse=outputs.coarse._replace(offsets=halves))
+    losses = head.loss_by_feat(outputs, gt)
+    gap = (torch.cat(outputs.refined.offsets, dim=2).transpose(1, 2) - offsets)[labels.any(-1)]
+    half = 0.25 * offsets.sum(-1, keepdim=True)[labels.any(-1)]
+    assert losses['loss_refined_reg'].item() == pytest.approx(
+        10 * (gap / half).abs().sum().item() / len(gap), rel=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -166,6 +182,7 @@ def loop_losses(outputs, gt, strides, fine_scale):
                     if s < x < e
                 ]
                 wanted = min(inside, default=None)
+                classes = {row[3] for row in inside if row[:3] == wanted[:3]}
                 segments = []
                 for part in (outputs.coarse, outputs.refined):
                     left, right = (part.offsets[level][n, :, t] * stride).tolist()
@@ -173,7 +190,7 @@ def loop_losses(outputs, gt, strides, fine_scale):
                 (s, e), refined = segments
                 fits = wanted is not None and iou((s, e), wanted[1:3]) >= 0.5
                 for k in range(NUM_CLASSES):
-                    mine = wanted is not None and wanted[3] == k
+                    mine = k in classes
                     sums['cc'] += focal(outputs.coarse.cls_logits[level][n, k, t].item(), mine)
                     logit = outputs.refined.cls_logits[level][n, k, t].item()
                     sums['rc'] += focal(logit, mine and fits)
@@ -202,7 +219,10 @@ def loop_losses(outputs, gt, strides, fine_scale):
 @pytest.mark.parametrize('sizes', [{}, dict(first_stride=1, fine_scale=2)])
 def test_losses_against_loops(sizes):
     head, masks = make(**sizes).double(), prefix_masks((20, 13), 20)
-    gt = [instances((0.4, 6.1), (3.2, 17.3), labels=[0, 2]), instances((1.5, 8.6), labels=[1])]
+    gt = [
+        instances((0.4, 6.1), (3.2, 17.3), (0.4, 6.1), labels=[0, 2, 1]),
+        instances((1.5, 8.6), labels=[1]),
+    ]
     outputs = head(4 * features(2, 20).double(), masks)
     losses = head.loss_by_feat(outputs, gt)
     expected, (positives, near) = loop_losses(outputs, gt, head.pyramid.strides, head.fine_scale)
@@ -213,7 +233,7 @@ def test_losses_against_loops(sizes):
 
 
 def test_without_ground_truth_only_negatives_teach():
-    head = make()
+    head = make(refine_iou=0.0)
     outputs = head(features(2, 6), prefix_masks((6, 4), 6))
     losses = head.loss_by_feat(outputs, [instances(), instances()])
     for name in ('loss_coarse_reg', 'loss_refined_reg', 'loss_quality'):
@@ -222,12 +242,13 @@ def test_without_ground_truth_only_negatives_teach():
         assert losses[name] > 0
 
 
-def test_candidates_against_loops():
-    head, masks = make(score_thr=0.0), prefix_masks((9, 3), 9)
+@pytest.mark.parametrize('sizes', [{}, dict(first_stride=1, fine_scale=2)])
+def test_candidates_against_loops(sizes):
+    head, masks = make(score_thr=0.0, **sizes), prefix_masks((9, 3), 9)
     outputs = head(features(2, 9), masks)
     for n, found in enumerate(head.predict_by_feat(outputs)):
         expected = []
-        for level, stride in enumerate((2, 4, 8)):
+        for level, stride in enumerate(head.pyramid.strides):
             for t in outputs.masks[level][n].nonzero().flatten().tolist():
                 left, right = (outputs.refined.offsets[level][n, :, t] * stride).tolist()
                 for k in range(NUM_CLASSES):
@@ -259,15 +280,26 @@ def test_refinement_moves_boundaries_by_halves_of_the_length():
         torch.testing.assert_close(refined[:, 1], coarse[:, 1] - 0.5 * length)
 
 
-@pytest.mark.parametrize('sizes', [{}, dict(first_stride=1, fine_scale=2)])
-def test_refinement_sees_what_is_around_coarse_boundaries(sizes):
+@pytest.mark.parametrize(
+    ('sizes', 'kind', 'place'),
+    [({}, 'box', 1), (dict(first_stride=1, fine_scale=2), 'box', 1), ({}, 'cls', 2)],
+)
+def test_refinement_sees_what_is_around_coarse_boundaries(sizes, kind, place):
     head, masks = make(**sizes).double(), prefix_masks((20, 13), 20)
-    seen, pyramids = [], []
-    head.box_refinement.register_forward_hook(lambda module, args, out: seen.append((args, out)))
+    torch.nn.init.constant_(head.offsets.predictor.conv.bias, 2.0)  # long coarse segments
+    seen, pyramids, towers = [], [], []
+    branch, tower = getattr(head, f'{kind}_refinement'), getattr(head, f'{kind}_tower')
+    branch.register_forward_hook(lambda module, args, out: seen.append((args, out)))
+    tower.register_forward_hook(lambda module, args, out: towers.append(out))
     head.pyramid.register_forward_hook(lambda module, args, out: pyramids.append(out))
     outputs = head(features(2, 20).double(), masks)
+    assert outputs.boundaries[place].feats is seen[0][1].boundary_feats
     for level, (args, out) in enumerate(seen):
-        _, level_masks, segments, pooled = args
+        own, level_masks, segments, pooled = args
+        assert own is towers[level]
+        if kind == 'box':
+            quality = head.quality(out.feats, level_masks).squeeze(1)
+            torch.testing.assert_close(outputs.quality[level], quality)
         stride = head.pyramid.strides[level]
         steps = torch.arange(level_masks.shape[1])
         left, right = outputs.coarse.offsets[level].unbind(1)
@@ -277,7 +309,6 @@ def test_refinement_sees_what_is_around_coarse_boundaries(sizes):
         wanted = reference(pyramids[0].fine, fine, pyramids[0].fine_masks)
         torch.testing.assert_close(pooled, wanted)
         wanted = reference(out.boundary_feats, segments, level_masks)
-        branch = head.box_refinement
         parts = (branch.fine(pooled, level_masks), wanted, branch.point(args[0], level_masks))
         torch.testing.assert_close(out.feats, branch.merge(torch.cat(parts, dim=1), level_masks))
 
@@ -308,6 +339,24 @@ def test_activation_guided_learning_can_be_switched_off():
     assert head.loss_by_feat(outputs, [instances((1, 5))])['loss_boundary'] == 0
 
 
+def test_classes_start_at_the_prior():
+    head = make(prior_prob=0.03)
+    for classifier in (head.classifier, head.refined_classifier):
+        bias = classifier.conv.bias.sigmoid()
+        torch.testing.assert_close(bias, torch.full((NUM_CLASSES,), 0.03))
+    assert not head.quality.conv.bias.any() and not head.refined_offsets.conv.bias.any()
+
+
+def test_every_level_has_its_scale():
+    head, scales = make(), (0.5, -1.0, 2.0)
+    feats, masks = features(1, 12), prefix_masks((12,), 12)
+    plain = head(feats, masks).coarse.offsets
+    with torch.no_grad():
+        head.offsets.scales.copy_(torch.tensor(scales))
+    for before, after, scale in zip(plain, head(feats, masks).coarse.offsets, scales):
+        torch.testing.assert_close(after, before**scale)
+
+
 def test_far_distances_stay_finite():
     head = make()
     with torch.no_grad():
@@ -324,6 +373,12 @@ def test_errors_name_the_option():
         make(num_groups=5)
     with pytest.raises(ValueError, match='prior_prob'):
         make(prior_prob=1.0)
+
+
+def test_exported_lengths_count_fine_steps():
+    assert make().exported_lengths() == (8, MAX_EXPORTED_STEPS)
+    fine = make(first_stride=1, fine_scale=3).exported_lengths()
+    assert fine == (4, MAX_EXPORTED_STEPS // 3)
 
 
 def test_under_bfloat16_autocast():

@@ -100,6 +100,7 @@ def test_where_nothing_can_be_cut():
     assert insert_background(10, segments_of([(-4, 20)]), 1) is None
     assert insert_background(0, segments_of([(0, 3)]), 1) is None
     assert insert_background(10, segments_of([(1.5, 8.5)]), 3) is None
+    assert insert_background(10, segments_of([(1.5, 5.5)]), 2) is None
     assert insert_background(10, segments_of([(1.5, 8.5)]), 2) is not None
 
 
@@ -133,14 +134,14 @@ def test_loss_against_loops(replace_insertion):
 
 
 def test_seconds_of_features_with_a_stride(replace_insertion):
-    """A grid whose steps are 4 frames at 10 frames per second: 0.8 s are 2 steps."""
+    """A grid whose steps are 4 frames at 10 frames per second: 0.7 s are about 2 steps."""
     widths = []
     replace_insertion(lambda length, steps, width: widths.append(width))
     samples = raw_batch((8, 6))['data_samples']
     for sample in samples:
         sample.set_metainfo(dict(time_grid=sample.time_grid.coarsen(4)))
     model = build(
-        dict(type='TADDetector', head=dict(AFSD_HEAD, **dict(CONTRAST, contrast_background=0.8)))
+        dict(type='TADDetector', head=dict(AFSD_HEAD, **dict(CONTRAST, contrast_background=0.7)))
     )
     losses = model.extra_losses(torch.zeros(2, 16, 8), torch.ones(2, 8).bool(), samples)
     assert losses == dict(loss_contrast=0)

@@ -89,6 +89,8 @@ def test_features_are_padded_by_zeros():
         steps = sequence.shape[1]
         assert torch.equal(row[:, :steps], sequence) and not row[:, steps:].any()
         assert mask.tolist() == [True] * steps + [False] * (8 - steps)
+    nothing = build('FeatureInput')(dict(inputs=dict(features=[torch.randn(4, 0)])))
+    assert nothing['inputs'].tolist() == [[[0.0]] * 4] and nothing['masks'].tolist() == [[False]]
 
 
 def test_differences_of_features_are_zero_in_the_padding():

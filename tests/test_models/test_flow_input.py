@@ -39,6 +39,8 @@ def test_scaled_and_padded_by_stillness():
         torch.testing.assert_close(row[: len(flow)], flow / 2.5)
         assert not row[len(flow) :].any()
     assert batch['masks'].sum(1).tolist() == [4, 7]
+    plain = preprocessor()(dict(inputs=clips(4, 7)))['inputs']
+    torch.testing.assert_close(plain, 2.5 * batch['inputs'])
     with pytest.raises(ValueError, match='std must be above 0'):
         preprocessor(std=0)
 

@@ -69,6 +69,16 @@ def test_interpolation_clamps_at_both_ends():
     assert sample_in_time(maps.bfloat16(), positions).dtype == torch.bfloat16
 
 
+def test_options_reach_both_paths():
+    model = build(channel_ratio=4, with_cp=True)
+    assert model.fast_path.conv1.conv.out_channels == 16 and model.feat_dim == 512 + 128
+    for path in (model.slow_path, model.fast_path):
+        blocks = [block for name in path.res_layers for block in getattr(path, name)]
+        assert len(blocks) == 8 and all(block.with_cp for block in blocks)
+    with torch.no_grad():
+        assert model.eval()(torch.randn(1, 3, 8, 16, 16)).shape[:3] == (1, 640, 2)
+
+
 def test_stages_cover_the_network_once():
     model = build()
     stages = model.stages()

@@ -15,6 +15,8 @@ from tiny_detectors import (
 
 from mmtad_decomp.models.heads.gtad.branches import pairs_between_peaks
 from mmtad_decomp.models.layers.sg_align import sample_positions
+from mmtad_decomp.models.losses import ScoreMapRegressionLoss
+from mmtad_decomp.models.losses.sigmoid_focal_loss import sigmoid_focal_loss
 from mmtad_decomp.structures import TimeGrid, valid_pairs
 
 HEAD = dict(
@@ -128,6 +130,54 @@ def test_focal_loss_of_classes_against_loops(best_iou, count):
     gt = [instances(*own.values(), labels=list(own)) for own in segments]
     loss = head.loss_by_feat(outputs, gt)['loss_cls']
     assert loss.item() == pytest.approx(10 * total / positives)
+
+
+def test_positives_beyond_the_valid_steps_do_not_count():
+    """Nor do those whose tIoU is the limit: 0.9, and 0.5 of the best pair of an instance.
+
+    (-0.5, 9.5) has a tIoU of 10 / 11 with the pair that ends a step later.
+    """
+    head, masks = make(max_duration=12), prefix_masks((10,), 12)
+    outputs = head(features(1, 12), masks)
+    gt = [instances((-0.5, 9.5), (4, 5), labels=[0, 1])]
+    losses = head.loss_by_feat(outputs, gt)
+    pairs = valid_pairs(masks, 12)[:, None]
+    matches = torch.zeros_like(outputs.cls_logits)
+    matches[0, 0, 9, 0] = 1
+    total = (sigmoid_focal_loss(outputs.cls_logits, matches) * pairs).sum()
+    assert losses['loss_cls'].item() == pytest.approx(10 * total.item(), rel=1e-5)
+
+
+def test_tious_are_those_of_the_best_class():
+    head = make(loss_reg=dict(draw=False))
+    outputs = head(features(1, 7), prefix_masks((7,), 7))
+    gt = [instances((0.2, 3.5), (1.0, 5.5), labels=[0, 2])]
+    targets = torch.zeros(1, 5, 7)
+    for d in range(5):
+        for s in range(7):
+            pair = (s - 0.5, s + d + 0.5)
+            targets[0, d, s] = max(tiou(pair, segment) for segment in gt[0].segments.tolist())
+    pairs = valid_pairs(outputs.masks, 5)
+    expected = ScoreMapRegressionLoss(draw=False)(outputs.reg_logits, targets, pairs).item()
+    assert head.loss_by_feat(outputs, gt)['loss_reg'].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_loss_of_starts_and_ends_against_loops():
+    """Steps of which more than half lies within 1.5 steps of a boundary."""
+    head, lengths = make().double(), (9, 6)
+    outputs = head(features(2, 9).double(), prefix_masks(lengths, 9))
+    gt = [instances((1.5, 6.2)), instances((0.3, 2.5), (3.0, 9.0))]
+    near = (([1, 2], [5, 6, 7]), ([0, 1, 2, 3, 4], [2, 3]))  # starts and ends of each window
+    expected = 0.0
+    for side, logits in enumerate((outputs.start_logits, outputs.end_logits)):
+        terms = {True: [], False: []}
+        for n, length in enumerate(lengths):
+            for t, x in enumerate(logits[n, :length].tolist()):
+                positive = t in near[n][side]
+                terms[positive].append(math.log1p(math.exp(-x if positive else x)))
+        expected += sum(0.5 * sum(part) / len(part) for part in terms.values())
+    found = head.loss_by_feat(outputs, gt)['loss_node']
+    assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_one_class_is_balanced():
@@ -273,6 +323,9 @@ def official_pairs(starts, ends, durations):
 def test_pairs_between_peaks_are_those_of_the_release(length, seed):
     generator = torch.Generator().manual_seed(seed)
     scores = torch.rand(2, 1, 12, generator=generator) ** 3
+    if seed % 2:  # neighbours that score the same, and half of the best score
+        scores = torch.randint(5, (2, 1, 12), generator=generator) / 8
+        scores[..., length // 2] = 1
     masks = prefix_masks((length,), 12)
     kept = pairs_between_peaks(*scores, masks, 7, 0.5)
     found = {tuple(pair) for pair in kept[0].nonzero().tolist()}

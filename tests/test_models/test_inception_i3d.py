@@ -103,4 +103,5 @@ def test_weights_start_at_the_scale_that_keeps_activations():
     weight = model.stage2[0 + 1].branch1[1].conv.weight
     fan_out = weight.shape[0] * 27
     assert weight.std().item() == pytest.approx(math.sqrt(2 / fan_out), rel=0.05)
-    assert all(m.eps == 1e-3 for m in model.modules() if isinstance(m, torch.nn.BatchNorm3d))
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm3d)]
+    assert all((m.eps, m.momentum) == (1e-3, 1e-2) for m in norms)

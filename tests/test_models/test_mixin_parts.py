@@ -77,6 +77,7 @@ def test_bare_lists_are_features_and_channels_are_selected():
         assert out['inputs'].shape == (2, 3, 5) and out['masks'].sum(1).tolist() == [5, 3]
         assert torch.equal(out['inputs'][1, :, :3], clips[1][2:5])
         assert not out['inputs'][1, :, 3:].any()
+    assert FeatureInput(channels=(2, 6))(torch.randn(1, 6, 3)).shape[1] == 4
     with pytest.raises(ValueError, match=r'6 channels.*4 to 8'):
         FeatureInput(channels=(4, 8))(torch.randn(1, 6, 3))
     with pytest.raises(ValueError, match='motion_features'):

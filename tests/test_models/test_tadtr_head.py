@@ -7,8 +7,10 @@ import pytest
 import torch
 from mmaction.registry import MODELS
 from mmengine.structures import InstanceData
+from tiny_detectors import reaches
 
 import mmtad_decomp.models  # noqa: F401
+from mmtad_decomp.models.heads.tadtr.tadtr_encoder import relative_positions
 from mmtad_decomp.structures import QueryOutputs
 
 SMALL = dict(
@@ -219,6 +221,50 @@ def test_actionness_moves_no_segment():
     branch = list(head.decoder.parameters())
     grads = torch.autograd.grad(outputs.actionness.sum(), branch, allow_unused=True)
     assert all(grad is None for grad in grads)
+
+
+def test_a_layer_learns_nothing_from_the_segments_behind_it():
+    head = build()
+    outputs = head(torch.randn(1, 6, 9), masks_of([9], 9))
+    behind = outputs.segments[-1].sum()
+    assert [reaches(behind, branch) for branch in head.decoder.segment_branches] == [False, True]
+
+
+def test_actionness_loss_moves_no_segment():
+    outputs = random_outputs()
+    leaves = outputs.segments.requires_grad_(), outputs.actionness.requires_grad_()
+    losses = build(num_classes=2).loss_by_feat(outputs, [sample([[0.5, 3.5]], [1])] * 2)
+    grads = torch.autograd.grad(losses['loss_actionness'], leaves, allow_unused=True)
+    assert grads[0] is None and grads[1].all()
+
+
+def test_steps_of_further_levels():
+    """Where they lie, which embedding they have, and that actionness reads the first level."""
+    head = build(num_levels=2)
+    assert head.exported_lengths() == (2, None)
+    seen = []
+    head.encoder.layers[0].register_forward_pre_hook(lambda module, args: seen.append(args))
+    masks = masks_of([8, 5], 8)
+    head(torch.randn(2, 6, 8), masks)
+    memory, embedding, centers = seen[0]
+    assert memory.level_steps == (8, 4) and memory.lengths.tolist() == [[8, 4], [5, 3]]
+    for n, lengths in enumerate(((8, 4), (5, 3))):
+        shares = [(t + 0.5) / length for length in lengths for t in range(length)]
+        valid = [*range(lengths[0]), *range(8, 8 + lengths[1])]
+        expected = [[share * length - 0.5 for length in lengths] for share in shares]
+        torch.testing.assert_close(centers[n, valid], torch.tensor(expected))
+    for level, part in enumerate(embedding.split([8, 4], dim=1)):
+        steps = masks if level == 0 else masks[:, ::2]
+        expected = relative_positions(steps, 16) + head.encoder.level_embed[level]
+        torch.testing.assert_close(part, expected)
+    first = memory._replace(
+        feats=memory.feats[:, :8],
+        masks=masks,
+        level_steps=(8,),
+        lengths=memory.lengths[:, :1],
+    )
+    segments = random_outputs().segments[-1]
+    torch.testing.assert_close(head.actionness(memory, segments), head.actionness(first, segments))
 
 
 def test_single_decoder_layer_has_no_auxiliary_losses():

@@ -1,9 +1,11 @@
 """TAGSHead: shapes, padding, losses, candidates, and its place in detectors and distillers."""
 
 import copy
+import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.structures import InstanceData
 from tiny_detectors import (
     NUM_CLASSES,
@@ -15,6 +17,7 @@ from tiny_detectors import (
 from mmtad_decomp.models.heads import GlobalMaskBranch
 from mmtad_decomp.models.heads.tags.global_mask_branch import class_log_odds
 from mmtad_decomp.models.heads.tags.mask_candidates import longest_runs
+from mmtad_decomp.models.losses import BranchConsistencyLoss, MaskBoundaryLoss, MaskDiceLoss
 from mmtad_decomp.models.losses.sigmoid_focal_loss import sigmoid_focal_loss
 
 HEAD = dict(
@@ -54,10 +57,12 @@ def features(batch, steps, seed=0):
 def test_any_length(steps, num_classes, background, relative):
     branch = dict(channels=(8,), relative=relative)
     head = make(num_classes=num_classes, background=background, mask_branch=branch)
-    masks = prefix_masks((steps, max(steps - 1, 0), 0), steps)
+    masks, seen = prefix_masks((steps, max(steps - 1, 0), 0), steps), []
+    head.blocks[0].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     outputs = head(features(3, steps), masks)
     assert outputs.cls_logits.shape == (3, num_classes + background, steps)
     assert outputs.mask_logits.shape == (3, steps, steps)
+    assert all((x >= 0).all() for x in seen)
     gt = [instances((0, 1)), instances(), instances()]
     losses = head.loss_by_feat(outputs, gt)
     assert set(losses) == LOSSES and all(torch.isfinite(v) for v in losses.values())
@@ -127,6 +132,38 @@ def test_class_loss_with_background_is_the_focal_cross_entropy_of_the_batch():
     assert losses['loss_cls'].item() == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize('background', [False, True])
+def test_losses_of_masks_and_their_weights(background):
+    head, masks = make(background=background), prefix_masks((7, 3), 7)
+    outputs = head(features(2, 7), masks)
+    gt = [instances((1, 3), (2, 5), labels=[0, 2]), instances()]
+    losses = head.loss_by_feat(outputs, gt)
+    own = {1: (1, 4), 2: (1, 4), 3: (1, 4), 4: (2, 6), 5: (2, 6)}  # the shortest of each snippet
+    scores, target = outputs.mask_logits.sigmoid(), torch.zeros(2, 7, 7, dtype=torch.bool)
+    for t, (start, stop) in own.items():
+        target[0, t, start:stop] = True
+    pairs = [
+        (n, t, s) for n, length in enumerate((7, 3)) for t in range(length) for s in range(length)
+    ]
+    parts = {True: [], False: []}
+    for place in pairs:
+        positive, score = target[place].item(), scores[place].item()
+        parts[positive].append(-math.log(score if positive else 1 - score))
+    entropy = sum(0.5 * sum(part) / len(part) for part in parts.values())
+    assert losses['loss_mask'].item() == pytest.approx(0.4 * entropy, rel=1e-5)
+    rows = scores[0, list(own)], target[0, list(own)]
+    assert losses['loss_dice'].item() == pytest.approx(0.6 * MaskDiceLoss()(*rows).item())
+    assert losses['loss_boundary'].item() == pytest.approx(0.2 * MaskBoundaryLoss()(*rows).item())
+    # The best class of each snippet, without the background, and the best mask on each step.
+    best = [torch.zeros(2, 7), torch.zeros(2, 7)]
+    for n in range(2):
+        for t in range(7):
+            best[0][n, t] = max(outputs.cls_logits[n, k, t].sigmoid() for k in range(NUM_CLASSES))
+            best[1][n, t] = max(scores[n, snippet, t] for snippet in range(7))
+    expected = 0.1 * BranchConsistencyLoss()(outputs.embeddings, *best, masks).item()
+    assert losses['loss_consistency'].item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_log_odds():
     logits = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(0)) * 4
     torch.testing.assert_close(class_log_odds(logits).sigmoid(), logits.softmax(dim=1))
@@ -138,9 +175,11 @@ def test_log_odds():
 @pytest.mark.parametrize('relative', [False, True])
 def test_mask_channels_are_steps(relative):
     torch.manual_seed(0)
-    branch, masks = GlobalMaskBranch(16, 9, (), relative=relative), prefix_masks((6, 4), 6)
+    branch, masks = GlobalMaskBranch(16, 9, (5,), relative=relative), prefix_masks((6, 4), 6)
     feats = features(2, 6)
-    logits, channels = branch(feats, masks), branch.predictor(feats)
+    conv = branch.convs[0].conv
+    hidden = F.conv1d(feats, conv.weight, conv.bias, padding=1).clamp(min=0) * masks[:, None]
+    logits, channels = branch(feats, masks), branch.predictor(hidden)
     assert channels.shape[1] == (17 if relative else 9)
     for t in range(6):
         for s in range(6):

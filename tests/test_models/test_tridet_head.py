@@ -5,9 +5,18 @@ import math
 import pytest
 import torch
 from small_heads import features, instances, make, prefix_masks
+from tiny_detectors import reaches
 
-from mmtad_decomp.models.heads.tridet.sgp_encoder import SGPLayer, wide_kernel_size
+from mmtad_decomp.models.heads.tridet.sgp_encoder import (
+    SGPEncoder,
+    SGPLayer,
+    wide_kernel_size,
+)
 from mmtad_decomp.models.heads.tridet.trident_branch import TridentBranch, expected_distances
+from mmtad_decomp.models.heads.tridet.tridet_mimic_loss import TriDetMimicLoss
+from mmtad_decomp.models.heads.tridet.tridet_outputs import TriDetOutputs
+from mmtad_decomp.models.losses import PointPredictionMimicLoss
+from mmtad_decomp.structures import PointOutputs
 
 
 def softmax(values):
@@ -63,6 +72,30 @@ def test_no_gradient_flows_from_boundary_responses_into_the_pyramid():
     assert any(g.any() for g in torch.autograd.grad(distances_of(branch, feats), weights))
     with pytest.raises(ValueError, match='num_bins'):
         TridentBranch(8, 8, 2, num_levels=1, num_bins=0)
+
+
+def test_the_branch_reads_its_three_parts():
+    torch.manual_seed(0)
+    branch = TridentBranch(8, 8, 2, num_levels=2, num_bins=3).double()
+    for part in (branch.start, branch.end):  # a response like those outside of the sequence
+        assert not part.predictor.conv.bias.any()
+    with torch.no_grad():
+        branch.scales.copy_(torch.tensor([3.0, -2.0]))
+    feats = [4 * torch.randn(1, 8, steps, dtype=torch.float64) for steps in (6, 3)]
+    masks = [prefix_masks((length,), steps) for length, steps in ((5, 6), (3, 3))]
+    found = branch(feats, masks)
+    parts = (branch.start, branch.end, branch.center)
+    levels = zip(found, *(part(feats, masks) for part in parts), masks, (3.0, -2.0))
+    for distances, start, end, center, mask, scale in levels:
+        center = [[max(v * scale, 0) for v in row] for row in center[0].tolist()]
+        for t, valid in enumerate(mask[0].tolist()):
+            left, right = [center[b][t] for b in (3, 2, 1, 0)], [row[t] for row in center[4:]]
+            for k in range(2):
+                expected = (
+                    loop_distance(start[0, k].tolist(), left, t, -1) if valid else 0,
+                    loop_distance(end[0, k].tolist(), right, t, 1) if valid else 0,
+                )
+                assert distances[0, k, :, t].tolist() == pytest.approx(expected, abs=1e-12)
 
 
 def distances_of(branch, feats):
@@ -124,6 +157,43 @@ def test_sgp_layer(stride, kernel_size):
     torch.testing.assert_close(found[0], expected)
 
 
+def test_padding_never_wins_the_pooling():
+    torch.manual_seed(0)
+    layer = SGPLayer(8, stride=2, num_groups=2, mlp_dims=5)
+    x = -1 - torch.rand(1, 8, 7)
+    plain, _ = layer(x, prefix_masks((7,), 7))
+    padded, mask = layer(torch.nn.functional.pad(x, (0, 3)), prefix_masks((7,), 10))
+    assert mask.tolist() == [[True] * 4 + [False]] and not padded[..., 4:].any()
+    torch.testing.assert_close(padded[..., :4], plain)
+
+
+def test_layers_of_the_encoder():
+    """Padded steps stay zero whatever the biases; halving layers have options of their own."""
+    torch.manual_seed(0)
+    options = dict(kernel_size=3, drop_path=0.2, layer_scale=0.5, num_groups=2, mlp_dims=4)
+    encoder = SGPEncoder(6, embed_dims=8, num_levels=3, **options)
+    for name, parameter in encoder.named_parameters():
+        if 'norm' in name:
+            torch.nn.init.normal_(parameter)
+    feats, mask = torch.randn(1, 6, 9), prefix_masks((5,), 9)
+    feats = feats * mask[:, None]
+    assert not encoder.embed(feats, mask)[..., 5:].any()
+    levels, masks = encoder(feats, mask)
+    assert [int(valid.sum()) for valid in masks] == [5, 3, 2]
+    for x, valid in zip(levels, masks):
+        assert x.abs().sum(dim=1).gt(0).equal(valid)
+    assert len(encoder.stem) == len(encoder.branch) == 2
+    for layers, width, rate, scale in (
+        (encoder.stem, 1, 0.0, None),
+        (encoder.branch, 3, 0.2, 0.5),
+    ):
+        for layer in layers:
+            assert layer.window.conv.kernel_size == (width,)
+            for path in (layer.drop_path1, layer.drop_path2):
+                assert path.drop_prob == rate
+                assert path.scale is None if scale is None else (path.scale == scale).all()
+
+
 def test_width_of_the_wide_convolution():
     assert wide_kernel_size(1, 5) == 11  # TriDet's for THUMOS'14.
     assert wide_kernel_size(11, 1) == 13
@@ -136,11 +206,16 @@ def focal(logit, positive):
 
 
 def test_losses_against_loops():
-    head = make('TriDetHead', num_levels=3, loss_norm=7.0).double().eval()
-    gt = [instances((1, 6, 0), (4, 15, 2)), instances((2, 7, 1), (2, 7, 2))]
+    head = make('TriDetHead', num_levels=3, loss_norm=7.0).double()
+    # The last instance has its centre in the padding.
+    gt = [instances((1, 6, 0), (4, 15, 2)), instances((2, 7, 1), (2, 7, 2), (9, 17, 0))]
     outputs = head(features(2, 18).double(), prefix_masks((18, 11), 18))
     losses = head.loss_by_feat(outputs, gt)
+    assert not reaches(losses['loss_cls'], head.boundary_branch), 'its weights are fixed'
     labels, offsets = head.targets(outputs, gt)
+    valid = torch.cat(outputs.masks, dim=1)
+    # The average moves by the points, of which some have two classes.
+    count = 0.9 * 7 + 0.1 * (valid & labels.any(-1)).sum().item()
     cls, reg, p, positives = 0.0, 0.0, 0, 0
     for level, mask in enumerate(outputs.masks):
         for t in range(mask.shape[1]):
@@ -160,12 +235,13 @@ def test_losses_against_loops():
                     positives += 1
             p += 1
     assert positives > 4 and labels.sum(-1).max() == 2
-    assert losses['loss_cls'].item() == pytest.approx(cls / 7, rel=1e-5)
-    assert losses['loss_reg'].item() == pytest.approx(reg / 7, rel=1e-5)
+    assert losses['loss_cls'].item() == pytest.approx(cls / count, rel=1e-5)
+    assert losses['loss_reg'].item() == pytest.approx(reg / count, rel=1e-5)
 
 
 def test_each_class_has_its_own_segment():
     head = make('TriDetHead', num_levels=2, score_thr=0.0, min_length=-1.0)
+    assert head.exported_lengths() == (2, None)
     outputs = head(features(1, 5), prefix_masks((5,), 5))
     (found,) = head.predict_by_feat(outputs)
     expected = {}
@@ -179,6 +255,40 @@ def test_each_class_has_its_own_segment():
     rows = zip(found.scores.tolist(), found.labels.tolist(), found.segments.tolist())
     for score, label, segment in rows:
         assert segment == pytest.approx(expected[round(score, 6), label], abs=1e-4)
+
+
+@pytest.mark.parametrize(('side', 'name'), enumerate(('left offset', 'right offset')))
+def test_signals_name_the_side_that_died(side, name):
+    torch.manual_seed(0)
+    offsets = 1 + torch.rand(1, 3, 2, 9)
+    offsets[:, :, side] = 0
+    outputs = TriDetOutputs((torch.randn(1, 3, 9),), (offsets,), (prefix_masks((9,), 9),))
+    found = []
+    for signal in outputs.signals():
+        figures = {key: [v.item() for v in values] for key, values in signal.figures().items()}
+        found += signal.problems(figures)
+    assert [text.split(' is ')[0] for text in found] == [f'the {name}'], found
+
+
+def test_mimic_compares_boundaries_of_the_teachers_best_class():
+    masks = prefix_masks((9, 6), 9)
+    student, teacher = (
+        make('TriDetHead', seed=s, num_levels=2)(features(2, 9), masks) for s in (0, 1)
+    )
+    sides = []
+    for outputs in (student, teacher):
+        levels = []
+        for offsets, logits in zip(outputs.offsets, teacher.cls_logits):
+            picked = torch.zeros(2, 2, offsets.shape[-1])
+            for n in range(2):
+                for t, best in enumerate(logits[n].argmax(dim=0).tolist()):
+                    picked[n, :, t] = offsets[n, best, :, t]
+            levels.append(picked)
+        sides.append(PointOutputs(outputs.cls_logits, tuple(levels), outputs.masks))
+    best = [torch.cat(x.cls_logits, dim=2).argmax(dim=1) for x in (student, teacher)]
+    assert not torch.equal(*best)
+    found, expected = TriDetMimicLoss()(student, teacher), PointPredictionMimicLoss()(*sides)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
 def test_it_learns_to_detect():

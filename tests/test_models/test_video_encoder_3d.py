@@ -68,6 +68,8 @@ def encode(encoder, x):
         (dict(type='ResNet3d', depth=18), 2, 0.5, 2, 512),
         (dict(type='ResNet3d', depth=18, conv1_stride_t=2, pool1_stride_t=2), 8, 2, 8, 512),
         (dict(type='ResNet3d', depth=18, temporal_strides=(1, 2, 2, 1)), 8, 0.5, 8, 512),
+        (dict(type='ResNet3d', depth=50, temporal_strides=(2, 1, 1, 1)), 4, 1, 4, 2048),
+        (dict(type='ResNet3d', depth=18, with_pool1=False, pool1_stride_t=2), 2, 0.5, 2, 512),
         (dict(type='ResNet3dSlowOnly', depth=18, inflate=(0, 0, 1, 1)), 1, 0, 1, 512),
     ],
 )
@@ -171,6 +173,9 @@ def test_frozen_stages_are_checked():
     with pytest.raises(ValueError, match=r'frozen_stages=5: InceptionI3D has a stem and 4'):
         build(I3D, frozen_stages=5)
     assert not any(p.requires_grad for p in build('TinyClipNet', frozen_stages=1).parameters())
+    stem = build(I3D, frozen_stages=0)
+    frozen = [name for name, p in stem.named_parameters() if not p.requires_grad]
+    assert len(frozen) == 3 and all(name.startswith('backbone.stem.') for name in frozen)
 
 
 def test_norm_eval_freezes_statistics_and_freeze_norm_affine_parameters_too():
@@ -181,6 +186,9 @@ def test_norm_eval_freezes_statistics_and_freeze_norm_affine_parameters_too():
         encoder(x, all_valid(x))[0].sum().backward()
         torch.testing.assert_close(dict(encoder.named_buffers()), before, rtol=0, atol=0)
         assert (encoder.backbone.norm.weight.grad is not None) == trained
+        synced = nn.SyncBatchNorm.convert_sync_batchnorm(encoder).train()
+        assert isinstance(synced.backbone.norm, nn.SyncBatchNorm)
+        assert not synced.backbone.norm.training
 
 
 class SilentNet(nn.Module):
