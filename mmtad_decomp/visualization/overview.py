@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from mmtad_decomp.evaluation.functional.grouping import near_pairs
 from mmtad_decomp.postprocessing import Detections
@@ -63,6 +64,8 @@ def _draw_row(
             va='center',
             fontsize=9,
             color='white' if solid else 'black',
+            # Readable where it is longer than its bar.
+            path_effects=[withStroke(linewidth=2.5, foreground=color if solid else 'white')],
         )
 
 
