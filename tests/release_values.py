@@ -70,6 +70,27 @@ ACTIONFORMER_ACTIVITYNET = ACTIONFORMER | {
     'post.classifier.top_n': 2,
     'post.classifier.combine': 'sqrt',
 }
+# configs/anet_i3d.yaml, libs/datasets/anet.py: resized, then cropped in training; 5 + 10 epochs
+ACTIONFORMER_ACTIVITYNET_FEATURES = ACTIONFORMER_ACTIVITYNET | {
+    'head.loss_norm': 200.0,
+    'optim_wrapper.optimizer.lr': 1e-3,
+    'train_dataloader.batch_size': 16,
+    'train_dataloader.dataset.sample_fps': 25,
+    'train_dataloader.dataset.feature_stride': 16,
+    'train_dataloader.dataset.feature_frames': 16,
+    'train_dataloader.dataset.template': 'v_{}.npy',
+    'train_dataloader.dataset.pipeline.1.type': 'ResizeFeatures',
+    'train_dataloader.dataset.pipeline.1.steps': 192,
+    'train_dataloader.dataset.pipeline.2.min_visible': 0.5,
+    'train_dataloader.dataset.pipeline.2.crop_ratio': (0.9, 1.0),
+    'test_dataloader.dataset.pipeline.1.steps': 192,
+    'train_cfg.max_epochs': 15,
+    'param_scheduler.0.end': 5,
+    'param_scheduler.1.type': 'CosineAnnealingLR',
+    'param_scheduler.1.begin': 5,
+    'param_scheduler.1.T_max': 10,
+    'param_scheduler.1.end': 15,
+}
 
 # github.com/frostinassiky/gtad: opts.py, models.py, loss_function.py, gtad_inference.py,
 # gtad_postprocess.py, of the branch for THUMOS'14 and of that for ActivityNet
@@ -166,6 +187,7 @@ TAGS = {
 }
 
 RELEASES = {
+    'baseline/actionformer_features_activitynet.py': ACTIONFORMER_ACTIVITYNET_FEATURES,
     'baseline/actionformer_features_thumos.py': ACTIONFORMER_FEATURES,
     'baseline/actionformer_tsm18_thumos.py': ACTIONFORMER_THUMOS,
     'baseline/actionformer_tsm50_thumos.py': ACTIONFORMER_THUMOS,

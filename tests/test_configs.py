@@ -28,13 +28,14 @@ FILES = sorted(
     key=lambda path: (path.stem, path),
 )
 VARIABLES = {
-    'ann_file', 'cache_dir', 'classes', 'crop', 'data_root', 'dataset', 'detections', 'distill',
-    'evaluation', 'exclude_videos', 'fine_tuned', 'flow_channels', 'flow_detector',
-    'flow_test_pipeline', 'flow_train_pipeline', 'fusion', 'i3d_rgb', 'ignore_labels',
-    'imagenet_resnet18', 'kinetics_slowfast50', 'kinetics_tsm50', 'load_features', 'load_flow',
-    'load_frames', 'load_motion', 'num_classes', 'paired_test_pipeline', 'paired_train_pipeline',
-    'proposals', 'ramp', 'rgb_channels', 'slow_weights', 'test_pipeline', 'train_pipeline',
-    'uncached_frames', 'vis_backends', 'window',
+    'activitynet_head', 'ann_file', 'cache_dir', 'classes', 'classifier', 'crop', 'data_root',
+    'dataset', 'detections', 'distill', 'evaluation', 'exclude_videos', 'fine_tuned',
+    'flow_channels', 'flow_detector', 'flow_test_pipeline', 'flow_train_pipeline', 'fusion',
+    'i3d_rgb', 'ignore_labels', 'imagenet_resnet18', 'kinetics_slowfast50', 'kinetics_tsm50',
+    'load_features', 'load_flow', 'load_frames', 'load_motion', 'num_classes', 'one_class',
+    'paired_test_pipeline', 'paired_train_pipeline', 'proposals', 'ramp', 'resize_features',
+    'rgb_channels', 'slow_weights', 'test_pipeline', 'train_pipeline', 'uncached_frames',
+    'vis_backends', 'window',
 }  # fmt: skip
 FUSIONS = ('concat', 'sum', 'self_attn', 'cross_attn', 'diff_attn', 'local_attn')
 SYSTEMS = [
@@ -73,6 +74,10 @@ def test_the_ablation_and_the_other_data_sets_are_there():
         name = f'actionformer_tsm18_{data}'
         assert f'teacher/{name}_tg.py' in names
         assert {f'{kind}/{name}.py' for kind in ('baseline', 'conventional', 'decomp')} < names
+    for data in ('thumos', 'activitynet'):
+        name = f'actionformer_features_{data}'
+        roles = ('baseline', 'teacher', 'conventional', 'decomp')
+        assert {f'{role}/{name}.py' for role in roles} < names
     best = 'actionformer_slowfast50_activitynet'
     assert {f'baseline/{best}.py', f'teacher/{best}_of.py', f'decomp/{best}_of.py'} < names
     assert {f'baseline/{head}_tsm18_activitynet.py' for head in ('gtad', 'tadtr')} < names
@@ -114,6 +119,8 @@ def test_every_key_is_known_and_agrees(path):
         if loader.dataset.get('source') == 'feature':
             crops = [step for step in loader.dataset.pipeline if step.type == 'RandomFeatureCrop']
             assert len(crops) == (loader is config.train_dataloader)
+            resized = [s.steps for s in loader.dataset.pipeline if s.type == 'ResizeFeatures']
+            assert resized == ([config.window] if 'activitynet' in path.stem else [])
             steps = crops[0].max_length if crops else config.window
         assert steps == config.window
         assert loader.dataset.data_root == config.data_root
@@ -137,8 +144,10 @@ def test_activitynet_measures_detections_and_proposals(path):
     config = load(path)
     detections, proposals = config.test_evaluator
     assert (detections.type, proposals.type) == ('TADMetric', 'ProposalMetric')
-    assert config.train_dataloader.dataset.exclude_videos == 'data/activitynet/blocked.json'
+    assert config.train_dataloader.dataset.exclude_videos == config.data_root + 'blocked.json'
     classifier = detections.post_processor.get('classifier')
+    if classifier is not None:
+        assert classifier.path == config.data_root + 'cuhk_val_simp_share.json'
     assert (classifier is None) == (config.num_classes == 200) == ('classes' in path.stem)
     assert 'classifier' not in proposals.post_processor
 

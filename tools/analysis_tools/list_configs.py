@@ -28,6 +28,7 @@ DATA_SETS = {
     'data/thumos14/': "THUMOS'14",
     'data/thumos14_features/': "THUMOS'14 (features)",
     'data/activitynet/': 'ActivityNet-1.3',
+    'data/activitynet_features/': 'ActivityNet-1.3 (features)',
     'data/fir/': 'FIR',
     'data/weizmann/': 'Weizmann (composed)',
     'data/salads/': '50 Salads (features)',

@@ -1,7 +1,7 @@
 # ActivityNet-1.3 as JPEG frames, prepared by tools/data/activitynet. Every video is sampled whole, at
 # as many frames as a config asks for. The classes are those of the annotation file, in
 # its order. Blocked videos, as the same script lists them, leave data set and evaluation both.
-_base_ = './e2e_tad_frames.py'
+_base_ = ['./e2e_tad_frames.py', './activitynet13.py']
 
 data_root = 'data/activitynet/'
 exclude_videos = data_root + 'blocked.json'
@@ -19,29 +19,6 @@ train_dataloader = dict(dataset=dict(**dataset, pipeline=_base_.train_pipeline))
 val_dataloader = dict(dataset=dict(**dataset, pipeline=_base_.test_pipeline))
 test_dataloader = val_dataloader
 
-# A config's evaluator is the list of both. Soft-NMS is ActionFormer's for ActivityNet; voting
-# comes with one class only (activitynet13_proposals.py), as in its release.
-evaluation = dict(
-    ann_file=data_root + 'annotations.json', subset='validation', exclude_videos=exclude_videos
-)
-detections = dict(
-    type='TADMetric',
-    **evaluation,
-    tious=(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
-    post_processor=dict(
-        type='PostProcessor',
-        score_thr=0.001,
-        nms=dict(type='soft_nms', sigma=0.75, min_score=0.001),
-        max_per_video=100,
-    ),
-)
-proposals = dict(
-    type='ProposalMetric',
-    **evaluation,
-    post_processor=dict(
-        type='PostProcessor',
-        score_thr=0.001,
-        nms=dict(type='soft_nms', sigma=0.75, min_score=0.001, class_aware=False),
-        max_per_video=100,
-    ),
-)
+evaluation = dict(ann_file=data_root + 'annotations.json', exclude_videos=exclude_videos)
+detections = dict(**evaluation)
+proposals = dict(**evaluation)
