@@ -5,7 +5,8 @@ _base_ = './grid_narrow_heads.py'
 
 title = 'GRID: G-TAD and TadTR with a narrow TSM18, six epochs from backbones of ActionFormer'
 results = 'docs/en/benchmarks/grid_narrow_heads_6e.json'
-# The schedule of configs/studies/grid.py again.
+# The schedule of configs/studies/grid.py again, for all but the starts, which have it already.
 rows = [
-    {**row, 'cfg_options': {**row['cfg_options'], **_base_.cfg_options}} for row in _base_.rows
+    {**row, 'cfg_options': {**row['cfg_options'], **_base_.cfg_options}} if 'start' in row else row
+    for row in _base_.rows
 ]

@@ -20,6 +20,7 @@ from tools.analysis_tools import study as command
 from tools.studies import Catalog, Results, Row, Run, StudyError, Task, make_plan
 from tools.studies.catalog import relevant_settings
 from tools.studies.comparison import Comparer
+from tools.studies.definition import load_study
 from tools.studies.execution import Execution, Job, estimate
 from tools.studies.processes import Slot, lock_work_dir, make_slots, training_progress
 from tools.studies.report import Report, mean_and_sd
@@ -30,6 +31,12 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     return Project(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize('file', sorted(ROOT.glob('configs/studies/*.py')), ids=lambda f: f.stem)
+def test_the_studies_of_the_project_can_be_read(file, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert len(load_study(file).rows) > 3
 
 
 def plan_keys(catalog, **kwargs):
