@@ -31,6 +31,19 @@ class Branches(NamedTuple):
     joint: Any
 
 
+def detector_arguments(detector: dict, init_cfg: dict | None) -> dict[str, Any]:
+    """Arguments of the detector of a config, a copy.
+
+    Args:
+        detector: Config of a detector.
+        init_cfg: Takes the place of the detector's own; None keeps that.
+    """
+    arguments = copy.deepcopy(dict(detector))
+    arguments.pop('type')
+    arguments.pop('_scope_', None)  # of MMEngine, where the config comes from another package
+    return arguments if init_cfg is None else {**arguments, 'init_cfg': init_cfg}
+
+
 class BranchMixin:
     """Shared head, fusion and joint head behind a dual-branch neck (Lee et al., CVPR 2023).
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-
 from mmaction.registry import MODELS
 from torch import Tensor
 
 from mmtad_decomp.structures import TADDataSample
 
-from .branches import Branches, BranchMixin
+from .branches import Branches, BranchMixin, detector_arguments
 from .tad_detector import TADDetector
 
 
@@ -52,10 +50,7 @@ class DecomposedDetector(BranchMixin, TADDetector):
         motion_drop_rate: float = 0.0,
         init_cfg: dict | None = None,
     ) -> None:
-        base = copy.deepcopy(dict(detector))
-        base.pop('type')
-        base.pop('_scope_', None)  # of MMEngine, where the config comes from another package
-        init_cfg = base.pop('init_cfg', None) if init_cfg is None else init_cfg
+        base = detector_arguments(detector, init_cfg)
         head = base['head']
         if 'in_channels' not in head:
             raise ValueError(
@@ -65,9 +60,7 @@ class DecomposedDetector(BranchMixin, TADDetector):
         branch = base.pop('neck', None) or dict(
             type='TemporalProjection', in_channels=width, out_channels=width
         )
-        super().__init__(
-            neck=dict(type='DualBranchNeck', branch=branch), init_cfg=init_cfg, **base
-        )
+        super().__init__(neck=dict(type='DualBranchNeck', branch=branch), **base)
         self._add_branches(
             head,
             fusion,

@@ -9,7 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-from .branches import Branches, BranchMixin
+from .branches import Branches, BranchMixin, detector_arguments
 
 _FEATURES = dict(type='TADDataPreprocessor', modality=dict(type='FeatureInput'))
 
@@ -137,19 +137,14 @@ class DecomposedLocalizer(BranchMixin, LocalizerDetector):
         shared_head: bool = True,
         init_cfg: dict | None = None,
     ) -> None:
-        base = copy.deepcopy(dict(detector))
-        base.pop('type')
-        base.pop('_scope_', None)  # of MMEngine, where the config comes from another package
-        init_cfg = base.pop('init_cfg', None) if init_cfg is None else init_cfg
+        base = detector_arguments(detector, init_cfg)
         branch = base.pop('neck', None) or {}
         if 'out_channels' not in branch:
             raise ValueError(
                 'DecomposedLocalizer: `detector.neck` needs `out_channels`, the width of a '
                 'branch, which is the number of channels that the localizer reads'
             )
-        super().__init__(
-            neck=dict(type='DualBranchNeck', branch=branch), init_cfg=init_cfg, **base
-        )
+        super().__init__(neck=dict(type='DualBranchNeck', branch=branch), **base)
         width = branch['out_channels']
         self._add_branches(base['head'], fusion, width, appearance_weight, shared_head)
 
