@@ -1,6 +1,6 @@
 # Other heads in place of ActionFormer on FIR. All start from the backbone that ActionFormer trained for
-# 16 epochs, teachers from that of its teacher, and train for 16 epochs: from random backbones TAGS and
-# G-TAD hardly begin to learn in that time.
+# 16 epochs, teachers from that of its teacher, and train for 16 epochs: from a random backbone TAGS
+# hardly begins to learn in that time.
 #   python tools/analysis_tools/study.py configs/studies/fir_narrow_heads.py
 _base_ = './fir_narrow.py'
 
