@@ -1,9 +1,11 @@
 """tools/benchmarks/training_step.py on configs at a size that tests can afford."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from tools.benchmarks import training_step
@@ -35,3 +37,24 @@ def test_frames_that_are_not_square_and_flow(capsys):
     training_step.main([path, '--child', '--windows=1', '--device=cpu'])
     row = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert row['shape'] == [1, Config.fromfile(path).window, 48, 64]
+
+
+def test_options_reach_the_model_and_the_time_is_the_median_of_the_steps(monkeypatch):
+    path = str(CONFIGS / 'baseline' / 'actionformer_tsm18_synthetic.py')
+    options = ['model.backbone.channels_last=False', 'optim_wrapper.optimizer.lr=0.5']
+    step = training_step.TrainingStep(path, 1, 'cpu', 16, options)
+    assert step.model.backbone.memory_format == torch.contiguous_format
+    assert {group['lr'] for group in step.wrapper.param_groups} == {0.5}
+    times = iter([100.0, 3.0, 1.0, 2.0])
+    monkeypatch.setattr(training_step.TrainingStep, 'seconds', lambda self: next(times))
+    assert training_step.measure(path, 1, 'cpu', 16, (), steps=3)['seconds'] == 2.0
+
+
+def test_rows_are_written_as_they_come(tmp_path):
+    """A run that fails at its second config, as one that is stopped, keeps the first."""
+    path = str(CONFIGS / 'baseline' / 'actionformer_tsm18_synthetic.py')
+    target = tmp_path / 'rows.json'
+    with pytest.raises(subprocess.CalledProcessError):
+        training_step.main([path, 'missing.py', '--size=16', '--device=cpu', f'--json={target}'])
+    written = json.loads(target.read_text())
+    assert list(written['rows']) == [path] and written['device'] != 'cpu'

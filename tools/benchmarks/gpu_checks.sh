@@ -21,6 +21,7 @@
 #   bandwidth  tools/benchmarks/gpu_bandwidth.py
 #   peers      tools/benchmarks/ops.py --device cuda; every row is written as it comes
 #   models     training steps of a student of every head, with its teacher, in bfloat16 where the GPU has it
+#   layouts    a training step with channels-last and with contiguous frames, in bfloat16 and float32
 #   sanitizers memcheck, racecheck and synccheck of compute-sanitizer on the tests named `small`, side by side
 # Logs and JSON files go to $OUT (default: work_dirs/gpu_checks). A table comes last; the exit
 # status is 1 where a step failed. Settings of the GPU are left alone.
@@ -97,6 +98,19 @@ sanitise() {
     return "$status"
 }
 
+# The memory order of frames and weights that is faster, by the type of the convolutions.
+layouts() {
+    local dtype last
+    for dtype in bfloat16 float32; do
+        for last in True False; do
+            echo "optim_wrapper.dtype=$dtype model.backbone.channels_last=$last"
+            python3 tools/benchmarks/training_step.py configs/baseline/actionformer_tsm18_grid.py --windows 4 \
+                --steps 20 --device cuda --json "$out/layout_${dtype}_$last.json" \
+                --cfg-options "optim_wrapper.dtype=$dtype" "model.backbone.channels_last=$last" || return
+        done
+    done
+}
+
 build() {
     FORCE_CUDA=1 MMTAD_WITH_OPS=1 TORCH_CUDA_ARCH_LIST="$capability" MAX_JOBS="$(nproc)" \
         python3 setup.py build_ext --inplace
@@ -107,7 +121,7 @@ workers=()
 python3 -c 'import xdist' 2> /dev/null && workers=(-n "$((($(nproc) + 1) / 2))")
 
 export out capability
-export -f sanitise build
+export -f sanitise layouts build
 if [ "${PREBUILT:-0}" = 1 ] || step build 280 bash -c build; then
     step import 60 python3 -c "from mmtad_decomp.ops import DEVICES; assert 'cuda' in DEVICES, DEVICES"
     # Neither is timed, so that the sanitizers run beside the tests.
@@ -120,8 +134,9 @@ if [ "${PREBUILT:-0}" = 1 ] || step build 280 bash -c build; then
     step sanitizers 30 bash -c "cat '$site/sanitise'; exit $?"
     step bandwidth 40 python3 tools/benchmarks/gpu_bandwidth.py --json "$out/gpu_bandwidth.json"
     step peers 120 python3 tools/benchmarks/ops.py --device cuda --json "$out/ops_cuda.json"
-    step models 120 python3 tools/benchmarks/training_step.py configs/decomp/*_tsm18_fir.py \
+    step models 200 python3 tools/benchmarks/training_step.py configs/decomp/*_tsm18_fir.py \
         --device cuda --json "$out/training_step.json"
+    step layouts 120 bash -c layouts
     [ -f "$out/bandwidth.log" ] && cat "$out/bandwidth.log"
 fi
 

@@ -1,8 +1,8 @@
 """Time and peak memory of one training step of configs at full size, on generated frames.
 
 Every config runs in a process of its own, with random weights, at its own window and frame size.
-The first step warms up, the second is timed; the peak is the process's largest resident set on a
-CPU and the allocator's peak on a GPU.
+The first step warms up; the time is the median of ``--steps`` more. The peak is the process's
+largest resident set on a CPU and the allocator's peak on a GPU. Rows are written as they come.
 
 Example:
     python tools/benchmarks/training_step.py configs/baseline/*_thumos.py --windows 1
@@ -13,9 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +87,7 @@ class TrainingStep:
         windows: Windows in the batch; None takes the config's.
         device: ``'cpu'`` or ``'cuda'``.
         size: Side of a frame in pixels; None takes the config's.
+        options: Options of the config to override.
 
     Attributes:
         model: The model.
@@ -92,14 +95,22 @@ class TrainingStep:
     """
 
     def __init__(
-        self, path: str, windows: int | None = None, device: str = 'cpu', size: int | None = None
+        self,
+        path: str,
+        windows: int | None = None,
+        device: str = 'cpu',
+        size: int | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         from mmaction.registry import MODELS
         from mmengine.config import Config
         from mmengine.optim import build_optim_wrapper
         from mmengine.registry import init_default_scope
 
+        from tools.config_overrides import override
+
         config = Config.fromfile(path)
+        override(config, options)
         init_default_scope('mmaction')
         without_pretrained(config.model)
         self.model = MODELS.build(config.model).to(device).train()
@@ -122,30 +133,39 @@ class TrainingStep:
         return time.perf_counter() - start
 
 
-def measure(path: str, windows: int, device: str, size: int | None = None) -> dict:
-    """Two training steps of a config in this process.
+def measure(
+    path: str,
+    windows: int,
+    device: str,
+    size: int | None = None,
+    options: Sequence[str] = (),
+    steps: int = 1,
+) -> dict:
+    """Training steps of a config in this process.
 
     Args:
         path: The config.
         windows: Windows in the batch.
         device: ``'cpu'`` or ``'cuda'``.
         size: Side of a frame in pixels; None takes the config's.
+        options: Options of the config to override.
+        steps: Steps to time after the first.
 
     Returns:
-        ``seconds`` of the second step, ``gib`` at the peak, ``parameters`` in millions, and the
-        shape of the input.
+        ``seconds``, the median of the timed steps, ``gib`` at the peak, ``parameters`` in
+        millions, and the shape of the input.
     """
     import torch
 
-    step = TrainingStep(path, windows, device, size)
-    for _ in range(2):
-        seconds = step.seconds()
+    step = TrainingStep(path, windows, device, size, options)
+    step.seconds()
+    seconds = statistics.median(step.seconds() for _ in range(steps))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     if device == 'cuda':
         peak = torch.cuda.max_memory_allocated() / 2**30
     parameters = sum(p.numel() for p in step.model.parameters()) / 1e6
     return dict(
-        seconds=round(seconds, 2),
+        seconds=round(seconds, 3),
         gib=round(peak, 2),
         parameters=round(parameters, 1),
         shape=list(step.shape),
@@ -161,24 +181,41 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--windows', type=int, default=1, help='windows in the batch')
     parser.add_argument('--size', type=int, help="side of a frame (default: the config's)")
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: a GPU if there is one')
+    parser.add_argument(
+        '--steps', type=int, default=1, help='steps to time after the first (default: 1)'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        default=[],
+        metavar='KEY=VALUE',
+        help='settings of the configs to override',
+    )
     parser.add_argument('--json', help='write the rows to this file')
     parser.add_argument('--child', action='store_true', help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if args.steps < 1:
+        parser.error(f'--steps must be at least 1, got {args.steps}')
 
     import torch
 
-    from mmtad_decomp.utils import write_json
+    from mmtad_decomp.utils import processor_name, write_json
 
     args.device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.child:
-        print(json.dumps(measure(args.configs[0], args.windows, args.device, args.size)))
+        settings = (args.windows, args.device, args.size, args.cfg_options, args.steps)
+        print(json.dumps(measure(args.configs[0], *settings)))
         return
+    name = torch.cuda.get_device_name() if args.device == 'cuda' else processor_name()
     rows = {}
     print('| config | windows x frames x height x width | parameters, M | peak GiB | seconds |')
     print('| --- | --- | ---: | ---: | ---: |')
     for path in args.configs:
         command = [sys.executable, __file__, path, '--child', f'--device={args.device}']
-        command += [f'--windows={args.windows}'] + ([f'--size={args.size}'] if args.size else [])
+        command += [f'--windows={args.windows}', f'--steps={args.steps}']
+        command += [f'--size={args.size}'] if args.size else []
+        command += ['--cfg-options', *args.cfg_options] if args.cfg_options else []
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         row = rows[path] = json.loads(output.splitlines()[-1])
         shape = ' x '.join(map(str, row['shape']))
@@ -190,8 +227,8 @@ def main(argv: list[str] | None = None) -> None:
             row['seconds'],
         )
         print(f'| {" | ".join(map(str, cells))} |', flush=True)
-    if args.json:
-        write_json(args.json, dict(device=args.device, torch=torch.__version__, rows=rows))
+        if args.json:
+            write_json(args.json, dict(device=name, torch=torch.__version__, rows=rows))
 
 
 if __name__ == '__main__':
