@@ -17,7 +17,7 @@ from mmtad_decomp.evaluation.functional import (
 )
 
 from .timeline import PALETTE
-from .titles import shorten_titles, title_figure
+from .titles import shorten_legend, shorten_titles, title_figure
 
 _STYLES = ('-', '--', ':', '-.')
 _COLUMNS, _PANEL = 4, (3.0, 2.6)
@@ -105,13 +105,7 @@ def plot_precision_recall(
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     lines = panels[0].lines
-    figure.legend(
-        handles=lines,
-        loc='outside lower center',
-        ncols=min(len(models), 4),
-        frameon=False,
-        fontsize=9,
-    )
+    _legend(figure, lines)
     figure.supylabel('precision (%)', fontsize=9)
     title_figure(
         figure,
@@ -171,5 +165,17 @@ def plot_class_ap(
     axes.set_axisbelow(True)
     for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
-    figure.legend(loc='outside lower center', ncols=min(len(models), 4), frameon=False, fontsize=9)
+    _legend(figure, axes.containers)
     return figure
+
+
+def _legend(figure: Figure, handles: Sequence) -> None:
+    """The models' legend below all panels, in as few rows as long names allow."""
+    for columns in range(min(len(handles), 4), 0, -1):
+        place = dict(loc='outside lower center', ncols=columns)
+        legend = figure.legend(handles=handles, **place, frameon=False, fontsize=9)
+        if legend.get_window_extent().width <= figure.bbox.width:
+            return
+        if columns > 1:
+            legend.remove()
+    shorten_legend(legend, figure.bbox.width)

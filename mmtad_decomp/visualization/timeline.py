@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.utils.atomic import atomic_write
 
-from .titles import shorten_titles, title_figure
+from .titles import shorten_legend, shorten_titles, title_figure
 
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
@@ -237,7 +237,8 @@ def _draw_curves(
     axes.grid(color='#CFCFCF', linewidth=0.5)
     axes.set_axisbelow(True)
     box = dict(loc='lower right', bbox_to_anchor=(1.0, 1.0), borderaxespad=0.0)
-    axes.legend(**box, ncols=len(curves), frameon=False, fontsize=9)
+    legend = axes.legend(**box, ncols=len(curves), frameon=False, fontsize=9)
+    shorten_legend(legend, 0.5 * axes.figure.bbox.width)  # the panel's title is beside it
     for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
 

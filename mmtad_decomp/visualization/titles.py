@@ -1,9 +1,11 @@
-"""Titles that fit: at most three lines, and an ellipsis in the middle of what is longer."""
+"""Titles and legends that fit: an ellipsis in the middle of what is too long."""
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 _LEFT, _RIGHT = 0.01, 0.97
@@ -45,6 +47,29 @@ def shorten_titles(figure: Figure, share: float | None = None) -> None:
         box = axes.bbox
         width = _RIGHT * figure.bbox.width - box.x0 if share is None else share * box.width
         _fit(title, texts[axes], width, max_lines=1)
+
+
+def shorten_legend(legend: Legend, width: float) -> None:
+    """Shorten the longest labels of a legend so that it is not wider than it may be.
+
+    Args:
+        legend: Of a figure whose canvas is Agg.
+        width: In pixels.
+    """
+    over = legend.get_window_extent().width - width
+    if over <= 0:
+        return
+    labels = legend.get_texts()
+    # matplotlib deals labels out to columns in their order; the longest gives a column its width.
+    widths = np.array([label.get_window_extent().width for label in labels])
+    dealt = np.array_split(widths, legend._ncols)
+    columns = np.array([column.max() for column in dealt if len(column)])
+    # The limit with sum(min(columns, limit)) = sum(columns) - over: the widest are cut first.
+    falling = np.sort(columns)[::-1]
+    number = np.arange(1, len(falling) + 1)
+    limit = np.max((falling.cumsum() - over) / number)
+    for label in labels:
+        _fit(label, label.get_text(), float(limit), max_lines=1)
 
 
 def _left_title(axes: Axes) -> Text:

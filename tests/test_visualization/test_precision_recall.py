@@ -35,6 +35,31 @@ def test_curves_by_hand():
     assert len(third[0]) == 0  # no ground truth
 
 
+@pytest.mark.parametrize('count', [1, 2, 5, 9])
+def test_legends_of_long_names_stay_in_the_picture(count):
+    names = [f'{i} {"long name of a model " * (9 if i % 3 else 1)}end{i}' for i in range(count)]
+    models = dict.fromkeys(names, FOUND)
+    short = dict.fromkeys(map(str, range(count)), FOUND)
+    for plot in (
+        lambda found: plot_precision_recall(TRUTH, found, 0.5, CLASSES),
+        lambda found: plot_class_ap(TRUTH, found, [0.5], CLASSES),
+    ):
+        figure = plot(models)
+        figure.canvas.draw()
+        legend = figure.legends[0]
+        box = legend.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+        texts = [text.get_text().partition(', mAP')[0] for text in legend.get_texts()]
+        for name, text in zip(names, texts):
+            begin, ellipsis, end = text.partition('…')
+            assert name.startswith(begin) and (not ellipsis or name.endswith(end) or not end)
+        if count > 1:  # the picture is used to its edge
+            assert box.width > 0.8 * figure.bbox.width and any('…' in text for text in texts)
+            assert not any('…' in text for name, text in zip(names, texts) if len(name) < 30)
+        untouched = plot(short).legends[0].get_texts()
+        assert not any('…' in text.get_text() for text in untouched)
+
+
 def test_pictures_name_classes_and_ap():
     models = {'a': FOUND, 'b': Predictions(*(column[:1] for column in FOUND))}
     figure = plot_precision_recall(TRUTH, models, 0.5, CLASSES)

@@ -16,6 +16,7 @@ from mmtad_decomp.evaluation.diagnosis import DiagnosisOptions, diagnose, instan
 from mmtad_decomp.visualization import plot_class_ap, plot_precision_recall
 from mmtad_decomp.visualization.diagnosis_plots import plot_false_positives
 from mmtad_decomp.visualization.timeline import PALETTE
+from mmtad_decomp.visualization.titles import shorten_legend
 from tools.studies.training_log import read_scalars
 
 from .runs import Run
@@ -77,7 +78,7 @@ def plot_training(runs: Sequence[Run]) -> Figure | None:
         axes.set_xlabel('step', fontsize=9)
         axes.grid(color='#DDDDDD', linewidth=0.6)
         axes.tick_params(labelsize=8)
-        axes.legend(frameon=False, fontsize=7)
+        shorten_legend(axes.legend(frameon=False, fontsize=7), 0.8 * axes.bbox.width)
         for side in ('top', 'right'):
             axes.spines[side].set_visible(False)
     return figure
