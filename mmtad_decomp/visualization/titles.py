@@ -62,7 +62,7 @@ def shorten_legend(legend: Legend, width: float) -> None:
     labels = legend.get_texts()
     # matplotlib deals labels out to columns in their order; the longest gives a column its width.
     widths = np.array([label.get_window_extent().width for label in labels])
-    dealt = np.array_split(widths, legend._ncols)
+    dealt = np.array_split(widths, legend._ncols)  # type: ignore[attr-defined]
     columns = np.array([column.max() for column in dealt if len(column)])
     # The limit with sum(min(columns, limit)) = sum(columns) - over: the widest are cut first.
     falling = np.sort(columns)[::-1]
