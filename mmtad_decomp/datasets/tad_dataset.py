@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from mmtad_decomp.annotations import AnnotationError, load_annotations
 from mmtad_decomp.structures import TimeGrid, VideoAnnotation
 from mmtad_decomp.utils import seeded
 
+from .feature_file import feature_steps
 from .video_stream import VideoStream
 from .windows import clip_segments, num_sampled_frames, window_starts
 
@@ -42,8 +44,8 @@ class TADDataset(BaseDataset):
         sample_fps: Frames per second at which frames are sampled; None keeps the stored rate.
         num_samples: Sample every video at this many evenly spread frames and serve it whole, in
             place of ``sample_fps`` and ``window``, as end-to-end detectors do on ActivityNet.
-        window: Frames in a window; None serves every video whole. Features are always served
-            whole: cut them with :class:`~mmtad_decomp.datasets.transforms.RandomFeatureCrop`.
+        window: Frames, or steps of features, in a window; None serves every video whole. How many
+            steps of features a video has is read from its file.
         overlap: Share of a window that the next one covers again.
         min_visible: Smallest visible share of a ground truth that a training window keeps.
         feature_stride: Frames between neighbouring features (``source='feature'``).
@@ -61,6 +63,7 @@ class TADDataset(BaseDataset):
     Raises:
         AnnotationError: If the annotation file is malformed or lacks a field that is needed.
         FileNotFoundError: If a video's file is missing.
+        VideoReadError: If features are cut into windows and a file of them cannot be read.
     """
 
     def __init__(
@@ -90,11 +93,6 @@ class TADDataset(BaseDataset):
             raise ValueError(f"source must be 'video', 'frames' or 'feature', got {source!r}")
         if window is not None and window < 1:
             raise ValueError(f'window must be at least 1 step, got {window}')
-        if source == 'feature' and window is not None:
-            raise ValueError(
-                f'window={window} has no meaning for features, which are served whole; leave '
-                '`window` out and cut them with RandomFeatureCrop'
-            )
         if sample_fps is not None and not sample_fps > 0:
             raise ValueError(f'sample_fps must be > 0, got {sample_fps}')
         if num_samples is not None and (
@@ -227,10 +225,11 @@ class TADDataset(BaseDataset):
         return [video for video in videos if video.video_id not in gone]
 
     def _clock(self, video: VideoAnnotation) -> tuple[TimeGrid, int | None]:
-        """The video's grid of input steps and their number (None where the file decides)."""
+        """The video's grid of input steps and their number; None of features served whole."""
         if self.source == 'feature':
             fps = self.sample_fps or self._frame_rate(video)
-            return TimeGrid(fps, self.feature_stride, self.feature_frames / 2), None
+            steps = None if self.window is None else feature_steps(str(self._file_of(video)))
+            return TimeGrid(fps, self.feature_stride, self.feature_frames / 2), steps
         self._check_length(video)
         if self.num_samples is not None:
             return TimeGrid(self.num_samples / video.duration), self.num_samples
@@ -272,24 +271,26 @@ class TADDataset(BaseDataset):
             starts = window_starts(num_steps, length, self.overlap)
             spans = [(start, start + length) for start in starts]
         path = str(self._file_of(video))
+        features = dict(feature_steps=num_steps) if self.source == 'feature' else {}
         return [
             dict(
                 video_id=video.video_id,
                 path=path,
                 window=span,
-                time_grid=TimeGrid(grid.fps, grid.stride, grid.offset, span[0]),
+                time_grid=replace(grid, start=span[0] * grid.stride),
                 duration=video.duration,
                 source_fps=video.fps,
                 num_frames=video.num_frames,
                 segments=segments,
                 labels=video.labels[ids],
                 instance_ids=ids,
+                **features,
             )
-            for span, segments, ids in self._with_instances(video, spans, grid.fps)
+            for span, segments, ids in self._with_instances(video, spans, grid)
         ]
 
     def _with_instances(
-        self, video: VideoAnnotation, spans: Sequence[tuple[int, int | None]], fps: float
+        self, video: VideoAnnotation, spans: Sequence[tuple[int, int | None]], grid: TimeGrid
     ) -> Iterator[tuple[tuple[int, int | None], np.ndarray, np.ndarray]]:
         """Spans with their segments and the ids of these; in training those that show any."""
         everything = np.arange(len(video.labels))
@@ -298,7 +299,11 @@ class TADDataset(BaseDataset):
                 if self.test_mode or len(everything):
                     yield span, video.segments, everything
             return
-        begin, end = np.array(spans).T / fps
+        begin, end = grid.edges(*np.array(spans).T)
+        # The first and the last step of features see more than half of the way to a neighbour.
+        margin = max(begin[0], 0.0)
+        begin[0] -= margin
+        end[-1] += margin
         clipped, seen = clip_segments(video.segments, begin, end, self.min_visible)
         for row in np.flatnonzero(seen.any(axis=1)):
             ids = everything[seen[row]]

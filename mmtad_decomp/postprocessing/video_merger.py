@@ -140,7 +140,7 @@ def _span(sample: dict) -> tuple[float, float]:
     if grid is None:
         return _UNKNOWN_SPAN
     start, stop = (float(step) for step in sample['window'])
-    return grid.start / grid.fps, (grid.start + (stop - start) * grid.stride) / grid.fps
+    return grid.edges(0.0, stop - start)
 
 
 def _checked(found: Detections, video_id: str) -> Detections:

@@ -46,6 +46,13 @@ class TimeGrid:
         """Convert seconds to (fractional) steps; works on numbers and arrays."""
         return (seconds * self.fps - (self.offset + self.start)) / self.stride
 
+    def edges(self, start: Number, stop: Number) -> tuple[Number, Number]:
+        """Where steps ``start`` to ``stop - 1`` begin and end in seconds.
+
+        An edge lies in the middle between neighbouring steps; works on numbers and arrays.
+        """
+        return self.to_seconds(start - 0.5), self.to_seconds(stop - 0.5)
+
     def coarsen(self, stride: float, offset: float | None = None) -> TimeGrid:
         """The grid whose steps each stand for ``stride`` neighbouring steps of this one.
 

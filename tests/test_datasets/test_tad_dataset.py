@@ -264,7 +264,6 @@ def test_missing_files(data, tmp_path, log):
         (dict(num_samples=16, window=8), 'leave out sample_fps and window'),
         (dict(sample_fps=0), 'sample_fps must be > 0'),
         (dict(data_prefix=dict(videos='videos')), r'data_prefix .* set data_prefix=dict\(video='),
-        (dict(source='feature', window=100), 'leave `window` out'),
         (dict(window=4, min_visible=1.0), r'no training window .* enlarge `window` \(4 steps\)'),
         (dict(windows=64), 'windows'),
     ],
@@ -324,7 +323,7 @@ def test_features_of_two_modalities_stay_in_step(data, tmp_path, suffix):
         assert sample.num_steps == stop - start <= 8
     np.save(tmp_path / 'long.npy', motion['long'][:-1])
     dataset = build(data, 'feature', pipeline=pipeline[:2] + pipeline[3:])
-    with pytest.raises(VideoReadError, match=r'long\.npy have 21 steps, the `features` of video'):
+    with pytest.raises(VideoReadError, match=r'long\.npy have 21 steps, other features of video'):
         list(dataset)
     with pytest.raises(ValueError, match=r"LoadFeatures\.key must be one of .* got 'flow'"):
         build(data, 'feature', pipeline=[second | dict(key='flow')])

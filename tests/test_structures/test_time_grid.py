@@ -16,6 +16,8 @@ def test_hand_computed_times():
     assert features.to_seconds(0) == pytest.approx(8 / 30), 'ActionFormer: half of 16 frames'
     assert features.to_seconds(10) == pytest.approx(48 / 30)
     assert features.to_steps(48 / 30) == pytest.approx(10)
+    assert frames.edges(0, 256) == pytest.approx((25.6, 51.2))
+    assert features.edges(1, 3) == pytest.approx((10 / 30, 18 / 30)), 'half a stride of 4'
 
 
 def test_coarse_steps_lie_in_the_middle_of_what_they_pool():

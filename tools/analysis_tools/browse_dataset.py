@@ -95,7 +95,8 @@ def draw(dataset: TADDataset, index: int, detector: TADDetector | None, out: Pat
     item = dataset[index]
     sample, inputs = item['data_samples'], item['inputs']
     grid = sample.time_grid
-    begin, length = grid.start / grid.fps, sample.num_steps * grid.stride / grid.fps
+    begin, end = grid.edges(0, sample.num_steps)
+    length = end - begin
     segments = sample.gt_instances.segments.numpy() - begin
     labels = sample.gt_instances.labels.numpy()
     learned = None

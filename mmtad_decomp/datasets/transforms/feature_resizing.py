@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -48,5 +50,21 @@ class ResizeFeatures(BaseTransform):
                 resized = F.interpolate(whole[None], size=self.steps, mode='linear')[0]
                 results[key] = resized.numpy()
         results['window'] = (0, self.steps)
+        results['feature_steps'] = self.steps
         results['time_grid'] = results['time_grid'].coarsen(length / self.steps)
         return results
+
+    def check_videos(self, windows: Sequence[Mapping]) -> None:
+        """Check that videos are served whole; the data set calls it before anything is loaded.
+
+        Args:
+            windows: Descriptions of windows, as the data set lists them.
+
+        Raises:
+            ValueError: If the data set cuts videos into windows.
+        """
+        if any(window['window'][1] is not None for window in windows):
+            raise ValueError(
+                'ResizeFeatures resizes whole videos; leave `window` of the data set out, or '
+                'ResizeFeatures'
+            )

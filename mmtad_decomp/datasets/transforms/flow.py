@@ -76,7 +76,7 @@ class LoadOpticalFlow(BaseTransform):
             ValueError: If features are loaded, or a file does not fit the frames.
         """
         videos = {window['video_id']: window for window in windows}
-        if any(window['window'][1] is None for window in videos.values()):
+        if any('feature_steps' in window for window in videos.values()):
             raise ValueError(
                 "LoadOpticalFlow goes with frames (source='video' or 'frames'), not with features"
             )

@@ -13,8 +13,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.logging import print_log
 
-from mmtad_decomp.utils import ARCHIVE_ERRORS, refuse_bombs
-
+from ..feature_file import feature_steps, open_features
 from ..frame_cache import FrameCache
 from ..frame_source import read_image
 from ..video_reader import read_frames
@@ -200,10 +199,11 @@ _TOLERATED = 0.1
 
 @TRANSFORMS.register_module()
 class LoadFeatures(BaseTransform):
-    """Read a whole video's features from ``.npy`` or ``.npz`` (key ``feats``, else the only one).
+    """Read a window's features from ``.npy`` or ``.npz`` (key ``feats``, else the only one).
 
-    The file holds ``(steps, channels)``. A second one in a pipeline, with ``key`` and ``folder``,
-    loads another modality of the same steps beside the first, such as a motion teacher's.
+    The file holds ``(steps, channels)`` of the whole video. Of a ``.npy`` only the window's rows
+    are read. A second one in a pipeline, with ``key`` and ``folder``, loads another modality of
+    the same steps beside the first, such as a motion teacher's.
 
     Args:
         channels: Width that the features must have.
@@ -219,34 +219,36 @@ class LoadFeatures(BaseTransform):
         self.folder = None if folder is None else Path(folder)
 
     def transform(self, results: dict) -> dict:
-        """Set ``results[key]`` to ``(C, T)`` float32 and close the window.
+        """Set ``results[key]`` to ``(C, T)`` float32, and close a window that has no end yet.
 
         Raises:
             VideoReadError: If the file cannot be read or holds something else, or differs in
-                length from what is loaded already.
+                length from what the windows were made of or is loaded already.
         """
         path = self._path(results)
-        content = self._read(path)
+        content = open_features(path)
         if content.ndim != 2 or content.shape[1] != self.channels or not len(content):
             raise VideoReadError(
                 f'features {path} have shape {content.shape}, wanted (steps, {self.channels}); '
                 'set `channels` of LoadFeatures and `in_channels` of the model to their width, '
                 'or extract them again'
             )
-        if content.dtype.kind not in 'fiu' or not np.isfinite(content).all():
+        if results.get('feature_steps') not in (None, len(content)):
             raise VideoReadError(
-                f'features {path} ({content.dtype}) hold NaN, infinity or no numbers; extract '
+                f'features {path} have {len(content)} steps, other features of video '
+                f'"{results["video_id"]}" {results["feature_steps"]}; extract all of them at the '
+                'same steps'
+            )
+        start, stop = results.get('window', (0, None))
+        rows = content[start:stop]
+        if rows.dtype.kind not in 'fiu' or not np.isfinite(rows).all():
+            raise VideoReadError(
+                f'features {path} ({rows.dtype}) hold NaN, infinity or no numbers; extract '
                 'them again'
             )
-        for other in FEATURE_KEYS:
-            if other in results and results[other].shape[1] != len(content):
-                raise VideoReadError(
-                    f'features {path} have {len(content)} steps, the `{other}` of video '
-                    f'"{results["video_id"]}" {results[other].shape[1]}; extract both at the '
-                    'same steps'
-                )
-        results[self.key] = np.ascontiguousarray(content.T, dtype=np.float32)
-        results['window'] = (0, content.shape[0])
+        results[self.key] = np.array(rows.T, dtype=np.float32, order='C')
+        results['feature_steps'] = len(content)
+        results['window'] = (start, start + len(rows))
         return results
 
     def check_videos(self, windows: Sequence[Mapping]) -> None:
@@ -262,8 +264,9 @@ class LoadFeatures(BaseTransform):
         strides, wrong = [], []
         for window in videos.values():
             path, grid = self._path(window), window['time_grid']
-            steps = _num_steps(path)
-            if not steps:
+            try:
+                steps = feature_steps(path)
+            except VideoReadError:  # which loading explains better
                 continue
             covered = steps * grid.stride / grid.fps
             frames = window['duration'] * grid.fps - 2 * grid.offset + grid.stride
@@ -295,38 +298,6 @@ class LoadFeatures(BaseTransform):
             return results['path']
         array = self.folder / f'{results["video_id"]}.npy'
         return str(array if array.is_file() else array.with_suffix('.npz'))
-
-    @staticmethod
-    def _read(path: str) -> np.ndarray:
-        try:
-            content = np.load(path)
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                return content
-            with content:
-                refuse_bombs(content.zip)
-                keys = content.files
-                if 'feats' not in keys and len(keys) != 1:
-                    raise ValueError(f'its arrays are {keys}: which one is "feats"?')
-                array = content['feats' if 'feats' in keys else keys[0]]
-                if not isinstance(array, np.ndarray):
-                    raise ValueError('it holds something else than arrays')
-                return array
-        except (*ARCHIVE_ERRORS, MemoryError) as error:
-            raise VideoReadError(
-                f'features {path} cannot be read ({error}); extract them again'
-            ) from error
-
-
-def _num_steps(path: str) -> int:
-    """Steps in a file of features; 0 if it holds none, which loading explains better.
-
-    Arrays are not read into memory where that can be avoided.
-    """
-    try:
-        content = LoadFeatures._read(path) if path.endswith('.npz') else np.load(path, 'r')
-        return content.shape[0] if content.ndim == 2 else 0
-    except (*ARCHIVE_ERRORS, MemoryError):
-        return 0
 
 
 @TRANSFORMS.register_module()
@@ -365,7 +336,7 @@ class RandomFeatureCrop(BaseTransform):
             length = max(1, round(steps * np.random.uniform(low, high)))
         if length == steps:
             return results
-        grid = results['time_grid']
+        grid, (begin, _) = results['time_grid'], results['window']
         for _ in range(self.trials):
             start = np.random.randint(0, steps - length + 1)
             segments, kept = self._visible(results, start, length, self.min_visible)
@@ -378,7 +349,7 @@ class RandomFeatureCrop(BaseTransform):
             if key in results:
                 results[key] = results[key][:, start : start + length]
         results.update(
-            window=(start, start + length),
+            window=(begin + start, begin + start + length),
             time_grid=replace(grid, start=grid.start + start * grid.stride),
             segments=segments,
             labels=results['labels'][kept],
@@ -389,8 +360,7 @@ class RandomFeatureCrop(BaseTransform):
     def _visible(
         results: dict, start: int, length: int, min_visible: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        grid = results['time_grid']
-        begin, end = grid.to_seconds(start - 0.5), grid.to_seconds(start + length - 0.5)
+        begin, end = results['time_grid'].edges(start, start + length)
         return visible_instances(results['segments'], begin, end, min_visible)
 
     def _start_over_instance(self, results: dict, steps: int, length: int, default: int) -> int:

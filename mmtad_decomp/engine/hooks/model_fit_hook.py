@@ -201,10 +201,12 @@ def can_be_learned(detector: TADDetector, window: dict) -> list[bool]:
     """
     grid = window['time_grid'].coarsen(detector.feature_stride, detector.feature_offset)
     start, stop = window['window']
-    frames = window['duration'] * grid.fps if stop is None else stop - start
-    steps = max(1, math.ceil(frames / grid.stride))
+    if stop is None:
+        steps = window['duration'] * grid.fps / grid.stride
+    else:
+        steps = (stop - start) / detector.feature_stride
     segments = torch.from_numpy(grid.to_steps(window['segments'])).float()
-    return [bool(served) for served in detector.head.can_serve(segments, steps)]
+    return [bool(served) for served in detector.head.can_serve(segments, max(1, math.ceil(steps)))]
 
 
 def _warn_of_lost_instances(model: nn.Module, dataset: Any) -> None:
