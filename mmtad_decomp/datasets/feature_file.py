@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tokenize import TokenError
 
 import numpy as np
 
 from mmtad_decomp.utils import ARCHIVE_ERRORS, refuse_bombs
 
 from .video_stream import VideoReadError
+
+_ERRORS = (*ARCHIVE_ERRORS, MemoryError, OverflowError, TokenError)
+"""What a damaged file raises; the last two come from the header of an array."""
 
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -56,7 +60,7 @@ def feature_steps(path: str) -> int:
                 shape = _HEADERS[np.lib.format.read_magic(file)](file)[0]
         else:
             shape = content.shape
-    if len(shape) != 2 or not shape[0]:
+    if len(shape) != 2 or shape[0] < 1:
         raise VideoReadError(
             f'features {path} have shape {shape}, wanted (steps, channels); extract them again'
         )
@@ -75,7 +79,7 @@ def _only_key(content: np.lib.npyio.NpzFile) -> str:
 def _explained(path: str) -> Iterator[None]:
     try:
         yield
-    except (*ARCHIVE_ERRORS, MemoryError) as error:
+    except _ERRORS as error:
         raise VideoReadError(
             f'features {path} cannot be read ({error}); extract them again'
         ) from error

@@ -239,9 +239,10 @@ def test_files_that_cannot_be_cut_are_named_at_once(tmp_path, suffix):
             dataset(tmp_path, template='{}.' + suffix)
     save(file, np.zeros((101, 3)))
     whole = file.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b'', b'no array', whole[:20]):
+    unclosed, negative = (whole.replace(b'(101, 3)', new) for new in (b'(101, 3,', b'(-10, 3)'))
+    for damaged in (whole[: len(whole) // 2], b'', b'no array', whole[:20], unclosed, negative):
         file.write_bytes(damaged)
-        words = rf'odd\.{suffix} cannot be read .*extract them again'
+        words = rf'odd\.{suffix} (cannot be read|have shape \(-10, 3\)).*extract them again'
         with pytest.raises(VideoReadError, match=words):
             dataset(tmp_path, template='{}.' + suffix)
 
