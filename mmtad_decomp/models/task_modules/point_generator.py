@@ -91,6 +91,7 @@ class PointGenerator:
             positions = torch.arange(length, dtype=torch.float32, device=device) * stride
             if self.use_offset:
                 positions = positions + 0.5 * stride
-            ranges = positions.new_tensor(bounds).expand(length, 2)
+            # (length, 2), filled on the device: a copy from the host would wait for a GPU's queue
+            ranges = torch.stack([torch.full_like(positions, bound) for bound in bounds], dim=1)
             levels.append(Points(positions, ranges, torch.full_like(positions, stride)))
         return levels
