@@ -168,11 +168,13 @@ def test_flow_of_another_picture_size(moving_set, tmp_path):
         dataset[0]
 
 
-def test_features_have_no_flow(moving_set):
+@pytest.mark.parametrize('served', [(None, (0, None)), (9, (4, 8))], ids=['whole', 'windows'])
+def test_features_have_no_flow(moving_set, served):
     root, _ = moving_set
+    steps, window = served
     transform = TRANSFORMS.build(helpers.load_flow(root))
     with pytest.raises(ValueError, match="source='video' or 'frames'"):
-        transform.check_videos([dict(video_id='a', window=(0, None))])
+        transform.check_videos([dict(video_id='a', window=window, feature_steps=steps)])
 
 
 def test_evenly_sampled_videos(moving_set, tmp_path):
