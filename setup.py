@@ -197,6 +197,13 @@ def make_extension(with_cuda: bool):
     )
 
 
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def make_build_command(required: bool, cuda_required: bool) -> type:
     """Return the ``build_ext`` command, which does with less where it may.
 
@@ -210,6 +217,8 @@ def make_build_command(required: bool, cuda_required: bool) -> type:
         """Builds the operators; without CUDA or not at all where that fails and is allowed."""
 
         def build_extensions(self) -> None:
+            # torch compiles two files more than there are cores: the longest would share its core.
+            os.environ.setdefault('MAX_JOBS', str(available_cores()))
             if any(source.endswith('.cu') for ext in self.extensions for source in ext.sources):
                 try:
                     return super().build_extensions()

@@ -134,7 +134,7 @@ install_lite() {
     fi
     pip_install 'torch, MMEngine, MMCV (lite), MMAction2' "${needs[@]}"
     # Beside the compiler of the operators, which leaves a part of the cores idle.
-    "$VENV_PYTHON" -W ignore -c 'import tools.preloaded' >>"$SETUP_LOG" 2>&1 &
+    nice "$VENV_PYTHON" -W ignore -c 'import tools.preloaded' >>"$SETUP_LOG" 2>&1 &
     # Verbose, so that the log says why operators were not compiled, which is no failure.
     pip_install 'this project and its compiled operators' -v -e . --no-build-isolation --no-deps
 }

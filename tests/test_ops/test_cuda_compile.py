@@ -114,6 +114,7 @@ def build_recorded(monkeypatch, required, cuda_required):
     monkeypatch.setattr(
         build_ext, 'build_extensions', lambda self: compiled.extend(self.extensions)
     )
+    monkeypatch.setattr(os, 'environ', os.environ.copy())  # the build sets MAX_JOBS
     setup = load_setup()
     distribution = Distribution({'name': 'x', 'ext_modules': [setup.make_extension(True)]})
     command = setup.make_build_command(required, cuda_required)(distribution)
@@ -132,6 +133,18 @@ def test_other_toolkit_falls_back_to_the_cpu(monkeypatch, capsys, other_toolkit)
     assert len(re.findall('The operators', printed)) == 1
     assert any('cpu' in source for source in sources)
     assert not any(source.endswith('.cu') for source in sources)
+
+
+@pytest.mark.parametrize('asked', [None, '1'])
+def test_as_many_compilers_as_cores(monkeypatch, other_toolkit, asked):
+    """Unless MAX_JOBS says otherwise; a compiler more would slow down the longest one."""
+    if asked is None:
+        monkeypatch.delenv('MAX_JOBS', raising=False)
+        monkeypatch.setattr(os, 'sched_getaffinity', lambda process: {4, 5, 7}, raising=False)
+    else:
+        monkeypatch.setenv('MAX_JOBS', asked)
+    build_recorded(monkeypatch, True, False)
+    assert os.environ['MAX_JOBS'] == (asked or '3')
 
 
 def test_other_toolkit_is_an_error_where_cuda_is_required(monkeypatch, other_toolkit):
