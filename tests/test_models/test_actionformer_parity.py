@@ -11,9 +11,7 @@ from tools.model_converters.actionformer import convert_state_dict
 
 pytest.importorskip('actionformer', reason='the official package "actionformer" is not installed')
 
-from actionformer.modeling import make_meta_arch
-
-RANGES = [(0, 4), (4, 8), (8, 16), (16, 32), (32, 64), (64, 10000)]
+from tools.benchmarks.actionformer_peer import official_actionformer, perturb
 
 THUMOS = dict(
     official=dict(embd_dim=512, input_dim=2048, max_seq_len=2304, num_classes=20, window=19),
@@ -47,82 +45,10 @@ ACTIVITYNET = dict(
 )
 
 
-def build_official(
-    embd_dim,
-    input_dim,
-    max_seq_len,
-    num_classes,
-    window,
-    fpn_type='identity',
-    use_abs_pe=False,
-    label_smoothing=0.0,
-    init_loss_norm=100,
-    loss_weight=1.0,
-    droppath=0.1,
-):
-    model = make_meta_arch(
-        'LocPointTransformer',
-        backbone_type='convTransformer',
-        fpn_type=fpn_type,
-        backbone_arch=(2, 2, 5),
-        scale_factor=2,
-        input_dim=input_dim,
-        max_seq_len=max_seq_len,
-        max_buffer_len_factor=6,
-        n_head=4,
-        n_mha_win_size=window,
-        embd_kernel_size=3,
-        embd_dim=embd_dim,
-        embd_with_ln=True,
-        fpn_dim=embd_dim,
-        fpn_with_ln=True,
-        fpn_start_level=0,
-        head_dim=embd_dim,
-        regression_range=RANGES,
-        head_num_layers=3,
-        head_kernel_size=3,
-        head_with_ln=True,
-        use_abs_pe=use_abs_pe,
-        use_rel_pe=False,
-        num_classes=num_classes,
-        train_cfg=dict(
-            center_sample='radius',
-            center_sample_radius=1.5,
-            loss_weight=loss_weight,
-            cls_prior_prob=0.01,
-            dropout=0.0,
-            droppath=droppath,
-            label_smoothing=label_smoothing,
-            init_loss_norm=init_loss_norm,
-            head_empty_cls=[],
-        ),
-        test_cfg=dict(
-            pre_nms_thresh=0.001,
-            pre_nms_topk=2000,
-            iou_threshold=0.1,
-            min_score=0.001,
-            max_seg_num=200,
-            nms_method='soft',
-            duration_thresh=0.05,
-            multiclass_nms=True,
-            nms_sigma=0.5,
-            voting_thresh=0.7,
-        ),
-    )
+def build_official(**sizes):
+    model = official_actionformer(**sizes)
     perturb(model)
     return model.eval()
-
-
-@torch.no_grad()
-def perturb(model):
-    """Move every bias, norm and scale off its first value, so that each of them matters."""
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in model.named_parameters():
-        noise = torch.randn(parameter.shape, generator=generator)
-        if name.endswith('drop_path_attn.scale') or name.endswith('drop_path_mlp.scale'):
-            parameter.copy_(0.3 + 0.1 * noise)
-        elif parameter.ndim < 2 or parameter.shape[0] == 1:
-            parameter.add_(0.1 * noise)
 
 
 def build_pair(case, official=None, ours=None):

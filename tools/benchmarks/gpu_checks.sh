@@ -22,6 +22,7 @@
 #   peers      tools/benchmarks/ops.py --device cuda; every row is written as it comes
 #   models     training steps of a student of every head, with its teacher, in bfloat16 where the GPU has it
 #   layouts    a training step with channels-last and with contiguous frames, in bfloat16 and float32
+#   head       a training step from features beside the official ActionFormer, where that package is
 #   sanitizers memcheck, racecheck and synccheck of compute-sanitizer on the tests named `small`, side by side
 # Logs and JSON files go to $OUT (default: work_dirs/gpu_checks). A table comes last; the exit
 # status is 1 where a step failed. Settings of the GPU are left alone.
@@ -137,6 +138,9 @@ if [ "${PREBUILT:-0}" = 1 ] || step build 280 bash -c build; then
     step models 200 python3 tools/benchmarks/training_step.py configs/decomp/*_tsm18_fir.py \
         --device cuda --json "$out/training_step.json"
     step layouts 120 bash -c layouts
+    if python3 -c 'import actionformer.modeling' 2> /dev/null; then
+        step head 60 python3 tools/benchmarks/actionformer_head.py --device cuda --json "$out/actionformer_head.json"
+    fi
     [ -f "$out/bandwidth.log" ] && cat "$out/bandwidth.log"
 fi
 

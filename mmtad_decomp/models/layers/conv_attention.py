@@ -73,6 +73,7 @@ class ConvAttention(nn.Module):
         Returns:
             ``(N, C, ceil(T / stride))``, zero at masked steps.
         """
+        x = x.contiguous()  # once for three convolutions
         query, key, value = (self._project(name, x, mask) for name in ('query', 'key', 'value'))
         mask = downsample_mask(mask, self.stride)
         out = local_attention(query, key, value, mask, self.window_size)

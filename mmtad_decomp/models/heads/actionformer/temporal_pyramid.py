@@ -72,4 +72,5 @@ class TemporalPyramid(BaseModule):
         """
         if self.top_down:
             feats = self._merge(feats, masks)
-        return tuple(norm(x) for norm, x in zip(self.norms, feats))
+        # Contiguous once for both branches, whose convolutions would copy each level by themselves.
+        return tuple(norm(x).contiguous() for norm, x in zip(self.norms, feats))
