@@ -623,3 +623,35 @@ def test_averaged_weights_are_other_results():
     plain, averaged = settings(), settings(ema=dict(type='EMAHook', momentum=0.001))
     assert plain == settings(run_summary=dict(type='RunSummaryHook'), ema=None) != averaged
     assert averaged != settings(ema=dict(type='EMAHook', momentum=0.01))
+
+
+def test_long_titles_of_rows_leave_room_for_the_plot():
+    report = object.__new__(Report)
+    title = 'features, decomposed, local attention, motion dropped in half of the samples'
+    report.study = SimpleNamespace(
+        title='A study',
+        metric='mAP_0.3:0.7',
+        rows={name: SimpleNamespace(title=f'{name}: {title}') for name in 'ab'},
+    )
+    report.seeds = dict(a=[0, 1], b=[0, 1])
+    report.values = lambda row, metric: [0.5, 0.6]
+    report.comparisons = [dict(first='a', second='b', low=-0.1, difference=0.0, high=0.1)] * 3
+    figure = report.plot()
+    figure.canvas.draw()
+    for axes in figure.axes:
+        assert axes.bbox.width > 0.2 * figure.bbox.width
+        label = axes.xaxis.label.get_window_extent()
+        assert 0 <= label.x0 and label.x1 <= figure.bbox.width
+        places = [name.get_window_extent() for name in axes.get_yticklabels()]
+        assert all(above.y0 > below.y1 for above, below in zip(places, places[1:]))
+
+
+def test_results_of_other_settings_are_counted(project):
+    catalog = project.catalog()
+    project.run(catalog, seeds=[0], rows=['rgb'])
+    content = json.loads(catalog.study.results.read_text())
+    content['runs']['rgb/seed0']['fingerprint'] = 'another'
+    catalog.study.results.write_text(json.dumps(content))
+    text = Report(Results(catalog)).markdown()
+    assert 'No results yet.' in text
+    assert f'{catalog.study.results} has 1 runs of other settings, configs or data.' in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -40,6 +41,11 @@ def _health_figures(health: Mapping[str, float]) -> dict[str, float]:
     return figures
 
 
+def _height(names: Sequence[str]) -> float:
+    """Inches of a panel whose rows have these names, of one line or more."""
+    return len(names) * max((0.42, *(0.2 * (name.count('\n') + 1) for name in names)))
+
+
 class Report:
     """Tables and plot of the results that are there.
 
@@ -72,7 +78,9 @@ class Report:
         """All tables."""
         parts = [f'# {self.study.title}']
         if not self.seeds:
-            return f'{parts[0]}\n\nNo results yet.\n'
+            others = len(self.results.runs)
+            found = f'{self.results.path} has {others} runs of other settings, configs or data.'
+            return f'{parts[0]}\n\nNo results yet.{f" {found}" if others else ""}\n'
         parts += [self._scores(), self._notes()]
         if self.comparisons:
             parts.append(self._differences())
@@ -148,8 +156,11 @@ class Report:
 
     def plot(self) -> Figure:
         """Mean, standard deviation and seeds of each row; beside it the paired differences."""
+        titles = {name: fill(row.title, 40) for name, row in self.study.rows.items()}
         rows = list(self.seeds)
-        wide, height = bool(self.comparisons), 1.2 + 0.42 * max(len(rows), len(self.comparisons))
+        names = [titles[row] for row in rows]
+        pairs = [f'{titles[e["first"]]} -\n{titles[e["second"]]}' for e in self.comparisons]
+        wide, height = bool(pairs), 1.2 + max(_height(names), _height(pairs))
         figure = Figure(figsize=(12 if wide else 7, height), layout='constrained')
         FigureCanvasAgg(figure)
         panels = figure.subplots(1, 2 if wide else 1, squeeze=False)[0]
@@ -160,19 +171,15 @@ class Report:
             spread = statistics.stdev(values) if len(values) > 1 else None
             panels[0].plot(values, [place] * len(values), '.', color=_BAR, alpha=0.5, zorder=3)
             self._bar(panels[0], place, statistics.fmean(values), spread)
-        self._axes(panels[0], [self.study.rows[row].title for row in rows])
-        panels[0].set_xlabel(f'{metric} (%), mean ± standard deviation, seeds as dots', fontsize=9)
+        label = f'{metric} (%)\nmean ± standard deviation, seeds as dots'
+        self._axes(panels[0], names, label)
         if wide:
-            names = []
             for place, e in enumerate(self.comparisons):
                 low, middle, high = (100 * e[key] for key in ('low', 'difference', 'high'))
                 reach = [[max(0, middle - low)], [max(0, high - middle)]]
                 self._bar(panels[1], place, middle, reach)
-                pair = (self.study.rows[e[key]].title for key in ('first', 'second'))
-                names.append(' -\n'.join(pair))
             panels[1].axvline(0, color='#999999', linewidth=0.8)
-            self._axes(panels[1], names)
-            panels[1].set_xlabel(f'difference in {metric}, points, 95 % interval', fontsize=9)
+            self._axes(panels[1], pairs, f'difference in {metric}, points\n95 % interval')
         shorten_titles(figure)
         return figure
 
@@ -183,7 +190,8 @@ class Report:
         )
 
     @staticmethod
-    def _axes(axes, names: Sequence[str]) -> None:
+    def _axes(axes, names: Sequence[str], label: str) -> None:
+        axes.set_xlabel(label, fontsize=9)
         axes.set_yticks(range(len(names)), names, fontsize=9)
         axes.set_ylim(len(names) - 0.5, -0.5)
         axes.grid(axis='x', color='#DDDDDD', linewidth=0.6)
