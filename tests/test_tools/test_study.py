@@ -641,7 +641,7 @@ def test_long_titles_of_rows_leave_room_for_the_plot():
     for axes in figure.axes:
         assert axes.bbox.width > 0.2 * figure.bbox.width
         label = axes.xaxis.label.get_window_extent()
-        assert 0 <= label.x0 and label.x1 <= figure.bbox.width
+        assert label.x0 >= 0 and label.x1 <= figure.bbox.width
         places = [name.get_window_extent() for name in axes.get_yticklabels()]
         assert all(above.y0 > below.y1 for above, below in zip(places, places[1:]))
 

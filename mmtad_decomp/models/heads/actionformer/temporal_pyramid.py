@@ -72,5 +72,5 @@ class TemporalPyramid(BaseModule):
         """
         if self.top_down:
             feats = self._merge(feats, masks)
-        # Contiguous once for both branches, whose convolutions would copy each level by themselves.
+        # Contiguous once: the convolutions of both branches would each copy every level.
         return tuple(norm(x).contiguous() for norm, x in zip(self.norms, feats))
