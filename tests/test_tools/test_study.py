@@ -1,5 +1,6 @@
 """Planning, running, resuming and reporting of studies, with a script in place of trainings."""
 
+import itertools
 import json
 import os
 import re
@@ -643,7 +644,7 @@ def test_long_titles_of_rows_leave_room_for_the_plot():
         label = axes.xaxis.label.get_window_extent()
         assert label.x0 >= 0 and label.x1 <= figure.bbox.width
         places = [name.get_window_extent() for name in axes.get_yticklabels()]
-        assert all(above.y0 > below.y1 for above, below in zip(places, places[1:]))
+        assert all(above.y0 > below.y1 for above, below in itertools.pairwise(places))
 
 
 def test_results_of_other_settings_are_counted(project):
