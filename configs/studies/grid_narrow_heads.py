@@ -32,11 +32,13 @@ for head, label in (('gtad', 'G-TAD'), ('tadtr', 'TadTR')):
     compare += [(f'{head}_local_tg', f'{head}_rgb_on'), (f'{head}_local_of', f'{head}_rgb_on')]
 
 # G-TAD's class loss has weight 10; here the class maps count ten times in the mimic, too.
-for row in [row for row in rows if row['name'] == 'gtad_local_of']:
-    options = dict(ScoreMapOutputs=dict(class_weight=10.0))
-    options = {'model.distill.mimics.prediction.loss.options': options, **row['cfg_options']}
-    title = f'{row["title"]}, class maps of the mimic at 10'
-    rows.append({**row, 'name': 'gtad_class_mimic_of', 'title': title, 'cfg_options': options})
-    compare += [(rows[-1]['name'], 'gtad_local_of'), (rows[-1]['name'], 'gtad_rgb_on')]
-del options, title
-del systems, by_name, head, label, name, system, row, changes
+row = next(row for row in rows if row['name'] == 'gtad_local_of')
+options = dict(ScoreMapOutputs=dict(class_weight=10.0))
+changes = dict(
+    name='gtad_class_mimic_of',
+    title=f'{row["title"]}, class maps of the mimic at 10',
+    cfg_options={'model.distill.mimics.prediction.loss.options': options, **row['cfg_options']},
+)
+rows.append({**row, **changes})
+compare += [('gtad_class_mimic_of', 'gtad_local_of'), ('gtad_class_mimic_of', 'gtad_rgb_on')]
+del systems, by_name, head, label, name, system, row, changes, options
