@@ -1,7 +1,7 @@
 _base_ = [
     '../_base_/models/actionformer_features.py',
     '../_base_/datasets/salads_features.py',
-    '../_base_/schedules/features_40e.py',
+    '../_base_/schedules/features_80e.py',
     '../_base_/default_runtime.py',
 ]
 

@@ -9,6 +9,9 @@ systems = dict(
     teacher_tg='TG teacher',
     teacher_of='OF teacher (DIS)',
     rgb_on='RGB baseline',
+    no_distill='two branches, no teacher',
+    conventional_tg='conventional, TG',
+    conventional_of='conventional, OF',
     local_tg='local attention, TG',
     local_of='local attention, OF',
 )
@@ -29,7 +32,14 @@ for head, label in (('gtad', 'G-TAD'), ('tadtr', 'TadTR')):
         if 'teacher' in row:
             changes.update(teacher=f'{head}_{row["teacher"]}')
         rows.append({**row, **changes})
-    compare += [(f'{head}_local_tg', f'{head}_rgb_on'), (f'{head}_local_of', f'{head}_rgb_on')]
+    pairs = [('no_distill', 'rgb_on')]
+    for teacher in ('tg', 'of'):
+        pairs.append((f'conventional_{teacher}', 'rgb_on'))
+        pairs += [
+            (f'local_{teacher}', other)
+            for other in ('rgb_on', 'no_distill', f'conventional_{teacher}')
+        ]
+    compare += [(f'{head}_{first}', f'{head}_{second}') for first, second in pairs]
 
 # G-TAD's class loss has weight 10; here the class maps count ten times in the mimic, too.
 row = next(row for row in rows if row['name'] == 'gtad_local_of')
@@ -41,4 +51,4 @@ changes = dict(
 )
 rows.append({**row, **changes})
 compare += [('gtad_class_mimic_of', 'gtad_local_of'), ('gtad_class_mimic_of', 'gtad_rgb_on')]
-del systems, by_name, head, label, name, system, row, changes, options
+del systems, by_name, head, label, name, system, row, changes, options, pairs, teacher

@@ -301,15 +301,17 @@ def _system_rows(entries: list[Entry], cell: Callable[[Entry], str]) -> list[lis
 
 
 def ablation_section(entries: list[Entry], cell: Callable[[Entry], str]) -> str:
-    """One row per fusion, with or without a teacher, and one column per data set."""
+    """One row per head and fusion, with or without a teacher, and one column per data set."""
     found: dict[str, dict[str, str]] = {}
     for entry in filter(lambda e: e.is_ablation, entries):
         row = entry.fusion if entry.teacher else f'{entry.fusion}, without a teacher'
+        if entry.head != 'ActionFormer':
+            row = f'{entry.head}: {row}'
         found.setdefault(row, {})[entry.data] = cell(entry)
     columns = [data for data in DATA_SETS.values() if any(data in row for row in found.values())]
     rows = [[name, *(row.get(data, '–') for data in columns)] for name, row in found.items()]
     return (
-        '## Ablations\n\nActionFormer, decomposed, on TSM18 or on features.\n\n'
+        '## Ablations\n\nDecomposed systems on TSM18 or on features: ActionFormer where no other head is named.\n\n'
         f'{table([["fusion", *columns], *rows])}\n'
     )
 
