@@ -113,11 +113,17 @@ def test_a_broken_video_is_reported_and_the_rest_go_on(tmp_path, inferencer):
     inputs = [tmp_path / 'broken.mp4', good]
     with pytest.raises(VideoReadError, match='broken'):
         inferencer(inputs)
-    inputs.insert(0, record(tmp_path / 'upright.mp4', range(20), size=(32, 48)))
+    inputs.insert(0, record(tmp_path / 'text.mp4', range(2)))
+    inputs[0].write_text('no video')
     result = inferencer(inputs, skip_broken=True)
     assert [p['video_id'] for p in result['predictions']] == ['good']
     assert list(result['errors']) == [str(path) for path in inputs[:2]]
-    assert '"upright": cannot crop 28x42' in result['errors'][str(inputs[0])]
+
+
+@pytest.mark.parametrize('size', [(48, 80), (64, 64)])
+def test_an_upright_or_square_video_suits_a_wide_crop(tmp_path, inferencer, size):
+    video = record(tmp_path / 'v.mp4', range(50), size=size)
+    assert inferencer(str(video))['predictions'][0]['detections']
 
 
 def test_long_names_are_written_and_longer_ones_refused_before_the_work(tmp_path, inferencer):

@@ -171,11 +171,43 @@ def test_frames_alone():
     assert ResizeShortSide(40)(cropped)['frames'].shape == (STEPS, 40, 60, 3)
 
 
+@pytest.mark.parametrize('crop', [RandomSpatialCrop, CenterSpatialCrop])
+@pytest.mark.parametrize('size', [(57, 32), (32, 32), (32, 40), (29, 33)])
+@pytest.mark.parametrize('turned', [False, True])
+def test_a_video_of_another_shape_is_scaled_up_to_cover_the_crop(crop, size, turned):
+    wanted = (28, 42)
+    if turned:
+        size, wanted = size[::-1], wanted[::-1]
+    scale = max(wanted[0] / size[0], wanted[1] / size[1])
+    # Two ramps, so that pixels and flow say how far they were scaled.
+    rows, columns = np.mgrid[: size[0], : size[1]].astype(np.uint8)
+    frames = np.stack([rows, columns, rows], axis=-1)[None]
+    window = dict(video_id='v', frames=frames, flow=np.ones((1, *size, 2), np.float32))
+    cut = crop(wanted)
+    results = [cut(dict(window)) for _ in range(3)]
+    assert cut.scaled_up == {'v'}
+    for result in results:
+        assert result['frames'].shape == (1, *wanted, 3)
+        assert result['flow'].shape == (1, *wanted, 2)
+        for axis, ramp in enumerate((result['frames'][0, :, 0, 0], result['frames'][0, 0, :, 1])):
+            seen = int(ramp[-1]) - int(ramp[0])
+            assert seen == pytest.approx((wanted[axis] - 1) / scale, abs=2)
+        np.testing.assert_allclose(result['flow'], scale, rtol=0.05)
+    assert window['frames'] is frames and frames.shape == (1, *size, 3)
+
+
+def test_frames_that_hold_the_crop_are_not_scaled():
+    window = moving_window((0, 0))
+    crop = CenterSpatialCrop((80, 112))
+    np.testing.assert_array_equal(crop(dict(window))['frames'], window['frames'])
+    assert not crop.scaled_up
+
+
 def test_errors_name_the_fix():
     with pytest.raises(ValueError, match=r'crop 96x96 .* frames of 80x112: raise short_side'):
         RandomSpatialCrop(96)(moving_window((0, 0)))
-    with pytest.raises(ValueError, match=r'cannot crop 64x200'):
-        CenterSpatialCrop((64, 200))(moving_window((0, 0)))
+    with pytest.raises(ValueError, match=r'cannot crop 90x200'):
+        CenterSpatialCrop((90, 200))(moving_window((0, 0)))
     window = moving_window((0, 0))
     window['flow'] = window['flow'][:, :40]
     with pytest.raises(ValueError, match=r'video "v": "flow" is \(40, 112\) .*load both at one'):

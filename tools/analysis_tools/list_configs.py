@@ -311,7 +311,8 @@ def ablation_section(entries: list[Entry], cell: Callable[[Entry], str]) -> str:
     columns = [data for data in DATA_SETS.values() if any(data in row for row in found.values())]
     rows = [[name, *(row.get(data, '–') for data in columns)] for name, row in found.items()]
     return (
-        '## Ablations\n\nDecomposed systems on TSM18 or on features: ActionFormer where no other head is named.\n\n'
+        '## Ablations\n\nDecomposed systems on TSM18 or on features: ActionFormer where no other '
+        'head is named.\n\n'
         f'{table([["fusion", *columns], *rows])}\n'
     )
 

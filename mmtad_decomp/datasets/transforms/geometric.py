@@ -7,10 +7,14 @@ turns or mirrors the vectors.
 
 from __future__ import annotations
 
+import logging
+import math
+
 import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
+from mmengine.logging import print_log
 
 from ..resizing import resize, scaled_size
 from ..video_stream import VideoReadError
@@ -88,12 +92,52 @@ class ResizeShortSide(SharedGeometry):
 class _Crop(SharedGeometry):
     """Base of the crops.
 
+    Frames whose short side is as long as that of the crop or longer, and which still do not cover
+    it, are scaled up until they do: an upright or square video and a wide crop. The log names it.
+
     Args:
         size: Side of a square, or ``(height, width)``, in pixels.
     """
 
     def __init__(self, size: int | tuple[int, int]) -> None:
         self.height, self.width = (size, size) if isinstance(size, int) else size
+        self.scaled_up: set[str] = set()
+
+    def transform(self, results: dict) -> dict:
+        """Draw a rectangle and cut it out of every modality present.
+
+        Raises:
+            VideoReadError: If the frames of this video are too small.
+            ValueError: If there are no frames, or flow of another size.
+        """
+        clip = results.get('frames', results.get('flow'))
+        if clip is not None:
+            short_side = self._covering_short_side(*clip.shape[1:3])
+            if short_side is not None:
+                self._tell(results['video_id'], *clip.shape[1:3])
+                results = ResizeShortSide(short_side).transform(results)
+        return super().transform(results)
+
+    def _covering_short_side(self, height: int, width: int) -> int | None:
+        """Short side that frames of another shape need; None leaves them as they are."""
+        scale = max(self.height / height, self.width / width)
+        short = min(height, width)
+        if scale <= 1 or short < min(self.height, self.width):
+            return None
+        return math.ceil(scale * short)
+
+    def _tell(self, video_id: str, height: int, width: int) -> None:
+        """Log once that a video is scaled up."""
+        if video_id in self.scaled_up:
+            return
+        self.scaled_up.add(video_id)
+        print_log(
+            f'video "{video_id}": frames of {height}x{width} pixels (height x width) are scaled '
+            f'up to cover the crop of {self.height}x{self.width}; the model may have been trained '
+            'on videos of other shapes only',
+            logger='current',
+            level=logging.WARNING,
+        )
 
     def room(self, height: int, width: int) -> tuple[int, int]:
         """Pixels by which a frame is higher and wider than the crop.
