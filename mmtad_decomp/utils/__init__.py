@@ -23,7 +23,14 @@ from .config_check import (
     explain_build_error,
 )
 from .config_text import config_as_data, embedded_config
-from .hardware import Precision, choose_precision, fast_dtype, half_dtype, processor_name
+from .hardware import (
+    Precision,
+    choose_precision,
+    fast_dtype,
+    half_dtype,
+    processor_name,
+    usable_cores,
+)
 from .json_keys import refuse_duplicates
 from .memory import keep_freed_memory
 from .paths import UnsafeNameError, path_below
@@ -68,5 +75,6 @@ __all__ = [
     'seed_of',
     'seeded',
     'unwrap_model',
+    'usable_cores',
     'write_json',
 ]

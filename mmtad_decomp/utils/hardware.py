@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 from dataclasses import dataclass
 from functools import cache
@@ -33,6 +34,13 @@ def _cpuinfo(key: str) -> str:
 def processor_name() -> str:
     """Model of the processor, or its architecture where the system does not tell."""
     return _cpuinfo('model name') or platform.processor() or platform.machine()
+
+
+def usable_cores() -> list[int]:
+    """Cores that this process may run on."""
+    if hasattr(os, 'sched_getaffinity'):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def native_bfloat16() -> str | None:

@@ -288,11 +288,11 @@ def hardware() -> dict:
     """Settings that the numbers depend on."""
     import pandas
 
-    from mmtad_decomp.utils import processor_name
+    from mmtad_decomp.utils import processor_name, usable_cores
 
     return dict(
         cpu=processor_name(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=len(usable_cores()),
         omp_num_threads=os.environ.get('OMP_NUM_THREADS'),
         python=sys.version.split()[0],
         numpy=np.__version__,

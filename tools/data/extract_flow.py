@@ -10,7 +10,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,12 +56,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _cores() -> int:
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _summary(results: dict[str, tuple[FlowHeader, bool]], method: str, bound: float) -> str:
     headers = [header for header, _ in results.values()]
     made = sum(new for _, new in results.values())
@@ -80,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Extract the flow of this process's videos; returns the exit code."""
     from mmengine.config import Config
 
+    from mmtad_decomp.utils import usable_cores
     from tools.config_overrides import override
     from tools.data.flow.jobs import extract, jobs_of_config, launched_part
 
@@ -88,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     config = Config.fromfile(args.config)
     override(config, args.cfg_options)
     jobs = share(jobs_of_config(config, args.method, args.bound, args.overwrite), shard, part)
-    workers = args.workers or (_cores() if args.launcher == 'none' else 1)
+    workers = args.workers or (len(usable_cores()) if args.launcher == 'none' else 1)
     results, failures = parallel_map(extract, jobs, workers, 'flow')
     print(_summary(results, args.method, args.bound))
     return print_failures(failures)

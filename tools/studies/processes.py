@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from mmtad_decomp.utils import WorkDirInUseError, WorkDirLock
+from mmtad_decomp.utils import WorkDirInUseError, WorkDirLock, usable_cores
 from tools.script_process import ScriptProcess
 
 from .definition import StudyError
@@ -35,13 +35,6 @@ class Slot:
     cores: tuple[int, ...]
     threads: int = 1
     gpu: str | None = None
-
-
-def usable_cores() -> list[int]:
-    """Cores that this process may run on."""
-    if hasattr(os, 'sched_getaffinity'):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def make_slots(jobs: int | None = None) -> list[Slot]:
