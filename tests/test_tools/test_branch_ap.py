@@ -171,14 +171,29 @@ def test_students_without_a_teacher_are_refused(data, checkpoint, tmp_path):
         branch_ap.use_branches(cfg, args)
 
 
-def test_flow_of_the_teacher_is_read_after_the_frames():
-    """Where the config reads it in training, and once."""
-    path = 'configs/decomp/actionformer_tsm18_grid_of.py'
+@pytest.mark.parametrize(
+    ('name', 'expected'),
+    [
+        (
+            'actionformer_tsm18_grid_of',
+            'LoadVideoFrames LoadOpticalFlow CenterSpatialCrop PackTADInputs',
+        ),
+        ('actionformer_features_salads', 'LoadFeatures LoadFeatures PackTADInputs'),
+        # Teacher and student read parts of the same features.
+        ('actionformer_features_thumos', 'LoadFeatures PackTADInputs'),
+        ('actionformer_tsm18_grid', 'LoadVideoFrames CenterSpatialCrop PackTADInputs'),
+    ],
+)
+def test_inputs_of_the_teacher_are_read(name, expected):
+    """Where the config reads them in training, and once."""
+    path = f'configs/decomp/{name}.py'
     cfg = load_config(test_tool.parse_args([str(ROOT / path), 'none']))
     args = branch_ap.parse_args([path, 'w', '--out-dir', 'o', '--with-teacher'])
     branch_ap.use_branches(cfg, args)
-    kinds = [transform['type'] for transform in cfg.test_dataloader.dataset.pipeline]
-    assert kinds == ['LoadVideoFrames', 'LoadOpticalFlow', 'CenterSpatialCrop', 'PackTADInputs']
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    assert [transform['type'] for transform in pipeline] == expected.split()
+    keys = [transform.get('key') for transform in pipeline if transform['type'] == 'LoadFeatures']
+    assert len(set(keys)) == len(keys)
 
 
 def test_files_and_validation_split(data, checkpoint, tmp_path):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 BRANCHES = ('appearance', 'motion', 'joint')
 WITH_TEACHER = (*BRANCHES, 'teacher', 'joint_by_teacher')
+TEACHER_LOADERS = ('LoadOpticalFlow', 'LoadFeatures')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -116,7 +117,7 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
 
 
 def use_teacher(cfg: Config) -> None:
-    """Let the config test the teacher, too, and read the flow that it wants.
+    """Let the config test the teacher, too, and read the flow or features that it wants.
 
     Raises:
         ConfigError: If the model has no teacher.
@@ -130,8 +131,10 @@ def use_teacher(cfg: Config) -> None:
         )
     cfg.model['type'] = 'BranchDistiller'
     pipeline = cfg.test_dataloader.dataset.pipeline
+    loaded = {(transform['type'], transform.get('key')) for transform in pipeline}
     for place, transform in enumerate(cfg.train_dataloader.dataset.pipeline):
-        if transform['type'] == 'LoadOpticalFlow' and transform not in pipeline:
+        wanted = transform['type'] in TEACHER_LOADERS
+        if wanted and (transform['type'], transform.get('key')) not in loaded:
             pipeline.insert(place, copy.deepcopy(transform))
 
 
