@@ -118,6 +118,7 @@ def test_a_broken_video_is_reported_and_the_rest_go_on(tmp_path, inferencer):
     result = inferencer(inputs, skip_broken=True)
     assert [p['video_id'] for p in result['predictions']] == ['good']
     assert list(result['errors']) == [str(path) for path in inputs[:2]]
+    assert all(path in sentence for path, sentence in result['errors'].items())
 
 
 @pytest.mark.parametrize('size', [(48, 80), (64, 64)])
