@@ -67,6 +67,29 @@ rows = [
         teacher='teacher',
         cfg_options={'model.student.motion_drop_rate': 0.5},
     ),
+    # Each leaves out one user of four, whose videos it will be asked about.
+    *(
+        dict(
+            name=f'teacher_without{part}',
+            title=f'accelerometers, user {part + 1} of 4 left out',
+            config='configs/teacher/actionformer_features_salads.py',
+            cfg_options={'train_dataloader.dataset.leave_out': (part, 4)},
+        )
+        for part in range(4)
+    ),
+    dict(
+        name='cross_fitted',
+        title='features, decomposed, local attention, cross-fitted teachers',
+        config='configs/decomp/actionformer_features_salads.py',
+        teacher=[f'teacher_without{part}' for part in range(4)],
+    ),
+    dict(
+        name='cross_fitted_predictions',
+        title='the same without the mimic of features',
+        config='configs/decomp/actionformer_features_salads.py',
+        teacher=[f'teacher_without{part}' for part in range(4)],
+        cfg_options={'custom_hooks.0.schedule.feature.stop': 0.0},
+    ),
 ]
 compare = [
     ('local', 'features'),
@@ -74,6 +97,8 @@ compare = [
     ('local', 'conventional'),
     ('quarter_mimics', 'local'),
     ('motion_drop', 'local'),
+    ('cross_fitted', 'local'),
+    ('cross_fitted_predictions', 'local'),
     ('local', 'concat'),
     ('concat', 'conventional'),
     ('conventional', 'features'),

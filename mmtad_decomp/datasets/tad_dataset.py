@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +53,11 @@ class TADDataset(BaseDataset):
         ignore_labels: Labels left out, such as ``('Ambiguous',)``.
         exclude_videos: Ids of videos left out, or a file that names them, see
             :func:`~mmtad_decomp.annotations.read_video_list`.
+        leave_out: ``(part, parts)``: leave out one part of the videos, counted from 0. Their
+            sorted ids are cut into ``parts`` runs of neighbours, so that videos of one source
+            whose names begin alike stay together. ``metainfo['left_out']`` holds their ids, and
+            checkpoints keep it: so a student can ask each of several teachers about the videos
+            that it does not know, see :class:`~mmtad_decomp.models.CrossModalDistiller`.
         skip_missing: Leave out videos whose file is missing, with a warning that counts them,
             instead of raising.
         metainfo: ``dict(classes=...)`` fixes the classes and their order.
@@ -82,6 +87,7 @@ class TADDataset(BaseDataset):
         feature_frames: float = 16,
         ignore_labels: Sequence[str] = (),
         exclude_videos: Sequence[str] | str = (),
+        leave_out: tuple[int, int] | None = None,
         skip_missing: bool = False,
         metainfo: dict | None = None,
         data_root: str = '',
@@ -107,6 +113,11 @@ class TADDataset(BaseDataset):
                 f'data_prefix has no folder for source={source!r}, only for '
                 f'{sorted(data_prefix)}; set data_prefix=dict({source}=folder)'
             )
+        if leave_out is not None and not _is_part(leave_out):
+            raise ValueError(
+                f'leave_out must be (part, parts) with 2 parts or more and 0 <= part < parts, got '
+                f'{leave_out!r}; (0, 4) leaves out the first quarter of the videos'
+            )
         self.source = source
         self.subset = subset
         self.template = template
@@ -119,6 +130,7 @@ class TADDataset(BaseDataset):
         self.feature_frames = feature_frames
         self.ignore_labels = ignore_labels
         self.exclude_videos = exclude_videos
+        self.leave_out = leave_out
         self.skip_missing = skip_missing
         # Seed and epoch, in memory that the data loader's workers share; -1 before the first.
         self._epoch_key = torch.full((2,), -1, dtype=torch.int64).share_memory_()
@@ -142,7 +154,7 @@ class TADDataset(BaseDataset):
             exclude_videos=self.exclude_videos,
         )
         self._metainfo['classes'] = list(annotations.classes)
-        videos = self._existing(annotations.videos.values())
+        videos = self._existing(self._kept(annotations.videos))
         windows = [window for video in videos for window in self._windows(video)]
         self.census = (
             f'{self.ann_file} [{self.subset}]: {annotations.census}; {len(windows)} windows'
@@ -158,6 +170,20 @@ class TADDataset(BaseDataset):
             if hasattr(transform, 'check_videos'):
                 transform.check_videos(windows)
         return windows
+
+    def _kept(self, videos: Mapping[str, VideoAnnotation]) -> list[VideoAnnotation]:
+        """Videos but the part that is left out, whose ids go to ``metainfo``."""
+        if self.leave_out is None:
+            return list(videos.values())
+        part, parts = self.leave_out
+        if len(videos) < parts:
+            raise AnnotationError(
+                f'{self.ann_file}: subset {self.subset!r} has {len(videos)} videos, which '
+                f'`leave_out={self.leave_out}` cannot cut into {parts} parts; use fewer'
+            )
+        left_out = np.array_split(sorted(videos), parts)[part].tolist()
+        self._metainfo['left_out'] = left_out
+        return [video for video_id, video in videos.items() if video_id not in left_out]
 
     def _why_empty(self, videos: Sequence[VideoAnnotation]) -> str:
         """Why there is nothing to train on, and what helps."""
@@ -308,3 +334,11 @@ class TADDataset(BaseDataset):
         for row in np.flatnonzero(seen.any(axis=1)):
             ids = everything[seen[row]]
             yield spans[row], clipped[row, ids], ids
+
+
+def _is_part(value: object) -> bool:
+    """Whether a value is a part's number and the number of parts."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        return False
+    part, parts = value
+    return type(part) is int and type(parts) is int and parts >= 2 and 0 <= part < parts

@@ -88,6 +88,11 @@ class QueryOutputs(NamedTuple):
     actionness: Tensor | None
     lengths: Tensor
 
+    @staticmethod
+    def batch_axis(field: str) -> int:
+        """Along which axis of a field the N samples lie."""
+        return 1 if field in ('cls_logits', 'segments') else 0
+
     def signals(self) -> list[Signal]:
         """Signals that tell whether a head still learns; levels are layers, points are queries."""
         layers, _, queries, _ = self.cls_logits.shape

@@ -255,6 +255,21 @@ def test_missing_files(data, tmp_path, log):
         build(data, ann_file=file, window=50, skip_missing=True)
 
 
+@pytest.mark.parametrize('parts', [2, 3])
+def test_parts_that_are_left_out(data, parts):
+    """Each video is left out once; neighbours by name stay together."""
+    served = lambda dataset: {dataset.get_data_info(i)['video_id'] for i in range(len(dataset))}  # noqa: E731
+    build_part = lambda part: build(data, leave_out=(part, parts), test_mode=True)  # noqa: E731
+    sets = [build_part(part) for part in range(parts)]
+    left_out = [dataset.metainfo['left_out'] for dataset in sets]
+    assert [name for names in left_out for name in names] == sorted(LENGTHS)
+    for dataset, names in zip(sets, left_out):
+        assert served(dataset) == set(LENGTHS) - set(names)
+    assert 'left_out' not in build(data).metainfo
+    fewer = build(data, leave_out=(1, 2), exclude_videos=['long'], test_mode=True)
+    assert fewer.metainfo['left_out'] == ['short'] and served(fewer) == {'bare'}
+
+
 @pytest.mark.parametrize(
     ('settings', 'words'),
     [
@@ -265,6 +280,10 @@ def test_missing_files(data, tmp_path, log):
         (dict(sample_fps=0), 'sample_fps must be > 0'),
         (dict(data_prefix=dict(videos='videos')), r'data_prefix .* set data_prefix=dict\(video='),
         (dict(window=4, min_visible=1.0), r'no training window .* enlarge `window` \(4 steps\)'),
+        (dict(leave_out=(4, 4)), r'leave_out must be \(part, parts\) .* got \(4, 4\); \(0, 4\)'),
+        (dict(leave_out=(0, 1)), '2 parts or more'),
+        (dict(leave_out=2), 'got 2; '),
+        (dict(leave_out=(0, 4)), r'has 3 videos, which `leave_out=\(0, 4\)` cannot cut into 4'),
         (dict(windows=64), 'windows'),
     ],
 )

@@ -244,3 +244,27 @@ def test_a_checkpoint_of_another_input_is_neither_tested_nor_resumed(use, wrap, 
     assert not logged
     load(reading('RGBInput', mean=(0, 0, 0)), rgb)
     assert 'trained with RGBInput(mean=[0, 0, 0]), `model` of c.py asks for mean=[1' in logged[0]
+
+
+@pytest.mark.parametrize(
+    ('left_out', 'message'),
+    [
+        ([['u'], ['v']], None),
+        ([['u']], None),
+        ([['u'], ['w']], r"each teacher .* was trained on video 'v'"),
+        ([['u'], None], 'does not say which videos its training left out'),
+    ],
+)
+def test_several_teachers_must_have_left_out_each_video(left_out, message):
+    model = detector(3)
+    model.teachers = [
+        SimpleNamespace(left_out=videos, checkpoint=f'{i}.pth')
+        for i, videos in enumerate(left_out)
+    ]
+    training = runner(model, Windows([(1, 4)]))
+    training.val_loop = None
+    if message is None:
+        ModelFitHook().before_train(training)
+        return
+    with pytest.raises(ValueError, match=message):
+        ModelFitHook().before_train(training)

@@ -11,7 +11,8 @@ from mmtad_decomp.models.distillers import FrozenTeacher
 
 def runner(theirs, ours):
     model = torch.nn.Module()
-    model.teacher = SimpleNamespace(classes=theirs, checkpoint='work_dirs/teacher/x')
+    fits = SimpleNamespace(classes=ours, checkpoint='work_dirs/teacher/fits')
+    model.teachers = [fits, SimpleNamespace(classes=theirs, checkpoint='work_dirs/teacher/x')]
     dataset = SimpleNamespace() if ours is None else SimpleNamespace(metainfo=dict(classes=ours))
     return SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=dataset))
 
@@ -26,8 +27,14 @@ def test_same_or_unknown_classes_pass(theirs, ours):
 @pytest.mark.parametrize(
     ('theirs', 'message'),
     [
-        (('b', 'a'), "for 2 classes, .* label 0 is 'b' there and 'a' here.*teacher_checkpoint"),
-        (('a', 'b', 'c'), r'for 3 classes, which are not the 2 .*same order\. Train'),
+        (
+            ('b', 'a'),
+            "teacher/x was .* 2 classes, .* label 0 is 'b' there and 'a' here.*teacher_checkpoint",
+        ),
+        (
+            ('a', 'b', 'c'),
+            r'teacher/x was trained for 3 classes, which are not the 2 .*same order\. Train',
+        ),
     ],
 )
 def test_other_classes_or_another_order_are_refused(theirs, message):
@@ -35,7 +42,7 @@ def test_other_classes_or_another_order_are_refused(theirs, message):
         TeacherClassesHook().before_train(runner(theirs, ('a', 'b')))
 
 
-def test_a_teacher_reads_its_classes_from_its_checkpoint(tmp_path):
+def test_a_teacher_reads_its_classes_and_videos_from_its_checkpoint(tmp_path):
     config = dict(
         type='TADDetector', head=dict(type='ActionFormerHead', num_classes=2, in_channels=8)
     )
@@ -45,8 +52,8 @@ def test_a_teacher_reads_its_classes_from_its_checkpoint(tmp_path):
     state = teacher.detector.state_dict()
     torch.save(dict(state_dict=state), tmp_path / 'teacher.pth')
     teacher.load()
-    assert teacher.classes is None
-    meta = dict(dataset_meta=dict(classes=['a', 'b']))
+    assert teacher.classes is None and teacher.left_out is None
+    meta = dict(dataset_meta=dict(classes=['a', 'b'], left_out=['v1']))
     torch.save(dict(state_dict=state, meta=meta), tmp_path / 'teacher.pth')
     teacher.load()
-    assert teacher.classes == ('a', 'b')
+    assert teacher.classes == ('a', 'b') and teacher.left_out == {'v1'}

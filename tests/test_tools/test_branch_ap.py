@@ -145,7 +145,7 @@ def test_joint_head_on_the_features_that_the_mimic_compares(data, teacher):
     frames = torch.randint(0, 256, (16, 3, 32, 32), dtype=torch.uint8)
     sample = TADDataSample(metainfo=dict(window=(0, 16), time_grid=TimeGrid(fps=10, start=0)))
     batch = model.data_preprocessor(dict(inputs=dict(frames=[frames]), data_samples=[sample]))
-    recorder = model._recorders['feature']['teacher']
+    recorder = model._teacher_recorders['feature'][0]
     with torch.no_grad(), recorder.recording():
         (found,) = model(**batch, mode='predict')
         student = model.student
@@ -168,6 +168,16 @@ def test_students_without_a_teacher_are_refused(data, checkpoint, tmp_path):
     with pytest.raises(
         ConfigError, match=r'--with-teacher: `model` is BranchDetector, which has no'
     ):
+        branch_ap.use_branches(cfg, args)
+
+
+def test_several_teachers_are_refused(tmp_path):
+    cfg = load_config(
+        test_tool.parse_args([str(ROOT / 'configs/decomp/actionformer_tsm18_grid.py'), 'x'])
+    )
+    cfg.model.teacher_checkpoint = ['a.pth', 'b.pth']
+    args = branch_ap.parse_args(['c.py', 'w', '--out-dir', str(tmp_path), '--with-teacher'])
+    with pytest.raises(ConfigError, match=r'lists 2 teachers .*: --cfg-options model\.teach'):
         branch_ap.use_branches(cfg, args)
 
 

@@ -147,6 +147,27 @@ def test_other_options_of_a_teacher_or_other_data_repeat_the_students(project):
     assert project.catalog().mark(Run('rgb', 0)) != before
 
 
+def test_several_rows_teach_one(project):
+    rows = project.rows(teacher=['tg', 'tg_other'])
+    rows.append(dict(rows[2], name='tg_other', cfg_options={'model.depth': 5}))
+    catalog = project.catalog(rows=rows)
+    assert plan_keys(catalog, rows=['student'], seeds=[1]) == [
+        ('tg/seed1', False),
+        ('tg_other/seed1', False),
+        ('student/seed1', True),
+    ]
+    failures, _ = project.run(catalog, ['student'], [1])
+    assert not failures
+    folders = [str(catalog.folder(Run(name, 1)) / 'train') for name in ('tg', 'tg_other')]
+    assert catalog.config(Run('student', 1)).model.teacher_checkpoint == folders
+    # The mark depends on each of them, and one teacher alone gives the mark that it always gave.
+    marks = {catalog.mark(Run('student', 1))}
+    marks.add(project.catalog(rows=project.rows(teacher=['tg'])).mark(Run('student', 1)))
+    assert project.catalog().mark(Run('student', 1)) in marks and len(marks) == 2
+    rows[3]['cfg_options'] = {'model.depth': 6}
+    assert project.catalog(rows=rows).mark(Run('student', 1)) not in marks
+
+
 def nest(project, name):
     """Give a config a model with a backbone: one of a student, below its detector."""
     text = (project.folder / f'{name}.py').read_text()
@@ -542,6 +563,7 @@ def test_faults_of_a_study_are_named(project, more, message):
     ('student', 'message'),
     [
         (dict(teacher='of'), r"row 'student': `teacher` 'of' is not a row; rows are"),
+        (dict(teacher=['tg', 'of']), r"row 'student': `teacher` 'of' is not a row; rows are"),
         (dict(teacher='student'), r'`start` go round in a circle: student -> student'),
         (dict(start='rbg'), r"row 'student': `start` 'rbg' is not a row; rows are"),
         (dict(teacher=None), r"row 'student'.* fixed checkpoint elsewhere; name the row"),

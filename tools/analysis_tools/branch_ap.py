@@ -120,7 +120,7 @@ def use_teacher(cfg: Config) -> None:
     """Let the config test the teacher, too, and read the flow or features that it wants.
 
     Raises:
-        ConfigError: If the model has no teacher.
+        ConfigError: If the model has no teacher, or several.
     """
     from mmtad_decomp.utils import ConfigError
 
@@ -128,6 +128,12 @@ def use_teacher(cfg: Config) -> None:
         raise ConfigError(
             f'{cfg.filename or "config"}: --with-teacher: `model` is {cfg.model.get("type")}, '
             'which has no teacher; give the config of a distilled training, or leave the flag out'
+        )
+    if not isinstance(cfg.model.get('teacher_checkpoint') or '', str):
+        raise ConfigError(
+            f'{cfg.filename or "config"}: --with-teacher: `model.teacher_checkpoint` lists '
+            f'{len(cfg.model.teacher_checkpoint)} teachers for other training videos each; name '
+            'one: --cfg-options model.teacher_checkpoint=PATH'
         )
     cfg.model['type'] = 'BranchDistiller'
     pipeline = cfg.test_dataloader.dataset.pipeline

@@ -204,10 +204,9 @@ class Catalog:
         """The row of a run."""
         return self.study.rows[run.row]
 
-    def teacher(self, run: Run) -> Run | None:
-        """The run that teaches a run: of the same seed and fold."""
-        teacher = self.row(run).teacher
-        return None if teacher is None else run.of(teacher)
+    def teachers(self, run: Run) -> list[Run]:
+        """The runs that teach a run: of the same seed and fold."""
+        return [run.of(name) for name in self.row(run).teacher]
 
     def start(self, run: Run) -> Run | None:
         """The run whose backbone a run starts from: of the same seed and fold."""
@@ -237,9 +236,9 @@ class Catalog:
         """The resolved config of a run, with its seed and the work directories that it needs."""
         cfg = copy.deepcopy(self._resolved(run.row, run.fold))
         cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': run.seed}
-        teacher = self.teacher(run)
-        if teacher is not None:
-            cfg.model.teacher_checkpoint = str(self.folder(teacher) / 'train')
+        teachers = [str(self.folder(teacher) / 'train') for teacher in self.teachers(run)]
+        if teachers:
+            cfg.model.teacher_checkpoint = teachers if len(teachers) > 1 else teachers[0]
         start = self.start(run)
         if start is not None:
             folder = str(self.folder(start) / 'train')
@@ -303,12 +302,12 @@ class Catalog:
     def _check_teacher(self, row: Row, cfg: Config) -> None:
         where = f'{self.study.file}: row {row.name!r}'
         distils = 'teacher_checkpoint' in cfg.model
-        if row.teacher is not None and not distils:
+        if row.teacher and not distils:
             raise StudyError(
-                f'{where} has `teacher` {row.teacher!r}, but {row.config} has no '
+                f'{where} has `teacher` {row.teacher[0]!r}, but {row.config} has no '
                 '`model.teacher_checkpoint`; remove `teacher`, or name the config of a student'
             )
-        if row.teacher is None and cfg.model.get('teacher_checkpoint') is not None:
+        if not row.teacher and cfg.model.get('teacher_checkpoint') is not None:
             raise StudyError(
                 f'{where}: {row.config} distils from the fixed checkpoint '
                 f'{cfg.model.teacher_checkpoint}; name the row of its teacher in `teacher`, so '
@@ -326,14 +325,15 @@ class Catalog:
     def _mark(self, run: Run, testing: bool) -> str:
         if (run, testing) not in self._marks:
             cfg = self._resolved(run.row, run.fold)
-            teacher, start = self.teacher(run), self.start(run)
+            start = self.start(run)
+            teachers = [self.training_mark(teacher) for teacher in self.teachers(run)]
             parts = [self._mark(part, testing) for part in self.parts(run)]
             if start is not None:
                 parts.append(self.training_mark(start))
             self._marks[run, testing] = _digest(
                 relevant_settings(cfg, testing),
                 self._data_digests(cfg, testing),
-                None if teacher is None else self.training_mark(teacher),
+                teachers if len(teachers) > 1 else teachers[0] if teachers else None,
                 run.seed,
                 self.study.code_version,
                 self.study.test_on_training and testing,

@@ -28,7 +28,8 @@ class Row:
         config: Config file.
         title: Its name in tables.
         cfg_options: Settings that replace the config's, by dotted key.
-        teacher: Name of the row whose run of the same seed (and fold) teaches it.
+        teacher: Names of the rows whose runs of the same seed (and fold) teach it: one, or
+            several that each left out other videos.
         start: Name of the row whose run of the same seed (and fold) gives the first weights of its
             backbone.
         fuse: Names of the rows whose candidates of the same seed (and fold) are post-processed
@@ -40,7 +41,7 @@ class Row:
     config: str
     title: str = ''
     cfg_options: Mapping = field(default_factory=dict)
-    teacher: str | None = None
+    teacher: tuple[str, ...] = ()
     start: str | None = None
     fuse: tuple[str, ...] = ()
     cost: float = 1.0
@@ -48,7 +49,7 @@ class Row:
     @property
     def needs(self) -> list[str]:
         """Rows that are trained before this one."""
-        return [name for name in (self.start, self.teacher) if name is not None]
+        return [*([] if self.start is None else [self.start]), *self.teacher]
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,10 @@ def _name(reader: _Reader, value: str) -> str:
     return value
 
 
+def _names(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
 def _cost(reader: _Reader) -> float:
     cost = reader.get('cost', (int, float), 1.0, 'a number > 0')
     if cost <= 0:
@@ -172,7 +177,9 @@ def _read_row(where: str, content: object) -> Row:
         config,
         reader.get('title', str, name, 'a text'),
         dict(options),
-        reader.get('teacher', str, None, 'the name of a row'),
+        _names(
+            reader.get('teacher', (str, list, tuple), (), 'the name of a row, or a list of them')
+        ),
         reader.get('start', str, None, 'the name of a row'),
         tuple(reader.get('fuse', (list, tuple), (), 'a list of names of rows')),
         _cost(reader),
@@ -195,10 +202,11 @@ def _read_rows(file: str, items: Sequence) -> dict[str, Row]:
 
 
 def _check_needs(file: str, row: Row, rows: Mapping[str, Row]) -> None:
-    for key in ('teacher', 'start'):
-        name, where = getattr(row, key), f'{file}: row {row.name!r}: `{key}`'
-        if name is None:
-            continue
+    needed = [('teacher', name) for name in row.teacher]
+    if row.start is not None:
+        needed.append(('start', row.start))
+    for key, name in needed:
+        where = f'{file}: row {row.name!r}: `{key}`'
         if row.fuse:
             raise StudyError(f'{where}: this row trains nothing; remove its `{key}`')
         if name not in rows:

@@ -19,6 +19,7 @@ from mmtad_decomp.evaluation.metrics import ProposalMetric
 from mmtad_decomp.evaluation.metrics.video_metric import VideoMetric
 from mmtad_decomp.models.data_preprocessors import check_trained_input
 from mmtad_decomp.models.detectors import TADDetector
+from mmtad_decomp.models.distillers import choose_teacher
 from mmtad_decomp.models.heads import PointHead, TemporalHead
 from mmtad_decomp.utils import check_class_count, unwrap_model
 
@@ -38,6 +39,7 @@ class ModelFitHook(Hook):
     6. Validation in training has an instance to evaluate with.
     7. Before training, a warning counts the instances that no point of the head can stand for:
        they are too short, too long or between its steps, and would be background.
+    8. Where a student has several teachers, one of them left out each training video.
 
     A teacher's input is compared when it is loaded, its classes are by
     :class:`~mmtad_decomp.engine.hooks.TeacherClassesHook`.
@@ -47,11 +49,12 @@ class ModelFitHook(Hook):
         """Check the training, and the evaluation in between.
 
         Raises:
-            ValueError: If the head does not fit, classes or their order differ, or there is
-                nothing to validate with.
+            ValueError: If the head does not fit, classes or their order differ, all of several
+                teachers were trained on a video, or there is nothing to validate with.
         """
         dataset = runner.train_dataloader.dataset
         _check_classes(runner.model, dataset)
+        _check_left_out(runner.model, dataset)
         if runner.val_loop is not None:
             validation = runner.val_dataloader.dataset
             _check_classes(runner.model, validation)
@@ -190,6 +193,16 @@ def _check_classifier(model: nn.Module, evaluator: Evaluator, phase: str) -> Non
             if phase == 'test':
                 raise ValueError(message)
             print_log(message, logger='current', level=logging.WARNING)
+
+
+def _check_left_out(model: nn.Module, dataset: Any) -> None:
+    """Refuse several teachers that were all trained on one of the student's videos."""
+    teachers = getattr(unwrap_model(model), 'teachers', ())
+    if len(teachers) < 2 or not hasattr(dataset, 'get_data_info'):
+        return
+    videos = {dataset.get_data_info(index).get('video_id') for index in range(len(dataset))}
+    for video_id in videos:
+        choose_teacher(teachers, video_id)
 
 
 def can_be_learned(detector: TADDetector, window: dict) -> list[bool]:

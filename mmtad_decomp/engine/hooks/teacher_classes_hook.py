@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
@@ -25,17 +25,22 @@ class TeacherClassesHook(Hook):
         Raises:
             ValueError: If the classes or their order differ.
         """
-        teacher: Any = getattr(unwrap_model(runner.model), 'teacher', None)
-        theirs = getattr(teacher, 'classes', None)
         ours = getattr(runner.train_dataloader.dataset, 'metainfo', {}).get('classes')
-        if theirs is None or ours is None or list(theirs) == list(ours):
-            return
-        wrong = next((i for i, pair in enumerate(zip(theirs, ours)) if pair[0] != pair[1]), None)
-        where = ''
-        if wrong is not None:
-            where = f'; label {wrong} is {theirs[wrong]!r} there and {ours[wrong]!r} here'
-        raise ValueError(
-            f'the teacher {teacher.checkpoint} was trained for {len(theirs)} classes, which are '
-            f'not the {len(ours)} of the data set in the same order{where}. Train a teacher with '
-            'the same `metainfo.classes`, or set `model.teacher_checkpoint` to one that was'
-        )
+        for teacher in getattr(unwrap_model(runner.model), 'teachers', ()):
+            _compare(teacher.checkpoint, teacher.classes, ours)
+
+
+def _compare(
+    checkpoint: str | None, theirs: Sequence[str] | None, ours: Sequence[str] | None
+) -> None:
+    if theirs is None or ours is None or list(theirs) == list(ours):
+        return
+    wrong = next((i for i, pair in enumerate(zip(theirs, ours)) if pair[0] != pair[1]), None)
+    where = ''
+    if wrong is not None:
+        where = f'; label {wrong} is {theirs[wrong]!r} there and {ours[wrong]!r} here'
+    raise ValueError(
+        f'the teacher {checkpoint} was trained for {len(theirs)} classes, which are '
+        f'not the {len(ours)} of the data set in the same order{where}. Train a teacher with '
+        'the same `metainfo.classes`, or set `model.teacher_checkpoint` to one that was'
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,6 +14,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
+from .cross_fitting import choose_teacher, join_samples, take_samples
 from .frozen_teacher import FrozenTeacher
 from .output_recorder import OutputRecorder
 
@@ -66,6 +68,9 @@ class CrossModalDistiller(BaseModel):
             ``dict(source='feature_masks')`` for a student that has this module, as all detectors
             of this package do, and the student's input masks, if any, for another one.
         teacher_checkpoint: The teacher's checkpoint file, or the work directory of its training.
+            A list is of teachers that each left out other training videos
+            (``TADDataset(leave_out=...)``): each is asked about those alone (cross-fitting), so
+            that no target comes from a teacher that knows the video's labels by heart.
 
     Attributes:
         loss_factors: Factor of each mimic's loss and, where the student has an appearance branch
@@ -82,26 +87,31 @@ class CrossModalDistiller(BaseModel):
         self,
         student: dict,
         distill: dict,
-        teacher_checkpoint: str | None = None,
+        teacher_checkpoint: str | Sequence[str] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         distill = copy.deepcopy(dict(distill))
         _check_keys('distill', distill, {'teacher', 'mimics'})
         student_model = MODELS.build(student)
-        teacher = FrozenTeacher(
-            checkpoint=teacher_checkpoint, **self._teacher_config(student, distill['teacher'])
-        )
+        settings = self._teacher_config(student, distill['teacher'])
+        if teacher_checkpoint is None or isinstance(teacher_checkpoint, str):
+            teachers = [FrozenTeacher(checkpoint=teacher_checkpoint, **settings)]
+        else:
+            teachers = [FrozenTeacher(checkpoint=path, **settings) for path in teacher_checkpoint]
+        if not teachers:
+            raise ValueError('model.teacher_checkpoint is empty; name one checkpoint or more')
         super().__init__(
             data_preprocessor=PairedDataPreprocessor(
-                student_model.data_preprocessor, teacher.detector.data_preprocessor
+                student_model.data_preprocessor, teachers[0].detector.data_preprocessor
             ),
             init_cfg=init_cfg,
         )
         self.student = student_model
-        self._hidden = [teacher]
+        self._hidden = teachers
         self._check_steps()
         self.mimics = nn.ModuleDict()
         self._recorders: dict[str, dict[str, OutputRecorder]] = {}
+        self._teacher_recorders: dict[str, list[OutputRecorder]] = {}
         default = {}
         if hasattr(self.student, 'feature_masks'):
             default = dict(masks=dict(source='feature_masks'))
@@ -109,10 +119,14 @@ class CrossModalDistiller(BaseModel):
             _check_keys(f'distill.mimics.{name}', mimic, {'loss', 'student', 'teacher'}, {'masks'})
             self.mimics[name] = MODELS.build(mimic['loss'])
             self._recorders[name] = {
-                part: self._recorder(name, part, recorder)
+                part: self._recorder(name, part, recorder, self.student)
                 for part, recorder in {**default, **mimic}.items()
-                if part != 'loss'
+                if part not in ('loss', 'teacher')
             }
+            self._teacher_recorders[name] = [
+                self._recorder(name, 'teacher', mimic['teacher'], teacher.detector)
+                for teacher in self.teachers
+            ]
         scheduled = ['app'] if hasattr(self.student, 'appearance_weight') else []
         if set(scheduled) & set(self.mimics):
             raise ValueError("distill.mimics: 'app' names the appearance losses; rename the mimic")
@@ -140,10 +154,10 @@ class CrossModalDistiller(BaseModel):
             )
         print_log(places, logger='current', level=logging.WARNING)
 
-    def _recorder(self, name: str, part: str, config: dict) -> OutputRecorder:
+    @staticmethod
+    def _recorder(name: str, part: str, config: dict, model: nn.Module) -> OutputRecorder:
         where = f'distill.mimics.{name}.{part}'
         _check_keys(where, config, {'source'}, {'call', 'item'})
-        model = self.teacher.detector if part == 'teacher' else self.student
         try:
             return OutputRecorder(model, **config)
         except ValueError as error:
@@ -176,17 +190,24 @@ class CrossModalDistiller(BaseModel):
         return dict(detector=detector, **teacher)
 
     @property
+    def teachers(self) -> list[FrozenTeacher]:
+        """The teachers, kept out of the module tree."""
+        return self._hidden
+
+    @property
     def teacher(self) -> FrozenTeacher:
-        """The teacher, kept out of the module tree."""
+        """The teacher, or the first of several."""
         return self._hidden[0]
 
     def _apply(self, fn, *args, **kwargs) -> CrossModalDistiller:
-        self.teacher._apply(fn, *args, **kwargs)
+        for teacher in self.teachers:
+            teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
     def init_weights(self) -> None:
-        """Initialise the student and load the teacher."""
-        self.teacher.load()
+        """Initialise the student and load the teachers."""
+        for teacher in self.teachers:
+            teacher.load()
         super().init_weights()
 
     def forward(
@@ -207,7 +228,8 @@ class CrossModalDistiller(BaseModel):
             **kwargs: Further keyword arguments of the student, such as ``masks``.
 
         Raises:
-            ValueError: If a mimic's loss has the name of one of the student's.
+            ValueError: If a mimic's loss has the name of one of the student's; if each of several
+                teachers was trained on a video, or their outputs have no axis of samples.
             RuntimeError: If there is no teacher's batch, or a recorder finds no output.
         """
         batch = dict(inputs=inputs, data_samples=data_samples, **kwargs)
@@ -219,19 +241,51 @@ class CrossModalDistiller(BaseModel):
                 'called with training=True'
             )
         recorders = [r for parts in self._recorders.values() for r in parts.values()]
+        recorders += [r for each in self._teacher_recorders.values() for r in each]
         try:
             with ExitStack() as stack:
                 for recorder in recorders:
                     stack.enter_context(recorder.recording())
-                with torch.no_grad():
-                    self.teacher.detector(**teacher_batch, mode='tensor')
+                rows = self._ask_teachers(teacher_batch)
                 losses = dict(self.student(**batch, mode='loss'))
-            return self._add_mimics(losses, kwargs.get('masks'))
+            return self._add_mimics(losses, kwargs.get('masks'), rows)
         finally:
             for recorder in recorders:
                 recorder.clear()
 
-    def _add_mimics(self, losses: dict[str, Tensor], masks: Tensor | None) -> dict[str, Tensor]:
+    @torch.no_grad()
+    def _ask_teachers(self, batch: dict) -> dict[int, list[int]]:
+        """Run each teacher on the samples that it is asked about.
+
+        Returns:
+            For each teacher that was asked the places of its samples in the batch; nothing where
+            there is one teacher, which is asked about all.
+        """
+        if len(self.teachers) == 1:
+            self.teacher.detector(**batch, mode='tensor')
+            return {}
+        rows: dict[int, list[int]] = {}
+        for place, sample in enumerate(batch['data_samples']):
+            teacher = choose_teacher(self.teachers, sample.metainfo.get('video_id'))
+            rows.setdefault(teacher, []).append(place)
+        for teacher, places in rows.items():
+            self.teachers[teacher].detector(**take_samples(batch, places), mode='tensor')
+        return rows
+
+    def _teacher_output(self, mimic: str, rows: dict[int, list[int]]) -> Any:
+        """What the teachers say about the whole batch."""
+        recorders = self._teacher_recorders[mimic]
+        if not rows:
+            return recorders[0].output()
+        outputs = [recorders[teacher].output() for teacher in rows]
+        try:
+            return join_samples(outputs, list(rows.values()))
+        except ValueError as error:
+            raise ValueError(f'distill.mimics.{mimic}.teacher: {error}') from error
+
+    def _add_mimics(
+        self, losses: dict[str, Tensor], masks: Tensor | None, rows: dict[int, list[int]]
+    ) -> dict[str, Tensor]:
         """Scale the appearance losses and add the mimics'."""
         if 'app' in self.loss_factors:
             for key in losses:
@@ -245,7 +299,7 @@ class CrossModalDistiller(BaseModel):
                 )
             parts = self._recorders[name]
             valid = parts['masks'].output() if 'masks' in parts else masks
-            loss = mimic(parts['student'].output(), parts['teacher'].output(), valid)
+            loss = mimic(parts['student'].output(), self._teacher_output(name, rows), valid)
             losses[f'loss_{name}'] = loss * self.loss_factors[name]
         return losses
 

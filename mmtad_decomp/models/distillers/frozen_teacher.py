@@ -27,6 +27,8 @@ class FrozenTeacher(nn.Module):
     Attributes:
         classes: Names of the classes that it was trained for, in label order, as far as its
             checkpoint says so; None before :meth:`load`.
+        left_out: Ids of the videos that its training left out
+            (``TADDataset(leave_out=...)``); None where its checkpoint names none.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class FrozenTeacher(nn.Module):
         self.checkpoint = checkpoint
         self.allow_pickle = allow_pickle
         self.classes: tuple[str, ...] | None = None
+        self.left_out: frozenset[str] | None = None
         self.requires_grad_(False)
         self.train(False)
 
@@ -69,7 +72,9 @@ class FrozenTeacher(nn.Module):
         state = content.get('state_dict', content)
         state = {_strip_wrappers(key): value for key, value in state.items()}
         self._load_state(path, state)
-        self.classes = _classes_of(content)
+        classes, left_out = (_data_set_fact(content, key) for key in ('classes', 'left_out'))
+        self.classes = None if classes is None else tuple(classes)
+        self.left_out = None if left_out is None else frozenset(left_out)
         print_log(f'teacher loaded from {path}', logger='current')
 
     def _load_state(self, path: str, state: Mapping[str, torch.Tensor]) -> None:
@@ -102,12 +107,12 @@ class FrozenTeacher(nn.Module):
             )
 
 
-def _classes_of(content: Mapping) -> tuple[str, ...] | None:
-    """Classes that MMEngine wrote into a checkpoint, in label order."""
+def _data_set_fact(content: Mapping, fact: str) -> Any:
+    """What MMEngine wrote of the training's data set into a checkpoint, if anything."""
     found: Any = content
-    for key in ('meta', 'dataset_meta', 'classes'):
+    for key in ('meta', 'dataset_meta', fact):
         found = found.get(key) if isinstance(found, Mapping) else None
-    return None if found is None else tuple(found)
+    return found
 
 
 def _strip_wrappers(key: str) -> str:
