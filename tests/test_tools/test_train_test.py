@@ -377,6 +377,22 @@ def test_a_killed_training_resumes(data, tmp_path):
     assert f'Epoch(train) [{reached}]' not in log
 
 
+def test_a_student_of_teachers_that_left_out_other_videos(data, tmp_path):
+    """The commands of the guide: the ids travel by the checkpoints."""
+    folders = [str(tmp_path / f'teacher{part}') for part in range(2)]
+    for part, folder in enumerate(folders):
+        flags = [*options(data), f'train_dataloader.dataset.leave_out=({part},2)']
+        train_tool.main([config('teacher'), '--work-dir', folder, *flags])
+        meta = torch.load(f'{folder}/epoch_1.pth', weights_only=False)['meta']
+        assert meta['dataset_meta']['left_out'] == [f'v{part}']
+    student = [config('decomp'), '--work-dir', str(tmp_path / 'student'), *options(data)]
+    with pytest.raises(ValueError, match=r"each teacher .* was trained on video 'v1'"):
+        train_tool.main([*student, f'model.teacher_checkpoint=[{folders[0]},{folders[0]}]'])
+    train_tool.main([*student, f'model.teacher_checkpoint=[{folders[0]},{folders[1]}]'])
+    state = torch.load(tmp_path / 'student/epoch_1.pth', weights_only=True)['state_dict']
+    assert all(torch.isfinite(value).all() for value in state.values())
+
+
 @pytest.mark.slow
 def test_two_processes_train_a_distiller(data, tmp_path):
     teacher = tmp_path / 'teacher'
