@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
@@ -24,26 +24,40 @@ _ADVICE = {
 
 
 def override(cfg: Config, options: Sequence[str]) -> None:
-    """Set ``key=value`` pairs of ``--cfg-options``.
-
-    ``data_root=folder`` moves training, validation and test to another folder, see
-    :func:`move_data`, before the other pairs are set.
+    """Set ``key=value`` pairs of ``--cfg-options``, see :func:`set_options`.
 
     Raises:
         ConfigError: If a pair has no ``=``, does not fit into the config, or sets what nothing
             reads.
     """
-    values = parse_pairs('--cfg-options', options)
+    set_options(cfg, parse_pairs('--cfg-options', options))
+
+
+def set_options(cfg: Config, values: Mapping[str, object], source: str = '--cfg-options') -> None:
+    """Set values of a config by dotted key.
+
+    ``data_root`` moves training, validation and test to another folder, see :func:`move_data`,
+    before the others are set.
+
+    Args:
+        cfg: The config; changed in place.
+        values: Values by dotted key.
+        source: Where they come from, for messages.
+
+    Raises:
+        ConfigError: If a value does not fit into the config, or is of what nothing reads.
+    """
+    values = dict(values)
     if 'data_root' in values:
-        move_data(cfg, str(values.pop('data_root')))
+        move_data(cfg, str(values.pop('data_root')), source)
     for key, value in values.items():
         if key.partition('.')[0] not in runner_keys():
-            raise ConfigError(_says_nothing(cfg, key, value))
+            raise ConfigError(_says_nothing(cfg, key, value, source))
         try:
             cfg.merge_from_dict({key: value})
         except (AttributeError, TypeError, KeyError, IndexError, AssertionError) as error:
             raise ConfigError(
-                f'{cfg.filename}: --cfg-options {key}={value} does not fit: {error}'
+                f'{cfg.filename}: {source} {key}={value} does not fit: {error}'
             ) from error
 
 
@@ -61,7 +75,7 @@ def parse_pairs(flag: str, pairs: Sequence[str]) -> dict[str, object]:
     return dict(namespace.pairs)
 
 
-def move_data(cfg: Config, folder: str) -> None:
+def move_data(cfg: Config, folder: str, source: str = '--cfg-options') -> None:
     """Let data loaders and evaluators read another folder in place of the config's ``data_root``.
 
     Every path at or below the old folder is moved: data, annotation files, and what evaluators
@@ -70,6 +84,7 @@ def move_data(cfg: Config, folder: str) -> None:
     Args:
         cfg: The config; changed in place.
         folder: The new folder.
+        source: Where it comes from, for messages.
 
     Raises:
         ConfigError: If there is no such folder, or the config names none to replace.
@@ -77,11 +92,11 @@ def move_data(cfg: Config, folder: str) -> None:
     old = cfg.get('data_root') or _root_of_data_sets(cfg)
     if not old:
         raise ConfigError(
-            f'{cfg.filename}: --cfg-options data_root={folder}: the config has no `data_root` to '
+            f'{cfg.filename}: {source} data_root={folder}: the config has no `data_root` to '
             'replace; set the paths of each `dataset` and `evaluator`'
         )
     if not Path(folder).is_dir():
-        raise ConfigError(f'--cfg-options data_root={folder}: there is no such folder')
+        raise ConfigError(f'{source} data_root={folder}: there is no such folder')
     for key in _DATA_KEYS:
         if cfg.get(key) is not None:
             cfg[key] = _moved(cfg[key], str(old).rstrip('/'), folder.rstrip('/'))
@@ -107,7 +122,7 @@ def _moved(node: object, old: str, new: str) -> object:
     return node
 
 
-def _says_nothing(cfg: Config, key: str, value: object) -> str:
+def _says_nothing(cfg: Config, key: str, value: object, source: str) -> str:
     """Why an override changes nothing, and what would."""
     first, _, rest = key.partition('.')
     close = difflib.get_close_matches(first, runner_keys(), n=1, cutoff=0.8)
@@ -127,6 +142,6 @@ def _says_nothing(cfg: Config, key: str, value: object) -> str:
     else:
         advice = 'set a key below `model`, a data loader, an evaluator or another part of the run'
     return (
-        f'{cfg.filename}: --cfg-options {key}={value} would change nothing, since nothing reads '
+        f'{cfg.filename}: {source} {key}={value} would change nothing, since nothing reads '
         f'`{first}`; {advice}'
     )

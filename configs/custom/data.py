@@ -46,6 +46,7 @@ val_evaluator = dict(
         '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
         '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
     },
+    main='0.3:0.7',
     post_processor=dict(min_length=1 / sample_fps, voting_iou=None),
 )
 test_evaluator = val_evaluator

@@ -183,7 +183,8 @@ class TADDataset(BaseDataset):
             )
         left_out = np.array_split(sorted(videos), parts)[part].tolist()
         self._metainfo['left_out'] = left_out
-        return [video for video_id, video in videos.items() if video_id not in left_out]
+        gone = set(left_out)
+        return [video for video_id, video in videos.items() if video_id not in gone]
 
     def _why_empty(self, videos: Sequence[VideoAnnotation]) -> str:
         """Why there is nothing to train on, and what helps."""

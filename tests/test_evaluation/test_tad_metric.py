@@ -92,6 +92,17 @@ def test_groups_of_thresholds(ann_file):
     assert result['tad/mAP_0.3:0.7'] == pytest.approx(0.6)
 
 
+def test_main_names_the_group_that_gives_map(ann_file):
+    metric = TADMetric(ann_file, 'test', tious=GROUPS, main='0.3:0.7', classwise=True)
+    result = evaluate(metric, perfect(metric, shift=2.0))
+    assert result['tad/mAP'] == result['tad/mAP_0.3:0.7'] == pytest.approx(0.6)
+    assert result['tad/AP_a'] == result['tad/AP_b'] == pytest.approx(0.6)
+    with pytest.raises(ValueError, match=r"main='0\.5' is not a group of tious; they are \['0\.1"):
+        TADMetric(ann_file, 'test', tious=GROUPS, main='0.5')
+    with pytest.raises(ValueError, match='these have no names'):
+        TADMetric(ann_file, 'test', main='0.5')
+
+
 def test_metric_is_built_from_a_config(ann_file):
     post = dict(type='PostProcessor', nms=dict(type='nms', iou_thr=0.5), max_per_video=1)
     evaluator = Evaluator(dict(type='TADMetric', ann_file=ann_file, post_processor=post))

@@ -27,7 +27,7 @@ work.mkdir(parents=True, exist_ok=True)
 with open(cfg['journal'], 'a') as file:
     file.write(f'{kind} {work.parent.parent.name if kind == "train" else work.name} '
                f'{cfg["randomness"]["seed"]} {cfg["model"].get("teacher_checkpoint")}\\n')
-if cfg.get('fails') == kind:
+if cfg['model'].get('fails') == kind:
     print('something broke')
     sys.exit(3)
 if kind == 'train':
@@ -36,7 +36,7 @@ if kind == 'train':
     begin = len(list(work.glob('epoch_*.pth')))
     for epoch in range(begin, cfg['train_cfg']['max_epochs']):
         print(f'Epoch(train)  [{epoch + 1}][3/3]  lr: 1.0e-03  loss: 0.7', flush=True)
-        time.sleep(cfg.get('pause', 0))
+        time.sleep(cfg['model'].get('pause', 0))
         (work / f'epoch_{epoch + 1}.pth').write_text('weights')
         record = {'loss': 1.0, 'time': 2.0, 'step': 3 * epoch + 3}
         record['health/grad_norm/head'] = float(epoch)

@@ -230,7 +230,7 @@ def test_a_row_starts_from_the_backbone_of_another(project):
 
 def test_a_failure_spares_what_does_not_depend_on_it(project):
     rows = project.rows()
-    rows[2]['cfg_options'] = dict(fails='train')
+    rows[2]['cfg_options'] = {'model.fails': 'train'}
     failures, _ = project.run(project.catalog(rows=rows), seeds=[0])
     assert 'something broke' in failures[Run('tg', 0)] and 'exit code 3' in failures[Run('tg', 0)]
     assert failures[Run('student', 0)] == 'tg/seed0, which it needs, failed'
@@ -239,7 +239,7 @@ def test_a_failure_spares_what_does_not_depend_on_it(project):
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_study_leaves_no_process_and_resumes(project, number):
-    catalog = project.catalog(cfg_options=dict(pause=2), seeds=[0])
+    catalog = project.catalog(cfg_options={'model.pause': 2}, seeds=[0])
     arguments = [str(project.folder / 'small.py'), '--only', 'rgb', '--interval', '0.1']
     process = in_fork(command.main, arguments)
     first = catalog.folder(Run('rgb', 0)) / 'train' / 'epoch_1.pth'
@@ -289,7 +289,7 @@ def test_a_row_fuses_the_raw_predictions_of_others(project):
 
 def test_a_fusion_fails_with_its_part(project):
     rows = [dict(project.rows()[1], name='both', fuse=['rgb', 'tg']), *project.rows()[1:]]
-    rows[2]['cfg_options'] = {'fails': 'train'}
+    rows[2]['cfg_options'] = {'model.fails': 'train'}
     failures, _ = project.run(project.catalog(rows=rows, compare=[]), seeds=[0])
     assert failures[Run('both', 0)] == 'tg/seed0, which it needs, failed'
 
@@ -635,6 +635,38 @@ def test_catalog_needs_the_metric(project):
     (project.folder / 'rgb.py').write_text(text)
     with pytest.raises(StudyError, match=r"row 'rgb': .*`test_evaluator` has no TADMetric"):
         Catalog(project.study()).mark(Run('rgb', 0))
+
+
+def test_which_metric_is_called_map_changes_no_result():
+    def settings(**evaluator):
+        evaluator = dict(type='TADMetric', tious=dict(a=[0.1], b=[0.5]), **evaluator)
+        both = Config(dict(model=dict(), test_evaluator=evaluator))
+        several = Config(dict(model=dict(), test_evaluator=[evaluator]))
+        return [relevant_settings(cfg, testing=True) for cfg in (both, several)]
+
+    assert settings() == settings(main='b') != settings(classwise=True)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'num_classes': 3}, r"row 'student': .*cfg_options num_classes=3 would change nothing"),
+        ({'mdel.depth': 3}, r'would change nothing.*did you mean `model\.depth`'),
+        ({'data_root': 'nowhere'}, r'cfg_options data_root=nowhere: there is no such folder'),
+    ],
+)
+@pytest.mark.parametrize('of_row', [True, False])
+def test_options_that_nothing_reads_are_refused(project, options, message, of_row):
+    more = dict(rows=project.rows(cfg_options=options)) if of_row else dict(cfg_options=options)
+    with pytest.raises(StudyError, match=message):
+        project.catalog(**more).mark(Run('student', 0))
+
+
+def test_options_move_the_data(project):
+    (project.folder / 'elsewhere').mkdir()
+    root = str(project.folder / 'elsewhere')
+    cfg = project.catalog(cfg_options={'data_root': root}).config(Run('rgb', 0))
+    assert cfg.train_dataloader.dataset.data_root == f'{root}/'
 
 
 def test_averaged_weights_are_other_results():

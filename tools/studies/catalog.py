@@ -7,17 +7,19 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 
 from mmtad_decomp.evaluation.metrics.tad_metric import DEFAULT_TIOUS, find_rows, parse_tious
 from mmtad_decomp.utils import resolve_checkpoint
-from mmtad_decomp.utils.config_check import runner_keys
+from mmtad_decomp.utils.config_check import ConfigError, runner_keys
+from tools.config_overrides import set_options
 
 from .definition import Row, Study, StudyError
 
@@ -36,6 +38,7 @@ _WITHOUT_EFFECT = {
 }
 _WATCHING_HOOKS = {'OutputHealthHook'}
 _LOADER_KEYS = {'num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor'}
+_NAMING = {'main'}  # of an evaluator: names one of its metrics
 _TESTING = ('val_', 'test_')
 SUBSETS = ('validation', 'training')
 
@@ -271,7 +274,11 @@ class Catalog:
             with _environment(self.study.fold_variable, fold):
                 cfg = Config.fromfile(row.config)
             inside = self._detector_options(cfg, name)
-            cfg.merge_from_dict({**self.study.cfg_options, **inside, **row.cfg_options})
+            options = {**self.study.cfg_options, **inside, **row.cfg_options}
+            try:
+                set_options(cfg, options, 'cfg_options')
+            except ConfigError as error:
+                raise StudyError(f'{self.study.file}: row {name!r}: {error}') from error
             self._check_teacher(row, cfg)
             self._check_metric(detection_metric(cfg, self.where(name)), name)
             if row.start is not None:
@@ -291,7 +298,7 @@ class Catalog:
 
     def _check_metric(self, evaluator: Mapping, row: str) -> None:
         try:
-            thresholds = parse_tious(evaluator.get('tious', DEFAULT_TIOUS))
+            thresholds = parse_tious(evaluator.get('tious', DEFAULT_TIOUS), evaluator.get('main'))
             find_rows(self.study.metric, *thresholds)
         except ValueError as error:
             raise StudyError(
@@ -392,10 +399,15 @@ def relevant_settings(cfg: Config, testing: bool) -> dict:
     }
     # studies never validate in training
     kept = {key: value for key, value in kept.items() if not key.startswith('val_')}
-    kept['model'] = {k: v for k, v in kept['model'].items() if k != 'teacher_checkpoint'}
+    kept['model'] = _without({'teacher_checkpoint'}, kept['model'])
     for key, value in kept.items():
-        if key.endswith('_dataloader') and isinstance(value, Mapping):
-            kept[key] = {k: v for k, v in value.items() if k not in _LOADER_KEYS}
+        if key.endswith('_dataloader'):
+            kept[key] = _without(_LOADER_KEYS, value)
+        elif key.endswith('_evaluator'):
+            several = isinstance(value, (list, tuple))
+            kept[key] = (
+                [_without(_NAMING, e) for e in value] if several else _without(_NAMING, value)
+            )
     train = kept.get('train_cfg') or {}
     kept['train_cfg'] = {k: v for k, v in train.items() if not k.startswith('val_')}
     hooks = kept.get('custom_hooks') or []
@@ -404,3 +416,10 @@ def relevant_settings(cfg: Config, testing: bool) -> dict:
     if averaging:  # the one default hook that results depend on
         kept['ema'] = averaging
     return kept
+
+
+def _without(keys: Set[str], value: Any) -> Any:
+    """A dict without some keys; anything else as it is."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: item for key, item in value.items() if key not in keys}

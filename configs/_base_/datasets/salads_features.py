@@ -46,6 +46,7 @@ val_evaluator = dict(
         '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
         '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
     },
+    main='0.1:0.5',
     # votes, unlike ActionFormer: the published numbers were measured so
     post_processor=dict(min_length=0.5, voting_iou=0.7),
 )

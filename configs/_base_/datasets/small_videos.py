@@ -12,5 +12,6 @@ val_evaluator = test_evaluator = dict(
         '0.3:0.7': (0.3, 0.4, 0.5, 0.6, 0.7),
         '0.1:0.5': (0.1, 0.2, 0.3, 0.4, 0.5),
     },
+    main='0.3:0.7',
     post_processor=dict(min_length=0.5, voting_iou=0.7),
 )

@@ -27,13 +27,25 @@ DEFAULT_TIOUS = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 def parse_tious(
     tious: Sequence[float] | Mapping[str, Sequence[float]],
+    main: str | None = None,
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Union of all thresholds, and for each group the positions of its own in that union.
 
+    Args:
+        tious: Thresholds, or named groups of them.
+        main: Name of the group that comes first in the result; None: the first one.
+
     Raises:
-        ValueError: If there is no threshold or one is outside (0, 1].
+        ValueError: If there is no threshold or one is outside (0, 1], or no group ``main``.
     """
     groups = tious if isinstance(tious, Mapping) else {_MAIN: tious}
+    if main is not None:
+        if main not in groups:
+            raise ValueError(
+                f'main={main!r} is not a group of tious; '
+                + (f'they are {list(groups)}' if _MAIN not in groups else 'these have no names')
+            )
+        groups = {main: groups[main], **groups}
     values = {name: [round(float(t), 6) for t in group] for name, group in groups.items()}
     union = sorted(set(chain.from_iterable(values.values())))
     if not all(values.values()) or not union or not 0 < union[0] <= union[-1] <= 1:
@@ -76,7 +88,9 @@ class TADMetric(VideoMetric):
     Args:
         ann_file: ActivityNet-style JSON with the ground truth.
         subset: See :func:`mmtad_decomp.structures.load_annotations`.
-        tious: Thresholds, or named groups of them. The first group gives ``mAP``.
+        tious: Thresholds, or named groups of them.
+        main: Name of the group that gives ``mAP`` and ``AP_<class>``; None: the first one. Name
+            it where there are several: MMEngine sorts the keys of a config that it writes.
         classwise: Also print and return the AP of every class.
         recall_ks: Multiples for :func:`~mmtad_decomp.evaluation.functional.recall_at_kx`.
         **kwargs: The other arguments of :class:`~.video_metric.VideoMetric`: ``classes``,
@@ -84,7 +98,7 @@ class TADMetric(VideoMetric):
             ``dump_path``, ``raw_path``, ``collect_device``, ``collect_dir``, ``prefix``.
 
     Returns of :meth:`evaluate` (with prefix): ``mAP@0.5`` per threshold, ``mAP`` (mean of the
-    first group), ``mAP_<name>`` for every named group, with ``classwise`` also ``AP_<class>`` for
+    main group), ``mAP_<name>`` for every named group, with ``classwise`` also ``AP_<class>`` for
     the classes that have ground truth.
     """
 
@@ -95,12 +109,13 @@ class TADMetric(VideoMetric):
         ann_file: str,
         subset: str | Sequence[str] | None = None,
         tious: Sequence[float] | dict[str, Sequence[float]] = DEFAULT_TIOUS,
+        main: str | None = None,
         classwise: bool = False,
         recall_ks: Sequence[int] = (1, 5),
         **kwargs: Any,
     ) -> None:
         super().__init__(ann_file, subset, **kwargs)
-        self.tious, self.groups = parse_tious(tious)
+        self.tious, self.groups = parse_tious(tious, main)
         self.classwise = classwise
         self.recall_ks = tuple(recall_ks)
 
