@@ -21,6 +21,7 @@ class CandidateFile(Protocol):
 
     classes: tuple[str, ...]
     video_ids: tuple[str, ...]
+    has_labels: bool
 
     @property
     def path(self) -> object:
@@ -86,13 +87,16 @@ def ensemble_files(
         Video id and detections.
 
     Raises:
-        RawPredictionError: If files do not fit together.
+        RawPredictionError: If files do not fit together, or a file has no labels and nothing else
+            says the class of its candidates.
         ValueError: If method or weights are out of range.
     """
     if method not in METHODS:
         raise ValueError(f'method must be one of {METHODS}, got {method!r}')
     shares = check_weights(weights, len(files))
     videos = common_videos(files, partial)
+    if post_processor.reads_labels and len(files[0].classes) > 1:
+        _demand_labels(files)
     post_processor.prepare(files[0].classes, videos)
     for video_id in videos:
         found = [file.read(video_id) if video_id in file else None for file in files]
@@ -114,6 +118,17 @@ def ensemble_files(
             for window in post_processor.clean_windows(video.windows, video.spans, video_id)
         ]
         yield video_id, post_processor(*concatenate(pool), duration, video_id)
+
+
+def _demand_labels(files: Sequence[CandidateFile]) -> None:
+    for file in files:
+        if not file.has_labels:
+            raise RawPredictionError(
+                f'{file.path} has no labels, but there are {len(file.classes)} classes; name the '
+                'classes by an external classifier in mode "assign" (`--post-processor '
+                'classifier.type=ExternalClassifier classifier.path=FILE`, or `classifier` of the '
+                'PostProcessor), or give each item a "label"'
+            )
 
 
 def _duration(

@@ -268,7 +268,7 @@ class PostProcessor:
                 f'{wrong.sum()} of {len(wrong)} candidates have NaN or infinity (duration '
                 f'{duration}); the model diverged or its input is broken'
             )
-        if self.num_classes is not None and self._reads_labels() and lengths[2]:
+        if self.num_classes is not None and self.reads_labels and lengths[2]:
             low, high = columns.labels.min(), columns.labels.max()
             if low < 0 or high >= self.num_classes:
                 raise ValueError(
@@ -277,12 +277,14 @@ class PostProcessor:
                 )
         return columns
 
-    def _reads_labels(self) -> bool:
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the labels of the candidates count; a classifier that assigns replaces them."""
         return self.classifier is None or self.classifier.mode == 'rescore'
 
     def _select(self, candidates: Detections) -> Detections:
         segments, scores, labels = candidates
-        if not self._reads_labels():
+        if not self.reads_labels:
             candidates = Detections(segments, scores, np.zeros_like(labels))
         long_enough = segments[:, 1] - segments[:, 0] >= self.min_length
         candidates = by_score(take(candidates, (scores > self.score_thr) & long_enough))

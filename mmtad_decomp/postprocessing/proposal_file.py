@@ -19,9 +19,10 @@ class ProposalFile:
 
     ``{"results": {video: [{"segment": [start, end], "score": s}, ...]}}``, with a ``"label"`` in
     every item (detections) or in none (proposals, such as those of MMAction2's BMN, to which an
-    :class:`~mmtad_decomp.postprocessing.ExternalClassifier` gives labels). Segments are in
-    seconds. ActivityNet's ``v_`` may stand before the video ids of either file. Unlike
-    :class:`~mmtad_decomp.postprocessing.RawPredictions`, the whole file is in memory.
+    :class:`~mmtad_decomp.postprocessing.ExternalClassifier` gives labels, and which have label 0
+    until then). Segments are in seconds. ActivityNet's ``v_`` may stand before the video ids of
+    either file. Unlike :class:`~mmtad_decomp.postprocessing.RawPredictions`, the whole file is in
+    memory.
 
     Args:
         path: The file.
@@ -31,9 +32,11 @@ class ProposalFile:
         path: The file.
         classes: Class names in label order.
         video_ids: Videos of the file that are annotated, in the order of the annotations.
+        has_labels: Whether no item of these videos is without a label.
 
     Raises:
-        RawPredictionError: If the file is missing or malformed, or has an unknown label.
+        RawPredictionError: If the file is missing or malformed, or if only some items of these
+            videos have labels.
     """
 
     def __init__(self, path: str | Path, annotations: AnnotationSet) -> None:
@@ -54,6 +57,7 @@ class ProposalFile:
                 f'{path} has none of the {len(annotations.videos)} videos of '
                 f'{annotations.ann_file}; give the annotations and subset that it was made for'
             )
+        self.has_labels = self._have_labels()
 
     def __contains__(self, video_id: str) -> bool:
         return video_id in self._items
@@ -93,6 +97,20 @@ class ProposalFile:
             )
         return results
 
+    def _have_labels(self) -> bool:
+        first: dict[bool, str] = {}
+        for video_id, items in self._items.items():
+            for i, item in enumerate(items):
+                labelled = isinstance(item, dict) and item.get('label') is not None
+                if labelled not in first:
+                    first[labelled] = f'video "{video_id}", item {i}'
+        if len(first) == 2:
+            raise RawPredictionError(
+                f'{self.path}: {first[False]} has no "label", but {first[True]} has one; give all '
+                'items a label, or none'
+            )
+        return False not in first
+
     def _row(self, item: dict, video_id: str, i: int) -> tuple[list[float], float, int]:
         where = f'{self.path}: video "{video_id}", item {i}'
         try:
@@ -104,7 +122,7 @@ class ProposalFile:
                 f'{item!r}'
             ) from error
         label = item.get('label')
-        if label is not None and label not in self._labels:
+        if label is not None and not (isinstance(label, str) and label in self._labels):
             raise RawPredictionError(
                 f'{where}: field "label" is {label!r}, not one of the {len(self.classes)} classes '
                 'of the annotations; give those that the file was made with'

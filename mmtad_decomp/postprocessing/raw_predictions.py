@@ -121,10 +121,13 @@ class RawPredictions:
         path: The file.
         classes: Class names in label order.
         video_ids: Videos in the order of the file.
+        has_labels: True: every candidate has a label.
 
     Raises:
         RawPredictionError: If the file is missing or malformed.
     """
+
+    has_labels = True
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

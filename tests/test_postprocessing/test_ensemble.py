@@ -165,18 +165,58 @@ def annotations(tmp_path):
 
 def test_proposals_of_another_system(tmp_path, annotations):
     results = {
-        'x': [dict(segment=[1, 2.5], score=0.7), dict(segment=[3, 4], score=0.123456789)],
+        'x': [
+            dict(segment=[1, 2.5], score=0.7, label='a'),
+            dict(segment=[3, 4], score=0.123456789, label='b'),
+        ],
         'v_y': [dict(segment=[5, 60], score=0.5, label='b')],
-        'unknown': [],
+        'unknown': [dict(segment=[1, 2], score=0.5)],
     }
     path = tmp_path / 'proposals.json'
     path.write_text(json.dumps(dict(results=results)))
     file = ProposalFile(path, annotations)
-    assert file.video_ids == ('v_x', 'y') and 'z' not in file
+    assert file.video_ids == ('v_x', 'y') and 'z' not in file and file.has_labels
     found = dict(ensemble_files([file], PostProcessor(score_thr=0)))
     np.testing.assert_array_equal(found['v_x'].scores, [0.7, 0.123456789])
     np.testing.assert_array_equal(found['y'].segments, [[5, 50]])
+    np.testing.assert_array_equal(found['v_x'].labels, [0, 1])
     np.testing.assert_array_equal(found['y'].labels, [1])
+
+
+def without_labels(tmp_path):
+    results = dict(x=[], y=[dict(segment=[5, 60], score=0.5), dict(segment=[1, 2], score=0.25)])
+    path = tmp_path / 'proposals.json'
+    path.write_text(json.dumps(dict(results=results)))
+    return path
+
+
+def test_proposals_without_labels_need_a_classifier_that_assigns(tmp_path, annotations):
+    file = ProposalFile(without_labels(tmp_path), annotations)
+    assert not file.has_labels
+    scores = tmp_path / 'scores.json'
+    scores.write_text(json.dumps({name: dict(a=0.25, b=0.75) for name in ('x', 'y', 'z')}))
+    classifier = dict(type='ExternalClassifier', path=str(scores), top_n=1)
+    detections = tmp_path / 'detections.json'
+    detections.write_text('{"results": {"x": [], "y": []}}')
+    labelled = ProposalFile(detections, annotations)
+    assert labelled.has_labels, 'nothing lacks one'
+    message = r'proposals\.json has no labels, but there are 2 classes; .* mode "assign"'
+    for named in (None, dict(classifier, mode='rescore')):
+        with pytest.raises(RawPredictionError, match=message):
+            list(ensemble_files([labelled, file], PostProcessor(classifier=named)))
+    assert dict(ensemble_files([labelled], PostProcessor()))['y'].labels.shape == (0,)
+    found = dict(ensemble_files([labelled, file], PostProcessor(classifier=classifier)))
+    np.testing.assert_array_equal(found['y'].labels, [1, 1])
+    np.testing.assert_array_equal(found['y'].scores, [0.5 * 0.75, 0.25 * 0.75])
+
+
+def test_proposals_without_labels_are_of_the_only_class(tmp_path):
+    video = dict(duration=50.0, annotations=[dict(segment=[1, 2], label='a')])
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(dict(database=dict(y=video))))
+    file = ProposalFile(without_labels(tmp_path), load_annotations(path))
+    found = dict(ensemble_files([file], PostProcessor()))
+    np.testing.assert_array_equal(found['y'].labels, [0, 0])
 
 
 @pytest.mark.parametrize(
@@ -188,6 +228,15 @@ def test_proposals_of_another_system(tmp_path, annotations):
         ('{"results": {"y": [], "y": []}}', "'y' occurs twice"),
         ('{"results": {"y": [{"segment": [1], "score": 1}]}}', 'video "y", item 0: needs'),
         ('{"results": {"y": [{"segment": [1, 2], "score": 1, "label": "q"}]}}', 'label.* is .q.'),
+        (
+            '{"results": {"y": [{"segment": [1, 2], "score": 1, "label": ["a"]}]}}',
+            r'video "y", item 0: field "label" is \[.a.\]',
+        ),
+        (
+            '{"results": {"x": [{"segment": [1, 2], "score": 1, "label": "a"}], "y": [{"segment": '
+            '[1, 2], "score": 1, "label": "a"}, {"segment": [3, 4], "score": 1}]}}',
+            r'proposals\.json: video "y", item 1 has no "label", but video "v_x", item 0 has one',
+        ),
     ],
 )
 def test_bad_proposal_files(tmp_path, annotations, content, message):

@@ -1,6 +1,7 @@
 """The command that combines raw predictions, from the test that writes them to the submission."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 
-from mmtad_decomp.postprocessing import ClassifierScoresError, RawPredictions
+from mmtad_decomp.postprocessing import ClassifierScoresError, RawPredictionError, RawPredictions
 from mmtad_decomp.postprocessing.ensemble import METHODS
 from mmtad_decomp.structures import TADDataSample, TimeGrid
 from tools.analysis_tools import ensemble_predictions
@@ -156,6 +157,9 @@ def test_proposals_without_a_config(ann_file):
     with open('scores.json', 'w') as file:
         json.dump(dict(v1=dict(a=0.5, b=0.25, Ambiguous=0)), file)
     command = ['bmn.json', '--ann-file', ann_file, '--subset', 'test', '--out', 'out.json']
+    with pytest.raises(RawPredictionError, match=r'bmn\.json has no labels.* classifier\.type='):
+        ensemble_predictions.main(command)
+    assert not Path('out.json').exists()
     ensemble_predictions.main([*command, '--post-processor', *options])
     assert results_of('out.json') == dict(v1=[dict(segment=[1, 2], score=0.25, label='a')])
 
