@@ -192,11 +192,9 @@ def _read_json(file: Path) -> _Content:
     results = content.get('results', content)
     if not isinstance(results, dict):
         raise ClassifierScoresError(f'{file}: field "results" must map video ids to scores')
-    first: object = next(iter(results.values()), [])
-    named = isinstance(first, dict) or (
-        isinstance(first, list) and len(first) > 0 and isinstance(first[0], dict)
-    )
-    if named:
+    # Of a video that the classifier gave no class the entry is empty, in every layout.
+    first: object = next(filter(None, results.values()), {})
+    if isinstance(first, dict) or (isinstance(first, list) and isinstance(first[0], dict)):
         names, matrix = _named_scores(file, results)
         return names, list(results), matrix
     return names, list(results), _matrix(list(results.values()), str(file))

@@ -78,6 +78,20 @@ def test_every_layout_gives_the_same_scores(tmp_path):
             assert dict(zip(keys, found.scores)) == pytest.approx(expected), path
 
 
+@pytest.mark.parametrize('empty', [[], {}])
+@pytest.mark.parametrize('place', [0, 1, 2])
+def test_a_video_without_classes_may_stand_anywhere(tmp_path, place, empty):
+    entries = [
+        ('v1', [dict(label='a', score=0.5), dict(label='b', score=0.25)]),
+        ('v2', dict(b=1)),
+    ]
+    entries.insert(place, ('none', empty))
+    table = load_classifier_scores(write(tmp_path / 'x.json', dict(results=dict(entries))))
+    scores = {name: table.scores[table.row(name)].tolist() for name, _ in entries}
+    assert scores == dict(v1=[0.5, 0.25], v2=[0, 1], none=[0, 0])
+    assert table.columns == dict(a=0, b=1)
+
+
 def test_untrimmednet_scores_of_thumos14(tmp_path):
     """Row n - 1 is video_test_n, columns are UCF101's classes in the order of their names."""
     rng = np.random.default_rng(0)
@@ -249,6 +263,8 @@ def test_classifying_before_nms_equals_nms_of_the_products(tmp_path, nms):
         (dict(results=TABLE), dict(columns=list('abc')), 'leave `columns` out'),
         ({'v1': dict(a='x'), 'v3': {}}, {}, 'video "v1" must have {class: score}'),
         ({}, {}, 'scores of no video'),
+        ({'v1': [], 'v3': []}, {}, 'scores of no video'),
+        ({'v1': {}, 'v3': {}}, {}, 'scores of no video'),
         ([1], {}, 'must be an object'),
         ({'v1': [1] * 3, 'v3': [1] * 3}, dict(columns='thumos14_in_ucf101'), 'has 101 classes'),
         ({'v1': [1] * 3, 'v3': [1] * 3}, dict(columns=dict(a=3)), 'count from 0'),
