@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ import numpy as np
 
 from mmtad_decomp.utils import refuse_duplicates
 
-TRAILING_NUMBER = 'trailing_number'
 THUMOS14_IN_UCF101 = 'thumos14_in_ucf101'
+_PATTERN = "a pattern such as 'video_test_{:07d}'"
 _UCF101_COLUMNS = {
     'BaseballPitch': 6,
     'BasketballDunk': 8,
@@ -51,21 +50,17 @@ class ClassifierScores:
     Attributes:
         path: The file, for messages.
         scores: ``(R, K)`` float64.
-        rows: Row of each video id; None: row ``n - 1`` is the video whose id ends in number n.
+        rows: Row of each video id.
         columns: Column of each class name.
     """
 
     path: str
     scores: np.ndarray
-    rows: dict[str, int] | None
+    rows: dict[str, int]
     columns: dict[str, int]
 
     def row(self, video_id: str) -> int | None:
         """Row of a video; ActivityNet's ``v_`` may stand before either id. None if missing."""
-        if self.rows is None:
-            number = re.search(r'(\d+)$', video_id)
-            row = int(number.group()) - 1 if number else -1
-            return row if 0 <= row < len(self.scores) else None
         for name in (video_id, video_id.removeprefix('v_'), f'v_{video_id}'):
             if name in self.rows:
                 return self.rows[name]
@@ -90,14 +85,15 @@ def load_classifier_scores(
 
     ``.npz`` has the arrays of the last layout. ``.npy`` is one ``(videos, classes)`` array, whose
     rows and columns ``video_ids`` and ``columns`` explain: of UntrimmedNet's scores for THUMOS'14
-    (``uNet_test.npy``), row n - 1 is ``video_test_%07d`` of n and the columns are UCF101's.
+    (``uNet_test.npy``), row n - 1 is ``'video_test_{:07d}'`` of n and the columns are UCF101's.
 
     Args:
         path: The file.
         columns: Class of each column, where the file does not say it: names, a text file with a
             name per line, a dict from name to column, or ``'thumos14_in_ucf101'``.
         video_ids: Video of each row, where the file does not say it: ids, a text file with an id
-            per line, or ``'trailing_number'``.
+            per line, or a pattern that makes the id of row n - 1 of the number n, such as
+            ``'video_test_{:07d}'``. Other ids, such as those of another subset, have no row.
 
     Raises:
         ClassifierScoresError: If the file is missing or not in one of these layouts.
@@ -224,7 +220,7 @@ def _named_scores(file: Path, results: dict) -> tuple[list[str], np.ndarray]:
     return names, _matrix(matrix, str(file))
 
 
-def _lines(value: Sequence[str] | str | None, what: str) -> list[str]:
+def _lines(value: Sequence[str] | str | None, what: str, kinds: str = 'a list') -> list[str]:
     """The names given, or those in the text file given."""
     if not isinstance(value, str):
         return [str(name) for name in value or ()]
@@ -232,9 +228,17 @@ def _lines(value: Sequence[str] | str | None, what: str) -> list[str]:
         text = Path(value).read_text(encoding='utf-8')
     except OSError as error:
         raise ClassifierScoresError(
-            f'{what}={value!r} is neither a list nor a text file that can be read ({error})'
+            f'{what}={value!r} is neither {kinds} nor a text file that can be read ({error})'
         ) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _numbered(pattern: str, count: int) -> list[str]:
+    """Ids that a pattern makes of the numbers from 1 on."""
+    try:
+        return [pattern.format(number) for number in range(1, count + 1)]
+    except (ValueError, LookupError, AttributeError) as error:
+        raise ClassifierScoresError(f'video_ids={pattern!r} is not {_PATTERN}: {error}') from error
 
 
 def _unique(names: Sequence[str], count: int, what: str) -> dict[str, int]:
@@ -251,17 +255,18 @@ def _rows(
     scores: np.ndarray,
     inside: list[str] | None,
     given: Sequence[str] | str | None,
-) -> dict[str, int] | None:
+) -> dict[str, int]:
     if inside is not None and given is not None:
         raise ClassifierScoresError(f'{path} names its videos itself; leave `video_ids` out')
-    if given == TRAILING_NUMBER:
-        return None
     if inside is None and given is None:
         raise ClassifierScoresError(
             f'{path} does not say which video a row is; set `video_ids` to their ids, a text file '
-            f'or {TRAILING_NUMBER!r}'
+            f'or {_PATTERN}, which makes the id of row n - 1 of n'
         )
-    names = inside if inside is not None else _lines(given, 'video_ids')
+    if isinstance(given, str) and '{' in given:
+        names = _numbered(given, len(scores))
+    else:
+        names = inside or _lines(given, 'video_ids', f'a list, {_PATTERN}')
     return _unique(names, len(scores), f'rows (videos) of {path}')
 
 

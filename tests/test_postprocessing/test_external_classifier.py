@@ -57,7 +57,7 @@ def layouts(tmp_path):
         (str(tmp_path / 'bare.npz'), texts),
         (
             str(tmp_path / 'scores.npy'),
-            dict(columns=dict(a=2, b=1, c=0), video_ids='trailing_number'),
+            dict(columns=dict(a=2, b=1, c=0), video_ids='v{}'),
         ),
     ]
 
@@ -99,14 +99,17 @@ def test_untrimmednet_scores_of_thumos14(tmp_path):
     scores[269, 20] = 5.0  # CleanAndJerk is UCF101's class 21
     np.save(tmp_path / 'uNet_test.npy', scores)
     table = load_classifier_scores(
-        tmp_path / 'uNet_test.npy', 'thumos14_in_ucf101', 'trailing_number'
+        tmp_path / 'uNet_test.npy', 'thumos14_in_ucf101', 'video_test_{:07d}'
     )
-    assert table.row('video_test_0000270') == 269
-    assert table.row('video_test_0001575') is table.row('video_test_0000000') is None
+    assert table.row('video_test_0000001') == 0 and table.row('video_test_0000270') == 269
+    for other in ('video_test_0001575', 'video_test_0000000', 'video_validation_0000270', '270'):
+        assert table.row(other) is None
     assert list(table.columns) == sorted(table.columns) and len(table.columns) == 20
     classifier = ExternalClassifier(
-        table.path, columns='thumos14_in_ucf101', video_ids='trailing_number', top_n=1
+        table.path, columns='thumos14_in_ucf101', video_ids='video_test_{:07d}', top_n=1
     )
+    with pytest.raises(ClassifierScoresError, match=r'no scores of 1 of 2 videos \(video_valid'):
+        classifier.bind(list(table.columns), ['video_test_0000270', 'video_validation_0000270'])
     classifier.bind(list(table.columns), ['video_test_0000270'])
     found = classifier(DETECTIONS, 'video_test_0000270')
     np.testing.assert_array_equal(found.labels, [3, 3])
@@ -306,6 +309,15 @@ def test_files_that_cannot_be_read(tmp_path):
     ):
         with pytest.raises(ClassifierScoresError, match=message):
             load_classifier_scores(tmp_path / name, columns=list('abc'))
+    for video_ids, message in (
+        ('v{', r"'v\{' is not a pattern such as 'video_test_\{:07d\}'"),
+        ('v{}{}', 'is not a pattern'),
+        ('v{number}', 'is not a pattern'),
+        ('{{v}}', 'there are 2, but 2 names, 1 of them different'),
+        ('trailing_number', "neither a list, a pattern such as 'video_test_{:07d}' nor a text"),
+    ):
+        with pytest.raises(ClassifierScoresError, match=message):
+            load_classifier_scores(tmp_path / 'rows.npy', list('abc'), video_ids)
 
 
 def test_use_without_preparation_and_negative_scores(tmp_path):
