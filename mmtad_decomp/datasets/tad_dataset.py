@@ -257,7 +257,9 @@ class TADDataset(BaseDataset):
             fps = self.sample_fps or self._frame_rate(video)
             steps = None if self.window is None else feature_steps(str(self._file_of(video)))
             return TimeGrid(fps, self.feature_stride, self.feature_frames / 2), steps
-        self._check_length(video)
+        resampled = self.num_samples is not None or self.sample_fps is not None
+        if self.source == 'frames' or not resampled:
+            self._check_length(video)
         if self.num_samples is not None:
             return TimeGrid(self.num_samples / video.duration), self.num_samples
         fps = self.sample_fps or self._frame_rate(video)
@@ -276,7 +278,10 @@ class TADDataset(BaseDataset):
         )
 
     def _check_length(self, video: VideoAnnotation) -> None:
-        """Frames stored at another rate than the annotation says would all be misplaced."""
+        """Frames stored at another rate than the annotation says would all be misplaced.
+
+        Not those of a video file at a sampled rate: the file's own clock says where they are.
+        """
         if video.fps is None and self.source == 'frames':
             self._frame_rate(video)
         if video.num_frames is None or video.fps is None:

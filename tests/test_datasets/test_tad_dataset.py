@@ -320,6 +320,23 @@ def test_a_minimal_annotation_takes_the_clock_from_the_video(data, tmp_path):
         assert got['window'] == wanted['window'] and got['time_grid'] == wanted['time_grid']
 
 
+@pytest.mark.parametrize('sampling', [dict(sample_fps=10, window=20), dict(num_samples=16)])
+def test_frames_of_a_video_file_that_are_sampled_need_no_nominal_rate(data, tmp_path, sampling):
+    """Of variable frame rate, ``frame`` / ``fps`` is not the length: not used, not compared."""
+    full = json.loads((data / 'video.json').read_text())['database']['long']
+    file = str(write_annotations(tmp_path / 'a.json', dict(long=full | dict(fps=75))))
+    wanted = items(build(data, exclude_videos=['short', 'bare'], test_mode=True, **sampling))
+    got = items(build(data, ann_file=file, test_mode=True, **sampling))
+    assert len(got) == len(wanted) > 0
+    for one, other in zip(got, wanted):
+        assert torch.equal(one['inputs']['frames'], other['inputs']['frames'])
+        assert one['data_samples'].time_grid == other['data_samples'].time_grid
+    path = dict(path='frames/long')
+    write_annotations(tmp_path / 'a.json', dict(long=full | path | dict(fps=75)))
+    with pytest.raises(AnnotationError, match=r'100 / 75 = 1\.3 s, but "duration" is 4 s'):
+        build(data, 'frames', ann_file=file, test_mode=True, **sampling)
+
+
 @pytest.mark.parametrize('suffix', ['npy', 'npz'])
 def test_features_of_two_modalities_stay_in_step(data, tmp_path, suffix):
     rng = np.random.default_rng(1)
