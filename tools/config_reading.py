@@ -143,7 +143,7 @@ def check_data(cfg: Config, phase: str, read: Callable[[Path], dict]) -> None:
             file,
             (data.get('metainfo') or {}).get('classes'),
             set(data.get('ignore_labels') or ()),
-            ('label',),
+            data.get('label_fields') or ('label',),
         )
         for place, head in _parts(cfg, 'model', 'heads'):
             if isinstance(head.get('num_classes'), int) and 'teacher' not in place.split('.'):

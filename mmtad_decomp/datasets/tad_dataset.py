@@ -53,6 +53,9 @@ class TADDataset(BaseDataset):
         ignore_labels: Labels left out, such as ``('Ambiguous',)``.
         exclude_videos: Ids of videos left out, or a file that names them, see
             :func:`~mmtad_decomp.annotations.read_video_list`.
+        label_fields: Fields of an instance that name its class, joined by commas, such as
+            ``('verb',)`` or ``('verb', 'noun')``; give the metric the same, see
+            :func:`~mmtad_decomp.annotations.load_annotations`.
         leave_out: ``(part, parts)``: leave out one part of the videos, counted from 0. Their
             sorted ids are cut into ``parts`` runs of neighbours, so that videos of one source
             whose names begin alike stay together. ``metainfo['left_out']`` holds their ids, and
@@ -87,6 +90,7 @@ class TADDataset(BaseDataset):
         feature_frames: float = 16,
         ignore_labels: Sequence[str] = (),
         exclude_videos: Sequence[str] | str = (),
+        label_fields: Sequence[str] = ('label',),
         leave_out: tuple[int, int] | None = None,
         skip_missing: bool = False,
         metainfo: dict | None = None,
@@ -130,6 +134,7 @@ class TADDataset(BaseDataset):
         self.feature_frames = feature_frames
         self.ignore_labels = ignore_labels
         self.exclude_videos = exclude_videos
+        self.label_fields = label_fields
         self.leave_out = leave_out
         self.skip_missing = skip_missing
         # Seed and epoch, in memory that the data loader's workers share; -1 before the first.
@@ -152,6 +157,7 @@ class TADDataset(BaseDataset):
             classes=self._metainfo.get('classes'),
             ignore_labels=self.ignore_labels,
             exclude_videos=self.exclude_videos,
+            label_fields=self.label_fields,
         )
         self._metainfo['classes'] = list(annotations.classes)
         videos = self._existing(self._kept(annotations.videos))

@@ -21,6 +21,7 @@ from mmaction.registry import DATASETS
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
 
 from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.datasets import (
@@ -30,6 +31,7 @@ from mmtad_decomp.datasets import (
     source_frame_indices,
 )
 from mmtad_decomp.datasets.transforms import loading
+from mmtad_decomp.evaluation import TADMetric
 
 LENGTHS = {'long': 100, 'short': 20, 'bare': 55}
 PIPELINES = {
@@ -253,6 +255,42 @@ def test_missing_files(data, tmp_path, log):
     write_annotations(tmp_path / 'a.json', database)
     with pytest.raises(FileNotFoundError, match='2 of 2'):
         build(data, ann_file=file, window=50, skip_missing=True)
+
+
+@pytest.mark.parametrize(
+    ('fields', 'classes', 'labels'),
+    [
+        (('verb',), ['close', 'open'], [1, 1, 0]),
+        (('noun',), ['7', 'box'], [0, 1, 0]),
+        (('verb', 'noun'), ['close,7', 'open,7', 'open,box', 'open,lid'], [1, 2, 0]),
+    ],
+)
+def test_verbs_and_nouns(data, tmp_path, fields, classes, labels):
+    """Training windows, test windows and the metric take the class from the same fields."""
+    actions = [(0.0, 1.0, 'open', 7), (1.2, 2.0, 'open', 'box'), (2.2, 3.5, 'close', 7)]
+    lid = [dict(segment=[0, 0.5], verb='open', noun='box' if fields == ('noun',) else 'lid')]
+    database = {
+        'long': dict(
+            video_entry(4),
+            annotations=[dict(segment=[s, e], verb=v, noun=n) for s, e, v, n in actions],
+        ),
+        'short': dict(video_entry(0.8, subset='validation'), annotations=lid),
+    }
+    file = str(write_annotations(tmp_path / 'epic.json', database, classes=['not', 'these']))
+    settings = dict(ann_file=file, data_prefix=dict(video='videos'), label_fields=fields)
+    train = build(data, subset='training', **settings)
+    test = build(data, subset='validation', test_mode=True, **settings)
+    assert train.metainfo['classes'] == test.metainfo['classes'] == classes
+    [item] = items(train)
+    assert item['data_samples'].gt_instances.labels.tolist() == labels
+    metric = TADMetric(file, subset='training', label_fields=fields, post_processor=None)
+    metric.dataset_meta = train.metainfo
+    sample = item['data_samples']
+    sample.pred_instances = InstanceData(scores=torch.ones(3), **sample.gt_instances)
+    metric.process(None, [sample.to_dict()])
+    assert metric.evaluate(1)['tad/mAP'] == 1
+    with pytest.raises(AnnotationError, match='needs a string field "label"'):
+        build(data, **dict(settings, label_fields=('label',)))
 
 
 @pytest.mark.parametrize('parts', [2, 3])

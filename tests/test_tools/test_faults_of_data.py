@@ -1,6 +1,8 @@
 """Data and heads that do not fit, as a user meets them: by the commands, on a small data set."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from tools import train as train_tool
 from tools._cli import build_runner, load_config
 from tools.analysis_tools import evaluate
 from tools.command_line import run_main
+
+GUIDES = Path(__file__).resolve().parents[2] / 'docs/en/user_guides'
 
 
 def train(path, *options):
@@ -54,6 +58,34 @@ def test_a_head_of_other_classes_is_refused_before_training(classes, tmp_path, c
     text = refusal(capsys, train(path))
     assert f'model.head.num_classes is {classes}, but the data set has 3 classes: a, b, c' in text
     assert not (path.parent / 'run').exists()
+
+
+def test_the_guides_config_trains_and_tests_on_verbs(tmp_path, capsys):
+    """The file's ``classes`` are three labels; the verbs are two."""
+
+    def verbs(database):
+        for video in database.values():
+            for item in video['annotations']:
+                item['verb'] = 'open' if item.pop('label') == 'a' else 'close'
+                item['noun'] = 'door'
+
+    path = small_features.write(tmp_path / 'data', edit=verbs)
+    page = (GUIDES / 'datasets.md').read_text(encoding='utf-8')
+    blocks = re.findall(r'```python\n(.*?)```', page, flags=re.S)
+    [block] = [block for block in blocks if 'label_fields' in block]
+    for number, place in ((97, 'wrong.py'), (2, 'right.py')):
+        text = block.replace('./features.py', './config.py').replace('97', str(number))
+        (path.parent / place).write_text(text)
+    said = refusal(capsys, train(path.parent / 'wrong.py'))
+    assert 'num_classes is 97, but the data set has 2 classes: close, open' in said
+    assert train(path.parent / 'right.py') == 0
+    assert 'tad/mAP: ' in log_of(path)
+    checkpoint = path.parent / 'run' / 'epoch_1.pth'
+    arguments = [str(path.parent / 'right.py'), str(checkpoint), '--work-dir', str(tmp_path / 't')]
+    found = tmp_path / 'found.json'
+    assert 'tad/mAP' in test_tool.main([*arguments, '--dump-json', str(found)])
+    results = json.loads(found.read_text())['results'].values()
+    assert {item['label'] for items in results for item in items} == {'open', 'close'}
 
 
 def test_candidates_that_nothing_names_are_refused_before_testing(tmp_path, capsys):

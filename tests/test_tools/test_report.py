@@ -142,6 +142,17 @@ def test_detections_of_a_study_meet_the_videos_that_they_are_of(
         assert run.tious == (0.3, 0.5, 0.7), named
 
 
+def test_a_run_on_verbs(runs):
+    first, _, data = runs
+    ann_file = data / 'annotations.json'
+    ann_file.write_text(ann_file.read_text().replace('"label"', '"verb"'))
+    config = Config.fromfile(first / 'any.py')
+    config.test_evaluator.label_fields = ('verb',)
+    (first / 'any.py').write_text(config.pretty_text)
+    run = load_run(first)
+    assert run.annotations.classes == CLASSES and run.annotations.census.instances == 3
+
+
 def test_names_that_look_like_markup_stay_text(runs):
     first = runs[0]
     name = '</script><b>x'

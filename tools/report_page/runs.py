@@ -81,6 +81,7 @@ def load_run(path: str | Path, config: str | Path | None = None, name: str | Non
         evaluator.get('classes'),
         evaluator.get('ignore_labels', ()),
         evaluator.get('exclude_videos', ()),
+        evaluator.get('label_fields', ('label',)),
     )
     submission = read_submission(file, annotations.classes)
     demand_overlap(
