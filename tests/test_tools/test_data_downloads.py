@@ -199,3 +199,106 @@ def test_activitynet(tmp_path: Path, blocked: str):
     assert list(loaded.videos) == ['a', 'c']
     assert read_video_list(tmp_path / 'out' / 'blocked.json') == ('b',)
     assert loaded.videos['a'].path == 'frames/a' and loaded.videos['a'].num_frames == 20
+
+
+def activitynet_files(folder: Path, **changes) -> Path:
+    """Annotations of the videos a (training), b and c (validation) in ``folder / 'anet.json'``."""
+    item = {'segment': [0.5, 2.0], 'label': 'Surfing'}
+    database = {
+        key: {'subset': subset, 'duration': 4.0, 'url': 'x', 'annotations': [item]}
+        for key, subset in (('a', 'training'), ('b', 'validation'), ('c', 'validation'))
+    }
+    database['a'].update(changes)
+    path = folder / 'anet.json'
+    path.write_text(json.dumps({'database': database, 'taxonomy': []}))
+    return path
+
+
+def test_the_annotations_that_are_read_are_not_replaced(tmp_path: Path, capsys):
+    path = activitynet_files(tmp_path).rename(tmp_path / 'annotations.json')
+    (tmp_path / 'link').symlink_to(tmp_path)
+    content = path.read_bytes()
+    for out in (tmp_path, tmp_path / 'link'):
+        arguments = ['--annotations', str(path), '--out', str(out), '--annotations-only']
+        for tool in (activitynet, thumos):
+            if tool is thumos:
+                path.write_text(json.dumps({'database': {
+                    key: {'duration': 4.0, 'annotations': []} for key in IDS
+                }}))  # fmt: skip
+            before = path.read_bytes()
+            assert tool.main(arguments) == 2
+            error = capsys.readouterr().err
+            assert f'{out}/annotations.json would be replaced' in error
+            assert path.read_bytes() == before
+            assert sorted(p.name for p in tmp_path.iterdir()) == ['annotations.json', 'link']
+        path.write_bytes(content)
+
+
+def test_a_list_of_blocked_videos_that_is_there_counts_and_stays(tmp_path: Path, capsys):
+    arguments = ['--annotations', str(activitynet_files(tmp_path)), '--annotations-only']
+    arguments += ['--out', str(tmp_path / 'out')]
+    target = tmp_path / 'out' / 'blocked.json'
+    annotations = target.with_name('annotations.json')
+    assert activitynet.main(arguments) == 0
+    assert read_video_list(target) == () and len(read_json(annotations)['database']) == 3
+    assert 'it stays' not in capsys.readouterr().out
+    mine = '{"v_b": "no longer there"}'
+    for more in ([], ['--blocked', str(target)]):
+        target.write_text(mine)
+        assert activitynet.main([*arguments, *more]) == 0
+        assert target.read_text() == mine
+        assert list(read_json(annotations)['database']) == ['a', 'c']
+        assert (f'{target} is that list; it stays' in capsys.readouterr().out) == (not more)
+    (tmp_path / 'other').write_text('c\n')
+    assert activitynet.main([*arguments, '--blocked', str(tmp_path / 'other')]) == 0
+    assert read_video_list(target) == ('c',)
+    assert list(read_json(annotations)['database']) == ['a', 'b']
+    target.write_text('["b"')
+    assert activitynet.main(arguments) == 2
+    assert 'blocked.json is not valid JSON' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('mode', ['frames', 'videos'])
+def test_what_no_run_made_is_not_replaced(source: Path, capsys, mode: str):
+    name = {'frames': f'{IDS[1]}/notes.txt', 'videos': f'{IDS[1]}.mp4'}[mode]
+    mine = source / 'out' / mode / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text('mine')
+    assert thumos.main(command(source, '--mode', mode)) == 2
+    error = capsys.readouterr().err
+    target = source / 'out' / mode / Path(name).parts[0]
+    assert f'{target} would be replaced, but no run of this command made it' in error
+    assert mine.read_text() == 'mine' and list((source / 'out').rglob('*.*')) == [mine]
+
+
+def test_what_earlier_runs_made_is_replaced_in_any_order_of_modes(source: Path):
+    for mode, fps in (('frames', '10'), ('videos', '10'), ('frames', '5'), ('videos', '5')):
+        assert thumos.main(command(source, '--mode', mode, '--fps', fps)) == 0
+    assert len(list((source / 'out' / 'frames' / IDS[0]).iterdir())) == 20
+    assert probe_video(source / 'out' / 'videos' / f'{IDS[0]}.mp4').num_frames == 20
+
+
+@pytest.mark.parametrize('mode', ['frames', 'videos'])
+@pytest.mark.parametrize('moment', ['before', 'after'])
+def test_a_run_killed_around_its_last_rename_can_be_run_again(
+    source: Path, monkeypatch, mode: str, moment: str
+):
+    """Nothing is taken for the user's, and nothing old for new, whenever the process ends."""
+    assert thumos.main(command(source, '--mode', mode)) == 0
+    replace, target = os.replace, source / 'out' / mode / (IDS[0] + '.mp4' * (mode == 'videos'))
+
+    def killed(start: Path, end: Path) -> None:
+        if moment == 'after' or Path(end) != target:
+            replace(start, end)
+        if Path(end) == target:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'replace', killed)
+        assert thumos.main(command(source, '--mode', mode, '--fps', '5')) == 130
+    for fps, count in (('5', 20), ('10', 40)):
+        assert thumos.main(command(source, '--mode', mode, '--fps', fps)) == 0
+        if mode == 'frames':
+            assert len(list(target.iterdir())) == count
+        else:
+            assert probe_video(target).num_frames == count

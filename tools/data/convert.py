@@ -32,6 +32,7 @@ from tools.data.common import (
     run_main,
     write_annotations,
 )
+from tools.data.common.files import refuse_to_replace
 from tools.data.common.labelled import check_places, place_video
 from tools.data.common.preparing import find_videos
 from tools.data.labels import Label, LabelError, ReadOptions, read_labels
@@ -143,7 +144,8 @@ def read_all(names: Sequence[str], options: ReadOptions, target: Path) -> list[L
         target: The file that will be written.
 
     Raises:
-        LabelError: If there is no file, no label in them, or one of them is ``target``.
+        LabelError: If there is no file, or no label in them.
+        ValueError: If one of them is ``target``.
     """
     paths = []
     for name in names:
@@ -151,8 +153,7 @@ def read_all(names: Sequence[str], options: ReadOptions, target: Path) -> list[L
         if not found:
             raise LabelError(f'{name} does not exist; name exported files, or patterns in quotes')
         paths += found
-    if target.resolve() in {Path(path).resolve() for path in paths}:
-        raise LabelError(f'{target} would be replaced; move these labels, or name another --out')
+    refuse_to_replace(target, paths)
     labels = [label for path in paths for label in read_labels(path, options)]
     if not labels:
         raise LabelError(f'{", ".join(paths[:3])}: no action in {len(paths)} files; label some')

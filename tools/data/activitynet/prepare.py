@@ -8,7 +8,6 @@ Example:
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -23,15 +22,17 @@ from tools.data.common.preparing import (
 
 
 def read_blocked(path: Path | None) -> set[str]:
-    """Ids of blocked videos: a JSON list, a JSON object with ids as keys, or one id per line.
+    """Ids of blocked videos, see :func:`~mmtad_decomp.annotations.read_video_list`.
 
     A leading ``v_`` is ignored.
+
+    Raises:
+        ValueError: If the file is missing or malformed.
     """
-    if path is None:
-        return set()
-    text = path.read_text(encoding='utf-8')
-    ids = json.loads(text) if text.lstrip().startswith(('[', '{')) else text.split()
-    return {str(video_id).removeprefix('v_') for video_id in ids}
+    from mmtad_decomp.annotations import read_video_list
+
+    ids = () if path is None else read_video_list(path)
+    return {video_id.removeprefix('v_') for video_id in ids}
 
 
 def read_activitynet(
@@ -79,17 +80,23 @@ def run(args: argparse.Namespace) -> int:
     """Convert annotations and store videos; returns the exit code.
 
     Besides, ``blocked.json`` lists the ids left out, which the configs exclude from data set and
-    evaluation.
+    evaluation. One that is there counts and stays, unless ``--blocked`` names another file.
     """
     from mmtad_decomp.utils.atomic import write_json
 
-    blocked = read_blocked(args.blocked)
-    write_json(args.out / 'blocked.json', sorted(blocked))
+    target = args.out / 'blocked.json'
+    source = args.blocked or (target if target.exists() else None)
+    blocked = read_blocked(source)
     records, classes = read_activitynet(args.annotations, args.subsets, blocked)
     print(f'{len(records)} videos, {len(blocked)} on the list of blocked ones')
-    return prepare(
+    if blocked and args.blocked is None:
+        print(f'{target} is that list; it stays. --blocked names another one')
+    code = prepare(
         args, records, classes, 'ActivityNet-1.3', lambda video_id: f'{args.prefix}{video_id}'
     )
+    if source is None or source.resolve() != target.resolve():
+        write_json(target, sorted(blocked))
+    return code
 
 
 def main(argv: list[str] | None = None) -> int:

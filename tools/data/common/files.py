@@ -5,9 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def refuse_to_replace(target: Path, given: Iterable[str | Path]) -> None:
+    """Refuse to write to a file that is read.
+
+    Args:
+        target: The file that will be written.
+        given: Files and folders that the user named.
+
+    Raises:
+        ValueError: If ``target`` is one of them.
+    """
+    if target.resolve() in {Path(path).resolve() for path in given}:
+        raise ValueError(f'{target} would be replaced, but it is read; name another --out')
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from .annotations import census_table, make_video_entry, write_annotations
+from .files import refuse_to_replace
 from .parallel import Failure, parse_shard, print_failures, share
 from .storing import StoredVideo, StoreSettings, store_videos, was_stored
 
@@ -193,7 +194,8 @@ def prepare(
     """Store the videos, write ``annotations.json`` and print the census.
 
     Args:
-        args: From a parser that :func:`add_arguments` prepared.
+        args: From a parser that :func:`add_arguments` prepared, with ``annotations``, the file or
+            folder that was read.
         records: Videos by id.
         classes: Class names in label order.
         version: Written to the file; it names the census.
@@ -203,8 +205,11 @@ def prepare(
         Exit code: 0, or 1 if a video is missing or failed.
 
     Raises:
-        ValueError: If there is nothing to do, or ``--shard`` is malformed.
+        ValueError: If there is nothing to do, ``--shard`` is malformed, or something of the user
+            would be replaced.
     """
+    target = args.out / 'annotations.json'
+    refuse_to_replace(target, [args.annotations])
     shard = parse_shard(args.shard)
     failures: list[Failure] = []
     if args.annotations_only:
@@ -217,7 +222,6 @@ def prepare(
         stored, failed = store_videos(sources, args.out, _settings(args), args.workers)
         failures += failed
         database = _from_stored(records, stored)
-    target = args.out / 'annotations.json'
     if shard[1] > 1:
         print(
             f'part {args.shard}: {len(database)} videos are stored; once all parts are, run this '

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -84,6 +86,15 @@ def _write_jpegs(folder: Path, frames: Iterable[np.ndarray], quality: int) -> in
     return count
 
 
+def _made(marker: Path) -> set[str]:
+    """Paths, relative to the output folder, that earlier runs stored a video at, in any mode."""
+    try:
+        done = read_json(marker)
+    except (FileNotFoundError, ValueError):
+        return set()
+    return {*done.get('made', ()), (done.get('stored') or {}).get('path')} - {None}
+
+
 def _finished(task: _Task) -> StoredVideo | None:
     """The result of an earlier run with the same source and settings, if it is still there."""
     try:
@@ -113,27 +124,34 @@ def _store(task: _Task) -> StoredVideo:
     multiple = 1 if settings.mode == 'frames' else 2  # h264 needs even sides.
     frames = SampledFrames(task.source, fps, settings.short_side, multiple)
     target = task.out / task.target
-    if settings.mode == 'frames':
-        with atomic_folder(target) as partial:
+    atomic = atomic_folder if settings.mode == 'frames' else atomic_path
+    with atomic(target) as partial:
+        if settings.mode == 'frames':
             count = _write_jpegs(partial, frames, settings.quality)
-    else:
-        with atomic_path(target) as partial:
+        else:
             count = write_video(partial, frames, fps, settings.quality)
-    stored = StoredVideo(task.target, float(fps), count, frames.duration)
-    write_json(task.marker, {**_marks(task), 'stored': asdict(stored)})
+        stored = StoredVideo(task.target, float(fps), count, frames.duration)
+        # Killed at any point, a run leaves no target without a marker, nor an older one with it.
+        _remove(target)
+        made = sorted(_made(task.marker) | {task.target})
+        write_json(task.marker, {**_marks(task), 'stored': asdict(stored), 'made': made})
     return stored
+
+
+def _remove(target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def was_stored(path: Path, out: Path) -> bool:
     """Whether :func:`store_videos` made this file of ``out / 'videos'``."""
-    try:
-        done = read_json(out / '.done' / f'{path.stem}.json')
-    except (FileNotFoundError, ValueError):
-        return False
-    return (done.get('stored') or {}).get('path') == f'videos/{path.name}'
+    return f'videos/{path.name}' in _made(out / '.done' / f'{path.stem}.json')
 
 
 def _check_targets(tasks: Iterable[_Task]) -> None:
+    """Refuse to replace what is there, unless an earlier run made it."""
     sources = {path for task in tasks for path in (task.source.resolve(), _place(task.source))}
     for task in tasks:
         target = task.out / task.target
@@ -141,6 +159,11 @@ def _check_targets(tasks: Iterable[_Task]) -> None:
             raise ValueError(
                 f'{target} is one of the downloaded videos and would be replaced by a resized '
                 'one; name another --out'
+            )
+        if os.path.lexists(target) and task.target not in _made(task.marker):
+            raise ValueError(
+                f'{target} would be replaced, but no run of this command made it; move it away, '
+                'or name another --out'
             )
 
 
@@ -167,7 +190,7 @@ def store_videos(
         Stored videos by id, and the failures.
 
     Raises:
-        ValueError: If a stored video would replace a source.
+        ValueError: If a stored video would replace a source, or anything that no run made.
     """
     tasks = {key: _Task(path, out, key, settings) for key, path in sources.items()}
     _check_targets(tasks.values())
