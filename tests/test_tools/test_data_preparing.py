@@ -16,6 +16,7 @@ from mmtad_decomp.datasets import TADDataset, probe_video, read_frames
 from mmtad_decomp.datasets.frame_source import VideoSource
 from tools.data.activitynet import prepare
 from tools.data.common import read_json
+from tools.data.common.preparing import find_videos
 from tools.data.flow import jobs
 
 pytestmark = pytest.mark.skipif(
@@ -137,6 +138,29 @@ def test_files_of_one_name_are_named(source, tmp_path, capsys):
     assert not (tmp_path / 'out' / 'annotations.json').exists()
     assert run(tmp_path, names, '--fps', '10', '--allow-missing') == 1
     assert list(load_annotations(tmp_path / 'out' / 'annotations.json').videos) == ['fine']
+
+
+def test_linked_folders_are_searched_once(source, tmp_path):
+    """Links to a disk, from one disk to another and back, and to a folder that is searched."""
+    one, two, real = tmp_path / 'one', tmp_path / 'two', source / 'real'
+    for folder, name in ((one / 'deep', 'a'), (two, 'b'), (real, 'c')):
+        folder.mkdir(parents=True)
+        (folder / f'v_{name}.mp4').write_text(name)
+    (source / 'linked').symlink_to(one)
+    (one / 'deep' / 'next').symlink_to(two)
+    (two / 'back').symlink_to(one)
+    (source / 'again').symlink_to(real)
+    (real / 'up').symlink_to('..')
+    (source / 'gone').symlink_to(tmp_path / 'gone')
+    found, failures = find_videos(source, 'abcd', tmp_path / 'out', 'v_{}'.format)
+    assert [(item.key, item.reason) for item in failures] == [
+        ('d', f'no video file v_d.* under {source}')
+    ]
+    assert {key: path.read_text() for key, path in found.items()} == {k: k for k in 'abc'}
+    assert found['c'] == real / 'v_c.mp4'
+    (source / 'v_a.mp4').write_text('another')
+    _, failures = find_videos(source, 'a', tmp_path / 'out', 'v_{}'.format)
+    assert failures[0].reason.startswith('2 files are called v_a: ')
 
 
 def test_downloads_in_the_output_folder_are_kept(source, tmp_path, capsys):

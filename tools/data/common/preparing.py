@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -106,10 +107,32 @@ def _originals(files: Iterable[Path], out: Path) -> list[Path]:
     ]
 
 
+def _files_under(folder: Path) -> Iterator[Path]:
+    """Files anywhere under a folder, also through links to folders.
+
+    A folder that can be reached in several ways is read once, without a link if possible, so links
+    that lead back to where they are do no harm.
+    """
+    seen: set[str] = set()
+    waiting = [folder]
+    while waiting:
+        links: list[Path] = []
+        for start in waiting:
+            for root, folders, files in os.walk(start):  # names links among the folders
+                if os.path.realpath(root) in seen:
+                    folders.clear()
+                    continue
+                seen.add(os.path.realpath(root))
+                paths = [Path(root, name) for name in folders]
+                links += [path for path in paths if path.is_symlink()]
+                yield from (Path(root, name) for name in files)
+        waiting = links
+
+
 def find_videos(
     folder: Path, video_ids: Iterable[str], out: Path, file_stem: Callable[[str], str] = str
 ) -> tuple[dict[str, Path], list[Failure]]:
-    """Look for one file per video anywhere under ``folder``.
+    """Look for one file per video anywhere under ``folder``, also through links to folders.
 
     Args:
         folder: Folder to search.
@@ -125,7 +148,7 @@ def find_videos(
     if not folder.is_dir():
         raise FileNotFoundError(f'--videos {folder} is not a folder')
     files = defaultdict(list)
-    for path in sorted(folder.rglob('*')):
+    for path in sorted(_files_under(folder)):
         if path.suffix.lower() in VIDEO_ENDINGS and path.is_file():
             files[path.stem].append(path)
     found, failures = {}, []
