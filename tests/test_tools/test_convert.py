@@ -321,12 +321,18 @@ def test_boris_projects_and_tables(tmp_path, videos, capsys):
          '"duration"; for tables say so by --unit'),
         ('video,start,end,label\na.mp4,1.5,0.5,run\nb.mp4,0,1,run\n', ('--strict',),
          '1 labels are odd (--strict)'),
+        ('video,start,end,label\na.mp4,0.5,0.5,run\nb.mp4,1,0.5,run\n', (),
+         'no action ends after it begins'),
+        ('video,start,end,label\na.mp4,0,1,run\n\n\nb.mp4,0,soon,run\n', (), 'line 5, end'),
+        ('\ufeffvideo,"start",end,label,note\r\na.mp4,0,1,run,"two\r\nlines"\r\n'
+         'b.mp4,0,soon,run,\r\n', (), 'line 4, end'),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_sentence(tmp_path, videos, capsys, content, options, words):
     path = tmp_path / 'labels.csv'
     path.write_text(content)
     run(tmp_path, videos, path, *options, code=2)
+    assert not (tmp_path / 'out').exists()
     (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith('error: '))
     assert words in line
 

@@ -334,11 +334,16 @@ def convert(args: argparse.Namespace) -> int:
         print(summarize(findings))
         if args.strict:
             raise LabelError(f'{len(findings)} labels are odd (--strict): nothing is written')
+    every = [length for values in lengths.values() for length in values if length > 0]
+    if not every:
+        raise LabelError(
+            'no action ends after it begins; correct the times (of points in time, make actions '
+            'with a length); nothing is written'
+        )
     for place, path in places.items():
         place_video(path, place, args.copy)
     write_annotations(target, VERSION, classes, database)
     print(f'{census_table(database, classes)}\n\n{length_table(lengths)}\n')
-    every = [length for values in lengths.values() for length in values if length > 0]
     print('lines for configs/custom/data.py:')
     print(suggest(every, list(infos.values()), args.out, classes))
     print(f'\nwritten: {target}')

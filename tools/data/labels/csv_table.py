@@ -35,12 +35,14 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
             header = file.readline()
             file.seek(0)
             delimiter = max(',;\t', key=header.count)
-            rows = list(csv.DictReader(file, delimiter=delimiter))
+            reader = csv.DictReader(file, delimiter=delimiter)
+            # The line at which a row ends: blank lines and line breaks in cells count.
+            rows = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError as error:
         raise LabelError(f'{path}: not UTF-8 ({error}); save the table as UTF-8') from error
-    columns = find_columns(path, rows[0].keys() if rows else header.split(delimiter), options)
+    columns = find_columns(path, reader.fieldnames or (), options)
     labels = []
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         if not any(isinstance(cell, str) and cell.strip() for cell in row.values()):
             continue
         if (row.get(columns.get('type')) or '').strip().upper().startswith('POINT'):
