@@ -302,3 +302,52 @@ def test_a_run_killed_around_its_last_rename_can_be_run_again(
             assert len(list(target.iterdir())) == count
         else:
             assert probe_video(target).num_frames == count
+
+
+def test_subsets_of_activitynet(tmp_path: Path, capsys):
+    path, out = activitynet_files(tmp_path), tmp_path / 'out'
+    arguments = ['--annotations', str(path), '--annotations-only', '--out', str(out)]
+    for names, words in (
+        (['val'], "no video is of subset val; name some of ['training', 'validation'] by"),
+        (['training', 'val'], 'no video is of subset val; name'),
+    ):
+        assert activitynet.main([*arguments, '--subsets', *names]) == 2
+        assert f'{path}: {words}' in capsys.readouterr().err and not out.exists()
+    assert activitynet.main([*arguments, '--subsets', 'validation']) == 0
+    assert list(read_json(out / 'annotations.json')['database']) == ['b', 'c']
+    path.write_text(path.read_text().replace('"training"', '"test"'))
+    assert activitynet.main(arguments) == 0
+    assert list(read_json(out / 'annotations.json')['database']) == ['b', 'c']
+    path.write_text(path.read_text().replace('"validation"', '"test"'))
+    assert activitynet.main(arguments) == 2
+    words = "no video is of subset training or validation; name some of ['test'] by --subsets"
+    assert words in capsys.readouterr().err
+    (tmp_path / 'all').write_text('a\nb\nc\n')
+    options = ['--subsets', 'test', '--blocked', str(tmp_path / 'all')]
+    assert activitynet.main([*arguments, *options]) == 2
+    assert 'all videos are left out' in capsys.readouterr().err
+    path.write_text('{"database": {}}')
+    assert activitynet.main(arguments) == 2
+    assert 'field "database" names no video' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        (dict(duration=None), 'field "duration" (seconds) is missing'),
+        (dict(duration='12.5'), 'field "duration" must be a finite number, got \'12.5\''),
+        (dict(duration=0), 'field "duration" must be > 0'),
+        (dict(subset=['training']), 'field "subset" must be a string'),
+        (dict(annotations=None), 'field "annotations" must be a list'),
+        (dict(annotations=[{'segment': [0, 1], 'label': None}]), 'annotations[0]: needs a string'),
+        (dict(annotations=[{'segment': 1, 'label': 'x'}]), 'annotations[0]: field "segment"'),
+        (dict(fps='25'), 'field "fps" must be a finite number'),
+    ],
+)
+def test_mistakes_in_annotations_are_one_sentence(tmp_path: Path, capsys, changes, words):
+    path = activitynet_files(tmp_path, **changes)
+    arguments = ['--annotations', str(path), '--annotations-only', '--out', str(tmp_path / 'out')]
+    assert activitynet.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f'{path}: video "a"' in line and words in line
+    assert not (tmp_path / 'out').exists()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
@@ -19,6 +20,8 @@ from tools.data.common.preparing import (
     add_arguments,
     prepare,
 )
+
+SUBSETS = ('training', 'validation')
 
 
 def read_blocked(path: Path | None) -> set[str]:
@@ -35,28 +38,53 @@ def read_blocked(path: Path | None) -> set[str]:
     return {video_id.removeprefix('v_') for video_id in ids}
 
 
+def choose_subsets(
+    wanted: Sequence[str] | None, database: Mapping[str, dict], source: Path
+) -> list[str]:
+    """Subsets to keep.
+
+    Args:
+        wanted: Names on the command line; None takes those of :data:`SUBSETS` that there are.
+        database: All videos.
+        source: Their file, for the message.
+
+    Raises:
+        ValueError: If no video is of one that is wanted, or of any.
+    """
+    there = {video['subset'] for video in database.values()}
+    chosen = [name for name in SUBSETS if name in there] if wanted is None else [*wanted]
+    unknown = [name for name in chosen or SUBSETS if name not in there]
+    if unknown:
+        raise ValueError(
+            f'{source}: no video is of subset {" or ".join(unknown)}; name some of '
+            f'{sorted(filter(None, there))} by --subsets'
+        )
+    return chosen
+
+
 def read_activitynet(
-    source: Path, subsets: list[str], blocked: set[str]
+    source: Path, subsets: Sequence[str] | None, blocked: set[str]
 ) -> tuple[dict[str, VideoRecord], list[str]]:
     """Read the official annotation file.
 
     Args:
         source: ``activity_net.v1-3.min.json``.
-        subsets: Subsets to keep.
+        subsets: Subsets to keep; None takes those of :data:`SUBSETS` that there are.
         blocked: Ids to leave out.
 
     Returns:
         Videos by id, and all class names in alphabetical order.
 
     Raises:
-        ValueError: If the file is malformed.
+        ValueError: If the file is malformed, or has no such subset.
     """
     database = read_database(source, ('subset', 'duration', 'annotations'))
+    kept = choose_subsets(subsets, database, source)
     records: dict[str, VideoRecord] = {}
     labels: set[str] = set()
     for video_id, video in database.items():
         labels.update(item['label'] for item in video['annotations'])
-        if video['subset'] in subsets and video_id not in blocked:
+        if video['subset'] in kept and video_id not in blocked:
             records[video_id] = VideoRecord(
                 video['subset'], float(video['duration']), annotations=video['annotations']
             )
@@ -69,7 +97,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--annotations', type=Path, required=True, help='official JSON file')
     parser.add_argument('--blocked', type=Path, help='list of videos to leave out')
     parser.add_argument(
-        '--subsets', nargs='+', default=['training', 'validation'], help='subsets to keep'
+        '--subsets', nargs='+', help=f'subsets to keep (default: {" and ".join(SUBSETS)})'
     )
     parser.add_argument('--prefix', default='v_', help="what video files' names begin with")
     add_arguments(parser, out='data/activitynet', fps='10', short_side=110)

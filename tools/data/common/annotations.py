@@ -50,24 +50,20 @@ def read_database(path: str | Path, fields: Sequence[str]) -> dict[str, dict]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is malformed or a video lacks a field.
+        ValueError: If the file is malformed, or a video lacks a field or has one of another type.
     """
-    from mmtad_decomp.utils import path_below
+    from mmtad_decomp.annotations import load_annotations
 
     database = read_json(path).get('database')
     if not isinstance(database, dict):
         raise ValueError(f'{path}: field "database" must map video ids to videos')
     for video_id, video in database.items():
-        path_below('', video_id, f'{path}: the id')
         missing = [name for name in fields if not isinstance(video, dict) or name not in video]
         if missing:
             raise ValueError(f'{path}: video "{video_id}" lacks the fields {missing}; add them')
-        for i, item in enumerate(video.get('annotations', [])):
-            if not isinstance(item, dict) or not {'label', 'segment'} <= item.keys():
-                raise ValueError(
-                    f'{path}: video "{video_id}", annotations[{i}] needs "label" and "segment", '
-                    f'got {item!r}'
-                )
+    if not database:
+        raise ValueError(f'{path}: field "database" names no video; add some')
+    load_annotations(path, content={'database': database})
     return database
 
 

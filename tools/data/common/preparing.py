@@ -228,11 +228,13 @@ def prepare(
         Exit code: 0, or 1 if a video is missing or failed.
 
     Raises:
-        ValueError: If there is nothing to do, ``--shard`` is malformed, or something of the user
-            would be replaced.
+        ValueError: If there is no video or nothing to do, ``--shard`` is malformed, or something
+            of the user would be replaced.
     """
     target = args.out / 'annotations.json'
     refuse_to_replace(target, [args.annotations])
+    if not records:
+        raise ValueError(f'{args.annotations}: all videos are left out; nothing is written')
     shard = parse_shard(args.shard)
     failures: list[Failure] = []
     if args.annotations_only:
