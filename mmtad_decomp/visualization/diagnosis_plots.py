@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mmtad_decomp.evaluation.diagnosis import CATEGORIES, TITLES, Diagnosis
 
-from .titles import title_figure
+from .titles import names_as_written, title_figure
 
 CATEGORY_COLORS = ('#009E73', '#E69F00', '#CC79A7', '#56B4E9', '#D55E00', '#B8B8B8')
 CHARACTERISTIC_COLORS = {'coverage': '#0072B2', 'length': '#D55E00', 'instances': '#009E73'}
@@ -241,6 +241,7 @@ def _draw_pair(axes: Axes, diagnosis: Diagnosis, pair: tuple[str, str]) -> None:
     axes.tick_params(length=0)
 
 
+@names_as_written
 def plot_branch_ap(
     ap: Mapping[str, Mapping[str, float]], title: str = '', max_classes: int = 30
 ) -> Figure:

@@ -21,7 +21,7 @@ from .timeline import (
     lanes_of,
     stack_panels,
 )
-from .titles import title_figure
+from .titles import names_as_written, title_figure
 
 _ROW_INCHES, _FRAME_INCHES = 0.62, 0.85
 
@@ -69,6 +69,7 @@ def _draw_row(
         )
 
 
+@names_as_written
 def draw_overview(
     gt_segments: np.ndarray,
     gt_labels: np.ndarray,

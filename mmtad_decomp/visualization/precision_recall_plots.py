@@ -17,7 +17,7 @@ from mmtad_decomp.evaluation.functional import (
 )
 
 from .timeline import PALETTE
-from .titles import shorten_legend, shorten_titles, title_figure
+from .titles import names_as_written, shorten_legend, shorten_titles, title_figure
 
 _STYLES = ('-', '--', ':', '-.')
 _COLUMNS, _PANEL = 4, (3.0, 2.6)
@@ -48,6 +48,7 @@ def precision_recall(
     return curves
 
 
+@names_as_written
 def plot_precision_recall(
     ground_truth: GroundTruth,
     models: Mapping[str, Predictions],
@@ -115,6 +116,7 @@ def plot_precision_recall(
     return figure
 
 
+@names_as_written
 def plot_class_ap(
     ground_truth: GroundTruth,
     models: Mapping[str, Predictions],

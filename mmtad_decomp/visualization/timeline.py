@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.utils.atomic import atomic_write
 
-from .titles import shorten_legend, shorten_titles, title_figure
+from .titles import names_as_written, shorten_legend, shorten_titles, title_figure
 
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
@@ -125,8 +125,7 @@ def _draw_panel(
         name = f'{name} ({hidden} behind better ones of their class are not drawn)'
     if not rows:
         name = f'{name}: none'
-    title = axes.set_title(name, loc='left', fontsize=10, fontweight='bold', color=color, pad=4)
-    title.set_parse_math(False)
+    axes.set_title(name, loc='left', fontsize=10, fontweight='bold', color=color, pad=4)
     axes.set_xlim(0, duration)
     axes.set_ylim(max(len(rows), 1), 0)
     axes.set_yticks(np.arange(len(rows)) + 0.5, [classes[label] for label in rows], fontsize=9)
@@ -284,6 +283,7 @@ def check_drawing(
     return segments, np.asarray(gt_labels, dtype=np.int64).reshape(-1)
 
 
+@names_as_written
 def draw_timeline(
     gt_segments: np.ndarray,
     gt_labels: np.ndarray,

@@ -1,8 +1,14 @@
-"""Titles and legends that fit: an ellipsis in the middle of what is too long."""
+"""Texts of pictures: names as written, with an ellipsis in the middle of what is too long."""
 
 from __future__ import annotations
 
+import functools
+import threading
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -11,16 +17,38 @@ from matplotlib.text import Text
 _LEFT, _RIGHT = 0.01, 0.97
 """Edges of a figure's title, as shares of its width."""
 
+_P, _R = ParamSpec('_P'), TypeVar('_R')
+_PARSING = threading.RLock()
+
+
+def names_as_written(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Let no text that a function draws be mathematics, whatever ``$`` a name in it holds.
+
+    Decorate each function with it that writes names of classes, videos or models.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with _PARSING:  # rcParams are those of all threads
+            before = rcParams['text.parse_math']
+            rcParams['text.parse_math'] = False
+            try:
+                return draw(*args, **kwargs)
+            finally:
+                rcParams['text.parse_math'] = before
+
+    return drawn
+
 
 def title_figure(figure: Figure, text: str, fontsize: float = 11) -> None:
     """Write a title of at most three lines above a figure, from its left edge.
 
     Args:
         figure: The figure, drawn by Agg.
-        text: The title; it is no mathematics, whatever ``$`` it holds.
+        text: The title.
         fontsize: In points.
     """
-    title = figure.suptitle('', fontsize=fontsize, x=_LEFT, ha='left', parse_math=False)
+    title = figure.suptitle('', fontsize=fontsize, x=_LEFT, ha='left')
     _fit(title, text, (_RIGHT - _LEFT) * figure.bbox.width, max_lines=3)
 
 

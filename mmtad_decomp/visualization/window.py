@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from .timeline import GROUND_TRUTH, PALETTE, label_rows, stack_panels
-from .titles import title_figure
+from .titles import names_as_written, title_figure
 
 _ROW_INCHES, _FRAME_INCHES = 0.34, 1.15
 
 
+@names_as_written
 def draw_window(
     segments: np.ndarray,
     labels: np.ndarray,

@@ -684,7 +684,7 @@ def test_long_titles_of_rows_leave_room_for_the_plot():
     report = object.__new__(Report)
     title = 'features, decomposed, local attention, motion dropped in half of the samples'
     report.study = SimpleNamespace(
-        title='A study',
+        title='A study of $5 and $10',
         metric='mAP_0.3:0.7',
         rows={name: SimpleNamespace(title=f'{name}: {title}') for name in 'ab'},
     )
@@ -693,6 +693,7 @@ def test_long_titles_of_rows_leave_room_for_the_plot():
     report.comparisons = [dict(first='a', second='b', low=-0.1, difference=0.0, high=0.1)] * 3
     figure = report.plot()
     figure.canvas.draw()
+    assert not figure.axes[0]._left_title.get_parse_math()  # dollars are no formula
     for axes in figure.axes:
         assert axes.bbox.width > 0.2 * figure.bbox.width
         label = axes.xaxis.label.get_window_extent()

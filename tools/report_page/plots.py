@@ -16,7 +16,7 @@ from mmtad_decomp.evaluation.diagnosis import DiagnosisOptions, diagnose, instan
 from mmtad_decomp.visualization import plot_class_ap, plot_precision_recall
 from mmtad_decomp.visualization.diagnosis_plots import plot_false_positives
 from mmtad_decomp.visualization.timeline import PALETTE
-from mmtad_decomp.visualization.titles import shorten_legend
+from mmtad_decomp.visualization.titles import names_as_written, shorten_legend
 from tools.studies.training_log import read_scalars
 
 from .runs import Run
@@ -49,6 +49,7 @@ def page_pictures(runs: Sequence[Run], tious: Sequence[float]) -> list[dict]:
     return [dict(title=title, src=_png(figure)) for title, figure in figures.items()]
 
 
+@names_as_written
 def plot_training(runs: Sequence[Run]) -> Figure | None:
     """Losses (of one run with their parts) and learning rate over steps; None without logs."""
     logs = {run.name: [r for r in read_scalars_of(run) if 'loss' in r] for run in runs}

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmtad_decomp.utils import atomic_write
-from mmtad_decomp.visualization.titles import shorten_titles
+from mmtad_decomp.visualization.titles import names_as_written, shorten_titles
 
 from .comparison import Comparer
 from .results import Results
@@ -154,6 +154,7 @@ class Report:
         header = ['health at the end', *(self.study.rows[row].title for row in rows)]
         return _table(header, lines) if lines else ''
 
+    @names_as_written
     def plot(self) -> Figure:
         """Mean, standard deviation and seeds of each row; beside it the paired differences."""
         titles = {name: fill(row.title, 40) for name, row in self.study.rows.items()}
