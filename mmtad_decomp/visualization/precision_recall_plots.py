@@ -66,7 +66,12 @@ def plot_precision_recall(
         tiou: Threshold in (0, 1].
         classes: Class names in label order.
         max_classes: Of more classes, those with most ground truth are drawn.
+
+    Returns:
+        The figure; without any ground truth, one that says so.
     """
+    if not len(ground_truth.labels):
+        return _without_ground_truth()
     counts = np.bincount(ground_truth.labels, minlength=len(classes))
     shown = np.sort(np.argsort(-counts, kind='stable')[: min(max_classes, (counts > 0).sum())])
     columns = min(_COLUMNS, max(len(shown), 1))
@@ -132,7 +137,12 @@ def plot_class_ap(
         tious: Thresholds in (0, 1].
         classes: Class names in label order.
         max_classes: Bars of so many classes at most, those with most ground truth.
+
+    Returns:
+        The figure; without any ground truth, one that says so.
     """
+    if not len(ground_truth.labels):
+        return _without_ground_truth()
     counts = np.bincount(ground_truth.labels, minlength=len(classes))
     shown = np.argsort(-counts, kind='stable')[: min(max_classes, (counts > 0).sum())]
     table = {
@@ -168,6 +178,13 @@ def plot_class_ap(
     for side in ('top', 'right'):
         axes.spines[side].set_visible(False)
     _legend(figure, axes.containers)
+    return figure
+
+
+def _without_ground_truth() -> Figure:
+    figure = Figure((6, 2), layout='constrained')
+    FigureCanvasAgg(figure)
+    figure.text(0.5, 0.5, 'no ground truth: AP is undefined', ha='center', va='center')
     return figure
 
 

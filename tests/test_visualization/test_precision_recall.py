@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from mmtad_decomp.evaluation.functional import GroundTruth, Predictions
 from mmtad_decomp.visualization import (
@@ -84,6 +85,20 @@ def test_pictures_name_classes_and_ap():
     assert labels == ['run (2)', 'jump (1)']
     legend = [text.get_text() for text in bars.legends[0].get_texts()]
     assert legend == ['a, mAP 41.7', 'b, mAP 25.0']
+
+
+@pytest.mark.parametrize('found', [FOUND, Predictions(*(column[:0] for column in FOUND))])
+def test_no_ground_truth_is_said(found):
+    nothing = GroundTruth(*(column[:0] for column in TRUTH))
+    for figure in (
+        plot_precision_recall(nothing, {'a': found}, 0.5, CLASSES),
+        plot_class_ap(nothing, {'a': found}, [0.5], CLASSES),
+    ):
+        (text,) = figure.findobj(Text)
+        assert text.get_text().startswith('no ground truth')
+        assert (figure_to_image(figure) < 255).any()
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
 
 
 def test_the_tool_writes_both_and_refuses_nonsense(tmp_path, capsys):
