@@ -29,7 +29,8 @@ def draw_result(
     """Draw a video's detections on a time line under its key frames.
 
     Args:
-        result: The detections, all of which are drawn.
+        result: The detections. All are drawn, except those that score lower than three others of
+            their class at their time: the title counts them.
         key_frames: Frames to show, evenly spaced; 0 for none.
         frame_rate: Images per second of a folder of frames.
     """
@@ -41,6 +42,7 @@ def draw_result(
         result.duration,
         title=result.video.video_id,
         score_thr=0.0,
+        max_detections=None,
         frames=_key_frames(result, key_frames, frame_rate) if key_frames else (),
     )
 

@@ -34,10 +34,14 @@ def _opacity(scores: npt.ArrayLike) -> np.ndarray:
     return 0.12 + 0.88 * np.clip(scores, 0.0, 1.0)
 
 
-def _visible(detections: Detections, score_thr: float, max_detections: int) -> Detections:
+def _visible(
+    detections: Detections, score_thr: float, max_detections: int | None
+) -> tuple[Detections, int]:
+    """The best detections, and how many there would be without a limit of their number."""
     order = np.argsort(-detections.scores, kind='stable')
-    order = order[detections.scores[order] >= score_thr][:max_detections]
-    return Detections(*(column[order] for column in detections))
+    order = order[detections.scores[order] >= score_thr]
+    shown = order[:max_detections]
+    return Detections(*(column[shown] for column in detections)), len(order)
 
 
 def lanes_of(segments: np.ndarray) -> np.ndarray:
@@ -70,13 +74,15 @@ def _bars(
     """Draw ``(N, 2)`` segments as bars, later ones over earlier ones, each with its own row."""
     starts, tops = segments[:, 0], bottoms + heights
     ends = np.maximum(segments[:, 1], starts + least_width)
+    # Of a narrow bar there is little but its edges: full ones would hide its opacity.
+    edges = np.where(ends - starts < 3 * least_width, opacities, 1.0)
     # (4 corners, x and y, N) -> (N, 4, 2)
     corners = np.array([(starts, bottoms), (ends, bottoms), (ends, tops), (starts, tops)])
     # One collection: one for each bar takes a second for 200 bars.
     bars = PolyCollection(
         np.moveaxis(corners, 2, 0),
         facecolors=[to_rgba(color, opacity) for opacity in opacities],
-        edgecolors=color,
+        edgecolors=[to_rgba(color, opacity) for opacity in edges],
         linewidths=0.6,
     )
     axes.add_collection(bars, autolim=False)
@@ -104,6 +110,7 @@ def _draw_panel(
     name: str,
     truth: tuple[np.ndarray, np.ndarray],
     found: Detections,
+    num_found: int,
     rows: Sequence[int],
     classes: Sequence[str],
     duration: float,
@@ -121,8 +128,13 @@ def _draw_panel(
         same = np.ones(len(segments))
         _bars(axes, segments, (row + 0.10) * same, 0.34 * same, width, GROUND_TRUTH, same)
         hidden += _draw_row(axes, row + offset, share, of_class, width, color)
+    notes = []
+    if len(found.labels) < num_found:
+        notes.append(f'the best {len(found.labels)} of {num_found} detections')
     if hidden:
-        name = f'{name} ({hidden} behind better ones of their class are not drawn)'
+        notes.append(f'{hidden} behind better ones of their class are not drawn')
+    if notes:
+        name = f'{name} ({"; ".join(notes)})'
     if not rows:
         name = f'{name}: none'
     axes.set_title(name, loc='left', fontsize=10, fontweight='bold', color=color, pad=4)
@@ -292,7 +304,7 @@ def draw_timeline(
     duration: float,
     title: str | None = None,
     score_thr: float = 0.1,
-    max_detections: int = 200,
+    max_detections: int | None = 200,
     frames: Sequence[tuple[float, np.ndarray]] = (),
     curves: Mapping[str, Detections] | None = None,
 ) -> Figure:
@@ -310,7 +322,8 @@ def draw_timeline(
         duration: Seconds.
         title: Title of the figure.
         score_thr: Detections that score lower are not drawn.
-        max_detections: At most so many of a model, the best first.
+        max_detections: At most so many of a model, the best first; of more, the title of its panel
+            says how many there are. None for all of them.
         frames: Key frames to show above: their times in seconds, evenly spaced over the video,
             and ``(H, W, 3)`` uint8 RGB.
         curves: Detections by name, such as those of the branches, whose :func:`score_curve` is
@@ -326,7 +339,7 @@ def draw_timeline(
     shown = {
         name: _visible(found, score_thr, max_detections) for name, found in detections.items()
     }
-    rows = np.unique(np.concatenate([gt_labels, *(found.labels for found in shown.values())]))
+    rows = np.unique(np.concatenate([gt_labels, *(found.labels for found, _ in shown.values())]))
     panel = max(len(rows), 1) * _ROW_INCHES + _PANEL_INCHES
     heights = [panel] * len(shown)
     if curves:
@@ -335,7 +348,7 @@ def draw_timeline(
     for i, (name, found) in enumerate(shown.items()):
         color = PALETTE[i % len(PALETTE)]
         truth = (gt_segments, gt_labels)
-        _draw_panel(axes[i], name, truth, found, rows.tolist(), classes, duration, color)
+        _draw_panel(axes[i], name, truth, *found, rows.tolist(), classes, duration, color)
     if curves:
         _draw_curves(axes[-1], curves, gt_segments, duration)
     axes[-1].set_xlabel('time (s)', fontsize=9)

@@ -11,6 +11,9 @@ import torch
 from mmengine.structures import InstanceData
 from mmengine.visualization import LocalVisBackend
 
+from mmtad_decomp.apis.pictures import draw_result
+from mmtad_decomp.apis.results import VideoResult
+from mmtad_decomp.apis.video_inputs import VideoInput
 from mmtad_decomp.evaluation import write_submission
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import TADDataSample
@@ -171,6 +174,35 @@ def test_low_scores_do_not_crowd_a_row():
     lows = {round(float(bar.get_extents().y0), 3) for bar in bars}
     assert len(lows) == 3  # no bar lies on another one of its lane
     assert min(lows) < 0.2  # without ground truth, the whole row is theirs
+
+
+def bars_of(figure):
+    return [len(row.get_paths()) for row in figure.axes[0].collections]
+
+
+def test_a_limit_is_said_and_the_picture_of_an_inference_has_none():
+    found = detections(*((20 * i, 20 * i + 4, 0.05 + 0.0015 * i, i % 2) for i in range(300)))
+    drawing = ([], [], {'m': found}, CLASSES, 6000.0)
+    figure = draw_timeline(*drawing, score_thr=0.1)  # 266 detections
+    assert figure.axes[0].get_title(loc='left') == 'm (the best 200 of 266 detections)'
+    assert sum(bars_of(figure)) == 200
+    for options in (dict(max_detections=300), dict(max_detections=None)):
+        figure = draw_timeline(*drawing, score_thr=0.0, **options)
+        assert figure.axes[0].get_title(loc='left') == 'm' and sum(bars_of(figure)) == 300
+    video = VideoInput(path='v.mp4', video_id='v')
+    figure = draw_result(VideoResult(video, 6000.0, 25.0, found, CLASSES), key_frames=0)
+    assert figure.axes[0].get_title(loc='left') == 'detections' and sum(bars_of(figure)) == 300
+
+
+def test_edges_do_not_hide_the_scores_of_narrow_bars():
+    found = detections((1, 2, 0.9, 0), (10, 11, 0.1, 0), (20, 90, 0.1, 0))
+    figure = draw_timeline([], [], {'m': found}, CLASSES, 1000.0)
+    bars = figure.axes[0].collections[1]
+    spans = [path.get_extents().width for path in bars.get_paths()]
+    edges, faces = bars.get_edgecolor()[:, 3], bars.get_facecolor()[:, 3]
+    narrow = np.array(spans) < 5
+    assert narrow.tolist().count(True) == 2
+    np.testing.assert_allclose(edges, np.where(narrow, faces, 1.0))
 
 
 def test_nothing_to_draw_is_still_a_picture():
