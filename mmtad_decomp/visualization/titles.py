@@ -17,7 +17,8 @@ from matplotlib.text import Text
 _LEFT, _RIGHT = 0.01, 0.97
 """Edges of a figure's title, as shares of its width."""
 
-_P, _R = ParamSpec('_P'), TypeVar('_R')
+_P = ParamSpec('_P')
+_R = TypeVar('_R')
 _PARSING = threading.RLock()
 
 
@@ -50,6 +51,26 @@ def title_figure(figure: Figure, text: str, fontsize: float = 11) -> None:
     """
     title = figure.suptitle('', fontsize=fontsize, x=_LEFT, ha='left')
     _fit(title, text, (_RIGHT - _LEFT) * figure.bbox.width, max_lines=3)
+
+
+def shorten(text: str, fits: Callable[[str], bool]) -> str:
+    """A text, or as much of both of its ends as fits, around an ellipsis.
+
+    Args:
+        text: The text.
+        fits: Whether a text fits.
+
+    Returns:
+        The text, shortened as little as needed; the first character and an ellipsis at least,
+        which need not fit.
+    """
+    if fits(text):
+        return text
+    kept, too_many = 1, len(text)
+    while too_many - kept > 1:
+        middle = (kept + too_many) // 2
+        kept, too_many = (middle, too_many) if fits(_shortened(text, middle)) else (kept, middle)
+    return _shortened(text, kept)
 
 
 def shorten_titles(figure: Figure, share: float | None = None) -> None:
@@ -120,13 +141,7 @@ def _fit(label: Text, text: str, width: float, max_lines: int) -> None:
         label.set_text('\n'.join(lines))
         return len(lines) <= max_lines and label.get_window_extent().width <= width
 
-    kept, too_many = 1, len(text)
-    if fits(text):
-        return
-    while too_many - kept > 1:
-        middle = (kept + too_many) // 2
-        kept, too_many = (middle, too_many) if fits(_shortened(text, middle)) else (kept, middle)
-    fits(_shortened(text, kept))
+    fits(shorten(text, fits))  # which sets the text
 
 
 def _shortened(text: str, kept: int) -> str:

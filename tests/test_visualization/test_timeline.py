@@ -113,6 +113,50 @@ def test_overview_hides_no_hit_behind_a_miss():
             assert beside or one[2] >= other[3] or other[2] >= one[3]
 
 
+@pytest.mark.parametrize('seed', range(3))
+def test_overview_texts_lie_over_no_other_text(seed):
+    rng = np.random.default_rng(seed)
+    classes = [*CLASSES, 'playing the accordion outdoors', 'a class with a long name']
+    starts, lengths = rng.uniform(0, 50, (3, 12)), rng.uniform(0.1, 12, (3, 12))
+    labels, scores = rng.integers(0, 5, (3, 12)), rng.uniform(0, 1, (3, 12))
+    segments = np.stack([starts, np.minimum(starts + lengths, 60)], axis=2)
+    found = {str(i): Detections(segments[i], scores[i], labels[i]) for i in (1, 2)}
+    figure = draw_overview(segments[0], labels[0], found, classes, 60.0)
+    figure.canvas.draw()
+    order = [np.argsort(-scores[i], kind='stable') for i in (1, 2)]
+    full = [classes[label] for label in labels[0]]
+    full += [f'{classes[labels[i, k]]} {scores[i, k]:.2f}' for i in (1, 2) for k in order[i - 1]]
+    bars = [*segments[0], *segments[1][order[0]], *segments[2][order[1]]]
+    axes, boxes = figure.axes[0], []
+    assert len(axes.texts) == len(full) == 36
+    for text, name, (start, end) in zip(axes.texts, full, bars):
+        written = text.get_text()
+        if not written:
+            continue
+        begin, ellipsis, rest = written.partition('…')
+        assert name.startswith(begin) and (rest in name if ellipsis else begin)
+        box = text.get_window_extent()
+        assert box.x0 >= axes.bbox.x0 and box.x1 <= axes.bbox.x1
+        middle = axes.transData.transform(((start + end) / 2, 0))[0]
+        assert box.x0 - 4 <= middle <= box.x1 + 4
+        assert not any(box.overlaps(other) for other in boxes)
+        boxes.append(box)
+    assert {'…' in text.get_text() for text in axes.texts} == {True, False}
+
+
+def test_overview_keeps_long_names_that_have_room():
+    name = 'playing the accordion outdoors'
+    alone = detections((50, 51, 0.9, 0))
+    figure = draw_overview([[50, 51]], [0], {'m': alone}, [name], 100.0)
+    assert [text.get_text() for text in figure.axes[0].texts] == [name, f'{name} 0.90']
+    close = detections((20, 28, 0.9, 0), (28, 36, 0.8, 0), (36, 44, 0.7, 0), (44, 45, 0.6, 0))
+    figure = draw_overview([[1, 2]] * 4, [0] * 4, {'m': close}, [name], 45.2)
+    first, second, third, fourth = (text.get_text() for text in figure.axes[0].texts[4:])
+    assert first == f'{name} 0.90'  # in the free time before it
+    assert '…' in second and second.endswith(' 0.80') and '…' in third
+    assert fourth == ''
+
+
 def test_key_frames_stand_above():
     frames = [(25.0, np.zeros((4, 8, 3), np.uint8)), (75.0, np.zeros((4, 8, 3), np.uint8))]
     figure = example(frames=frames)
