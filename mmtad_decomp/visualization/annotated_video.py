@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -17,6 +19,7 @@ from mmtad_decomp.postprocessing.detections import by_score, take
 from mmtad_decomp.utils.atomic import atomic_write
 
 from .timeline import PALETTE
+from .titles import shorten
 
 _WIDTH = 640
 """Least width of the written video in pixels, so that its text can be read."""
@@ -24,7 +27,8 @@ _WIDTH = 640
 _SPAN = 60.0
 """Seconds of the time line in the picture; of a longer video it moves along."""
 
-_CAPTION, _ROW, _MARGIN = 30, 20, 8
+_CAPTION, _LINE, _ROW, _MARGIN = 30, 24, 20, 8
+_MARK = 18
 _MAX_ROWS = 5
 _MAX_CAPTIONS = 3
 _OTHER = '#7F7F7F'
@@ -41,8 +45,9 @@ def annotate_frames(
 ) -> Iterator[np.ndarray]:
     """Put names and a time line below frames.
 
-    Below the frame are the names and scores of the detections at this moment, the best first, and
-    a time line with a row for each of the classes that score best.
+    Below the frame are the names and scores of the three best detections at this moment, the
+    number of the others, and a time line with a row for each of the classes that score best. Names
+    that are too long are shortened.
 
     Args:
         frames: ``(H, W, 3)`` uint8 RGB; frame k is shown from ``k / fps`` seconds on.
@@ -66,6 +71,10 @@ def annotate_frames(
         yield np.concatenate([frame, panel.draw((number + 0.5) / fps)])
 
 
+def _clock(seconds: float) -> str:
+    return f'{int(seconds // 60)}:{seconds % 60:05.2f}'
+
+
 class _Panel:
     """Draws what is below the frame."""
 
@@ -75,37 +84,65 @@ class _Panel:
         self.detections, self.classes = detections, classes
         self.duration, self.width = duration, width
         self.rows = list(dict.fromkeys(detections.labels.tolist()))[:_MAX_ROWS]
-        self.height = _CAPTION + _ROW * max(len(self.rows), 1) + 2 * _MARGIN
-        self.height += self.height % 2
         path = findfont(FontProperties())  # that of the other pictures
         self.large, self.small = (ImageFont.truetype(path, size) for size in (18, 13))
         names = [self.small.getlength(classes[label]) for label in self.rows]
-        self.left = min(int(max(names, default=0)) + 2 * _MARGIN, width // 3)
+        self.left = min(math.ceil(max(names, default=0)) + 2 * _MARGIN, width // 3)
+        room = self.left - 2 * _MARGIN
+        self.names = [
+            shorten(classes[label], lambda text: self.small.getlength(text) <= room)
+            for label in self.rows
+        ]
+        self.before_clock = width - 3 * _MARGIN - math.ceil(self.small.getlength(_clock(duration)))
+        # The captions change at these moments only; all frames have the lines that most need.
+        moments = np.unique(detections.segments)
+        lines = (caption[0] for moment in moments for caption in self._captions(moment))
+        self.top = _CAPTION + _LINE * max(lines, default=0)
+        self.height = self.top + _ROW * max(len(self.rows), 1) + 2 * _MARGIN
+        self.height += self.height % 2
 
     def draw(self, seconds: float) -> np.ndarray:
         """The panel at a moment, ``(height, width, 3)``."""
         image = Image.new('RGB', (self.width, self.height), _GROUND)
         canvas = ImageDraw.Draw(image)
-        self._write_caption(canvas, seconds)
+        self._write_captions(canvas, seconds)
         begin = 0.0
         if self.duration > _SPAN:
             begin = float(np.clip(seconds - _SPAN / 2, 0.0, self.duration - _SPAN))
         self._draw_time_line(canvas, seconds, begin, min(self.duration, _SPAN))
         return np.asarray(image)
 
-    def _write_caption(self, canvas: ImageDraw.ImageDraw, seconds: float) -> None:
+    def _captions(self, seconds: float) -> list[tuple[int, int, int, str]]:
+        """Line, left edge in pixels, label and text of each caption; one line if there is room."""
         segments = self.detections.segments
-        shown = (segments[:, 0] <= seconds) & (seconds < segments[:, 1])
-        x = _MARGIN
-        for row in np.flatnonzero(shown)[:_MAX_CAPTIONS].tolist():
+        shown = np.flatnonzero((segments[:, 0] <= seconds) & (seconds < segments[:, 1]))
+        captions, line, x = list[tuple[int, int, int, str]](), 0, _MARGIN
+        right = self.before_clock
+        for number, row in enumerate(shown[:_MAX_CAPTIONS].tolist(), start=1):
             label = int(self.detections.labels[row])
-            text = f'{self.classes[label]} {self.detections.scores[row]:.2f}'
-            canvas.rectangle((x, 9, x + 12, 21), fill=self._color(label))
-            canvas.text((x + 18, 4), text, font=self.large, fill=_INK)
-            x += 18 + int(self.large.getlength(text)) + 2 * _MARGIN
-        clock = f'{int(seconds // 60)}:{seconds % 60:05.2f}'
+            name, rest = self.classes[label], f' {self.detections.scores[row]:.2f}'
+            if number == _MAX_CAPTIONS < len(shown):
+                rest = f'{rest}  +{len(shown) - number} more'
+            if number > 1 and x + self._caption_width(name + rest) > right:
+                line, x, right = line + 1, _MARGIN, self.width - _MARGIN
+            name = shorten(name, partial(self._fits, rest, right - x))
+            captions.append((line, x, label, name + rest))
+            x += self._caption_width(name + rest) + 2 * _MARGIN
+        return captions
+
+    def _fits(self, rest: str, room: int, name: str) -> bool:
+        return self._caption_width(name + rest) <= room
+
+    def _caption_width(self, text: str) -> int:
+        return _MARK + math.ceil(self.large.getlength(text))
+
+    def _write_captions(self, canvas: ImageDraw.ImageDraw, seconds: float) -> None:
+        for line, x, label, text in self._captions(seconds):
+            y = _LINE * line
+            canvas.rectangle((x, y + 9, x + 12, y + 21), fill=self._color(label))
+            canvas.text((x + _MARK, y + 4), text, font=self.large, fill=_INK)
+        clock = _clock(seconds)
         place = self.width - _MARGIN - self.small.getlength(clock)
-        canvas.rectangle((place - _MARGIN, 0, self.width, _CAPTION), fill=_GROUND)  # long names
         canvas.text((place, 8), clock, font=self.small, fill=_INK)
 
     def _draw_time_line(
@@ -117,9 +154,8 @@ class _Panel:
             return self.left + (right - self.left) * min(max((second - begin) / span, 0.0), 1.0)
 
         for number, label in enumerate(self.rows):
-            top = _CAPTION + _MARGIN + _ROW * number
-            canvas.text((_MARGIN, top + 1), self.classes[label], font=self.small, fill=_INK)
-            canvas.rectangle((self.left - 2, top, self.width, top + _ROW), fill=_GROUND)
+            top = self.top + _MARGIN + _ROW * number
+            canvas.text((_MARGIN, top + 1), self.names[number], font=self.small, fill=_INK)
             canvas.rectangle((self.left, top + 2, right, top + _ROW - 3), fill=_TRACK)
             mine = take(self.detections, self.detections.labels == label)
             inside = (mine.segments[:, 1] > begin) & (mine.segments[:, 0] < begin + span)
@@ -128,7 +164,7 @@ class _Panel:
                 box = (place(start), top + 2, max(place(end), place(start) + 2), top + _ROW - 3)
                 canvas.rectangle(box, fill=color)
         x = place(seconds)
-        canvas.line((x, _CAPTION, x, self.height - _MARGIN), fill=_INK, width=2)
+        canvas.line((x, self.top, x, self.height - _MARGIN), fill=_INK, width=2)
 
     def _color(self, label: int, opacity: float = 1.0) -> tuple[int, int, int]:
         text = PALETTE[self.rows.index(label)] if label in self.rows else _OTHER

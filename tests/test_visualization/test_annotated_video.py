@@ -1,8 +1,11 @@
 """Annotated videos: every frame is there, and shows what is detected at its time."""
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib import rc_context
+from PIL import ImageDraw
 
 from mmtad_decomp.datasets import iterate_frames
 from mmtad_decomp.postprocessing import Detections
@@ -65,6 +68,71 @@ def test_names_of_any_length_leave_the_clock_and_the_time_line_alone():
     np.testing.assert_array_equal(long, longer)
     assert (long[:30, -80:].min(axis=(0, 2)) > 200).any()  # white between name and clock
     assert not np.array_equal(panel('run'), panel('run', **{'font.family': 'DejaVu Serif'}))
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Text and ``(x0, y0, x1, y1)`` of all that is written into pictures."""
+    texts, write = [], ImageDraw.ImageDraw.text
+
+    def note(canvas, place, text, **options):
+        texts.append((text, canvas.textbbox(place, text, font=options['font'])))
+        write(canvas, place, text, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, 'text', note)
+    return texts
+
+
+LONG = (
+    'playing the accordion outdoors in the rain',
+    'applying sunscreen to the face',
+    'cleaning windows with a squeegee and water, and then with a very dry and very clean cloth',
+    'run',
+)
+
+
+def assert_apart(texts, width):
+    boxes = [box for _, box in texts]
+    for i, one in enumerate(boxes):
+        assert one[0] >= 0 and one[2] <= width
+        for other in boxes[:i]:
+            assert min(one[2], other[2]) <= max(one[0], other[0]) or min(one[3], other[3]) <= max(
+                one[1], other[1]
+            )
+
+
+def test_long_captions_take_lines_of_their_own(written):
+    found = Detections(
+        np.array([[0.0, 9.0], [1.0, 9.0], [2.0, 9.0], [3.0, 9.0], [3.0, 9.0]]),
+        np.array([0.9, 0.8, 0.7, 0.6, 0.5]),
+        np.array([0, 1, 2, 3, 3]),
+    )
+    pictures = list(annotate_frames(frames(4, 480, 640), 1.0, found, LONG, 9.0))
+    assert len({picture.shape for picture in pictures}) == 1  # whatever a frame's captions need
+    per_frame = len(LONG) + 1  # names of the rows and the clock
+    starts = np.cumsum([0, 1 + per_frame, 2 + per_frame, 3 + per_frame, 3 + per_frame])
+    panels = [written[a:b] for a, b in itertools.pairwise(starts)]
+    assert len(written) == starts[-1]
+    for panel in panels:
+        assert_apart(panel, 640)
+    assert [text for text, _ in panels[1][:3]] == [f'{LONG[0]} 0.90', f'{LONG[1]} 0.80', '0:01.50']
+    third, last = panels[2][2][0], panels[3][2][0]
+    assert third.startswith('cleaning') and '…' in third and third.endswith('cloth 0.70')
+    assert last.startswith('cleaning') and '…' in last and last.endswith('0.70  +2 more')
+    assert any('…' in text for text, _ in panels[0][2:5])  # names of rows
+    for number, line in enumerate(panels[3][:3]):  # the mark is beside its caption
+        mark = pictures[3][int(line[1][1]) + 480 + 6, 12]
+        np.testing.assert_array_equal(mark, rgb(PALETTE[number]))
+
+
+def test_short_captions_share_a_line(written):
+    both = Detections(FOUND.segments * [1.0, 0.0] + [0.0, 9.0], FOUND.scores, FOUND.labels)
+    (picture,) = annotate_frames(frames(1, 480, 640), 0.1, both, CLASSES, 9.0)
+    (one, other, *_), height = written, picture.shape[0] - 480
+    assert [one[0], other[0]] == ['run 1.00', 'jump 1.00'] and one[1][0] < other[1][0]
+    assert abs(one[1][1] - other[1][1]) < 5 and height == 30 + 2 * 20 + 2 * 8
+    names = [text for text, _ in written[3:]]
+    assert names == ['run', 'jump']  # the longest of the names has all of its room
 
 
 def test_classes_without_a_row_have_a_color_of_their_own():
