@@ -67,6 +67,13 @@ rows = [
         teacher='teacher',
         cfg_options={'model.student.motion_drop_rate': 0.5},
     ),
+    dict(
+        name='no_feature_mimic',
+        title='features, decomposed, local attention, without the mimic of features',
+        config='configs/decomp/actionformer_features_salads.py',
+        teacher='teacher',
+        cfg_options={'custom_hooks.0.schedule.feature.stop': 0.0},
+    ),
     # Each leaves out one user of four, whose videos it will be asked about.
     *(
         dict(
@@ -85,7 +92,7 @@ rows = [
     ),
     dict(
         name='cross_fitted_predictions',
-        title='the same without the mimic of features',
+        title='the same, without the mimic of features',
         config='configs/decomp/actionformer_features_salads.py',
         teacher=[f'teacher_without{part}' for part in range(4)],
         cfg_options={'custom_hooks.0.schedule.feature.stop': 0.0},
@@ -98,7 +105,10 @@ compare = [
     ('quarter_mimics', 'local'),
     ('motion_drop', 'local'),
     ('cross_fitted', 'local'),
+    ('no_feature_mimic', 'local'),
+    ('cross_fitted_predictions', 'no_feature_mimic'),
     ('cross_fitted_predictions', 'local'),
+    ('cross_fitted_predictions', 'features'),
     ('local', 'concat'),
     ('concat', 'conventional'),
     ('conventional', 'features'),
