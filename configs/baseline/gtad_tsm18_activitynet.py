@@ -19,7 +19,7 @@ model = dict(
         map_branch=dict(kernel_size=1, align=dict(num_inner=32, num_context=4)),
         best_iou=None,
         peak_ratio=0.5,
-        loss_cls=dict(loss_weight=1.0),
+        loss_cls=dict(loss_weight=1.0, extra_count=0.0),
         loss_reg=dict(loss_weight=10.0),
     ),
 )

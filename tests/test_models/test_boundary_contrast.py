@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from boundary_reference import reference
+from mmaction.registry import MODELS
 from tiny_detectors import (
     AFSD_HEAD,
     afsd_detector,
@@ -18,6 +19,7 @@ from tiny_detectors import (
 )
 
 from mmtad_decomp.models.heads.afsd.background_insertion import Insertion, insert_background
+from mmtad_decomp.models.losses import reduction
 
 CONTRAST = dict(loss_contrast=dict(type='BoundaryContrastiveLoss'), contrast_background=0.1)
 
@@ -131,6 +133,24 @@ def test_loss_against_loops(replace_insertion):
             expected += 0.1 * weight * max(near - far + 1, 0) / len(pooled)
     assert expected > 0
     assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize('split', [1, 3, 4])
+def test_processes_share_the_windows(monkeypatch, split):
+    """The mean over two processes is the loss, and the gradient, of one with all windows."""
+    loss = MODELS.build(dict(type='BoundaryContrastiveLoss'))
+    generator = torch.Generator().manual_seed(0)
+    kinds = [torch.randn(4, 6, 3, generator=generator, requires_grad=True) for _ in range(3)]
+    expected = loss(kinds)
+    wanted = torch.autograd.grad(expected, kinds)
+    monkeypatch.setattr(reduction, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(reduction, 'all_reduce', lambda count: count.fill_(4))
+    counted = split < 4
+    second = [kind[split:] if counted else kind[:1] for kind in kinds]
+    parts = [loss([kind[:split] for kind in kinds]), loss(second, counted=counted)]
+    found = sum(parts) / 2
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found, kinds), wanted)
 
 
 def test_seconds_of_features_with_a_stride(replace_insertion):

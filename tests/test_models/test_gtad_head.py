@@ -182,8 +182,10 @@ def test_loss_of_starts_and_ends_against_loops():
 
 def test_one_class_is_balanced():
     """As G-TAD's releases have it."""
-    head = make(num_classes=1, loss_cls=dict(extra_count=10))
+    head = make(num_classes=1)
     assert type(head.loss_cls).__name__ == 'BalancedBCELoss' and head.loss_cls.extra_count == 10
+    activitynet = make(num_classes=1, loss_cls=dict(loss_weight=1.0, extra_count=0))
+    assert activitynet.loss_cls.extra_count == 0
     assert head.map_branch.predictor.bias.abs().max() < 0.5
 
 

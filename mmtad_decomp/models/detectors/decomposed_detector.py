@@ -97,5 +97,6 @@ class DecomposedDetector(BranchMixin, TADDetector):
         assert self.shared_head is not None
         targets = self.targets(data_samples)
         appearance = self.shared_head.loss_by_feat(branches.appearance, targets)
-        joint.update(self.head.loss_by_feat(branches.joint, targets))
-        return self._name_losses(joint, appearance)
+        # Not by `joint.update`: the compiler would watch this method and compile each step again.
+        of_head = self.head.loss_by_feat(branches.joint, targets)
+        return self._name_losses({**joint, **of_head}, appearance)

@@ -9,6 +9,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from .reduction import batch_divisor
+
 
 @MODELS.register_module()
 class BoundaryContrastiveLoss(BaseModule):
@@ -16,7 +18,7 @@ class BoundaryContrastiveLoss(BaseModule):
 
     With :math:`a` the features pooled around the end of the instance's first part, :math:`p`
     those around the start of its second part and :math:`n` those around the start of the
-    background, the loss is the mean over the windows of
+    background, the loss is the mean over the windows of all processes of
 
     .. math:: \max(\lVert a - p \rVert_2 - \lVert a - n \rVert_2 + margin, 0)
 
@@ -41,21 +43,26 @@ class BoundaryContrastiveLoss(BaseModule):
         self.part_weights = tuple(part_weights)
         self.loss_weight = loss_weight
 
-    def forward(self, pooled: Sequence[Tensor]) -> Tensor:
-        """Compare boundary features.
+    def forward(self, pooled: Sequence[Tensor], counted: bool = True) -> Tensor:
+        """Compare boundary features; of several processes all do, or none.
 
         Args:
             pooled: Per kind ``(N, C, 3)`` features around the boundaries of the first part, the
                 second part and the background; the first half of the channels belongs to starts,
                 the second to ends.
+            counted: False for windows that stand in on a process that has none: the loss is 0.
 
         Returns:
             A scalar.
         """
+        divisor = batch_divisor(len(pooled[0]) if counted else 0)
         parts = zip(self.part_weights, pooled, strict=True)
-        return self.loss_weight * sum(weight * self._triplets(part) for weight, part in parts)
+        total = sum(weight * self._triplets(part) for weight, part in parts)
+        return self.loss_weight * counted * total / divisor
 
     def _triplets(self, pooled: Tensor) -> Tensor:
-        """The loss of one kind of features ``(N, C, 3)``."""
+        """The sum over the windows of one kind of features ``(N, C, 3)``."""
         starts, ends = pooled.float().chunk(2, dim=1)
-        return F.triplet_margin_loss(ends[..., 0], starts[..., 1], starts[..., 2], self.margin)
+        return F.triplet_margin_loss(
+            ends[..., 0], starts[..., 1], starts[..., 2], self.margin, reduction='sum'
+        )

@@ -301,8 +301,8 @@ class AFSDHead(PointHead):
             return dict(loss_contrast=next(self.parameters()).new_zeros(()))
         parts = [window.segments for window in gt] or [torch.zeros(3, 2)]
         segments = torch.stack(parts).to(outputs.quality[0].device)
-        loss = self.loss_contrast(self.pool_boundaries(outputs, segments))
-        return dict(loss_contrast=loss if gt else 0 * loss)
+        pooled = self.pool_boundaries(outputs, segments)
+        return dict(loss_contrast=self.loss_contrast(pooled, counted=bool(gt)))
 
     def scores_and_offsets(self, outputs: AFSDOutputs) -> tuple[list[Tensor], list[Tensor]]:
         """Scores, and refined offsets, cut to the valid part of the window."""

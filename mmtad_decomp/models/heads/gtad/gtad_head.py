@@ -50,7 +50,8 @@ class GTADHead(CandidateHead):
         map_branch: Config of the branch over pairs, without channels and durations.
         target_generator: Config of the targets.
         loss_cls: Config of the class maps' loss. Its type is ``BalancedBCELoss`` by default with
-            one class, ``SigmoidFocalLoss`` with more.
+            one class, with G-TAD's ``extra_count`` of 10 for THUMOS'14 (0 for ActivityNet), and
+            ``SigmoidFocalLoss`` with more.
         prior_prob: Probability that the biases give every class at first, where there are more
             than one.
         loss_reg: Config of the tIoU map's loss.
@@ -121,8 +122,10 @@ class GTADHead(CandidateHead):
                 'max_duration': max_duration,
             }
         )
-        loss_type = 'BalancedBCELoss' if num_classes == 1 else 'SigmoidFocalLoss'
-        self.loss_cls = MODELS.build({'type': loss_type, 'loss_weight': 10.0, **(loss_cls or {})})
+        loss: dict[str, Any] = {'type': 'SigmoidFocalLoss', 'loss_weight': 10.0}
+        if num_classes == 1:
+            loss |= {'type': 'BalancedBCELoss', 'extra_count': 10.0}
+        self.loss_cls = MODELS.build({**loss, **(loss_cls or {})})
         self.loss_reg = MODELS.build({'type': 'ScoreMapRegressionLoss', **(loss_reg or {})})
         self.loss_node = MODELS.build({'type': 'BalancedBCELoss', **(loss_node or {})})
 

@@ -79,6 +79,8 @@ class SGPLayer(nn.Module):
         self.mlp = nn.Sequential(
             nn.Conv1d(channels, mlp_dims, 1), nn.GELU(), nn.Conv1d(mlp_dims, channels, 1)
         )
+        for conv in (self.mlp[0], self.mlp[2]):
+            nn.init.zeros_(conv.bias)
         self.drop_path1 = ScaledDropPath(channels, drop_path, layer_scale)
         self.drop_path2 = ScaledDropPath(channels, drop_path, layer_scale)
 
