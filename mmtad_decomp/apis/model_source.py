@@ -11,7 +11,12 @@ from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 
 from mmtad_decomp.compat.checkpoint_loaders import load_from_http
-from mmtad_decomp.utils import embedded_config, load_checkpoint, resolve_checkpoint
+from mmtad_decomp.utils import (
+    embedded_config,
+    latest_checkpoint,
+    load_checkpoint,
+    resolve_checkpoint,
+)
 
 from .publishing import published_config, published_state
 
@@ -112,7 +117,7 @@ def _weights_of(config: Path) -> str | None:
     if published.is_file():
         return str(published)
     work_dir = Path('work_dirs', config.resolve().parent.name, config.stem)
-    return resolve_checkpoint(work_dir) if (work_dir / 'last_checkpoint').is_file() else None
+    return latest_checkpoint(work_dir)
 
 
 def _sibling_config(weights: Path) -> Config | None:

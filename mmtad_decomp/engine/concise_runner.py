@@ -9,7 +9,9 @@ from mmaction.registry import RUNNERS
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
+
+from mmtad_decomp.utils import latest_checkpoint
 
 from .model_wrappers.fully_sharded_model import FullyShardedModel, save_whole_state
 
@@ -39,6 +41,7 @@ class ConciseRunner(Runner):
     Checkpoints of a :class:`~mmtad_decomp.engine.model_wrappers.FullyShardedModel` are whole.
     """
 
+    _load_from: str | None
     _resume: bool
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
@@ -64,10 +67,14 @@ class ConciseRunner(Runner):
 
     def load_or_resume(self) -> None:
         """Load or resume a checkpoint; a training with none to resume says that it starts anew."""
-        latest = self._resume and self._load_from is None and not self._has_loaded
-        if latest and find_latest_checkpoint(self.work_dir) is None:
-            self.logger.info(f'nothing to resume in {self.work_dir}: training starts anew')
-            self._resume = False
+        if self._resume and self._load_from is None and not self._has_loaded:
+            # MMEngine takes the path in `last_checkpoint` as it is: of a copy, the original's.
+            self._load_from = latest_checkpoint(self.work_dir)
+            if self._load_from is None:
+                self.logger.info(f'nothing to resume in {self.work_dir}: training starts anew')
+                self._resume = False
+            else:
+                self.logger.info(f'Auto resumed from the latest checkpoint {self._load_from}.')
         super().load_or_resume()
 
     def _init_model_weights(self) -> None:

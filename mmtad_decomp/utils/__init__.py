@@ -37,7 +37,13 @@ from .paths import UnsafeNameError, path_below
 from .randomness import seed_of, seeded
 from .text_table import format_table
 from .unwrap import unwrap_model
-from .work_dir import WorkDirInUseError, WorkDirLock, folder_lock, resolve_checkpoint
+from .work_dir import (
+    WorkDirInUseError,
+    WorkDirLock,
+    folder_lock,
+    latest_checkpoint,
+    resolve_checkpoint,
+)
 
 __all__ = [
     'ARCHIVE_ERRORS',
@@ -65,6 +71,7 @@ __all__ = [
     'format_table',
     'half_dtype',
     'keep_freed_memory',
+    'latest_checkpoint',
     'load_checkpoint',
     'path_below',
     'processor_name',

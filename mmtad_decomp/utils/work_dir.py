@@ -126,17 +126,34 @@ def resolve_checkpoint(path: str | Path) -> str:
     path = Path(path)
     if path.is_file():
         return str(path)
-    note = path / 'last_checkpoint'
-    if not note.is_file():
+    latest = latest_checkpoint(path)
+    if latest is None:
         raise FileNotFoundError(
             f'checkpoint {path} does not exist (neither a file nor a work directory with a '
             '`last_checkpoint`); train the model that writes it first, or set the path to one '
             'that does'
         )
-    named = Path(note.read_text(encoding='utf-8').strip())
-    for candidate in (named, path / named.name):
+    return latest
+
+
+def latest_checkpoint(folder: str | Path) -> str | None:
+    """The checkpoint that a work directory's ``last_checkpoint`` names; None without that file.
+
+    ``last_checkpoint`` holds an absolute path, so a copied or moved directory names a file of the
+    place that it came from. The file of the same name in the directory itself comes first.
+
+    Raises:
+        FileNotFoundError: If there is no such file in either place.
+    """
+    note = Path(folder, 'last_checkpoint')
+    if not note.is_file():
+        return None
+    named = note.read_text(encoding='utf-8').strip()
+    if '://' in named:
+        return named
+    for candidate in (Path(folder, Path(named).name), Path(named)):
         if candidate.is_file():
             return str(candidate)
     raise FileNotFoundError(
-        f'{note} names {named}, which does not exist; name another checkpoint of {path}'
+        f'{note} names {named}, which does not exist; name another checkpoint of {folder}'
     )

@@ -49,7 +49,16 @@ class RisingMetric(BaseMetric):
 
 
 def build(
-    work_dir, epochs, resume=False, ballast=1, extra_hooks=(), ema=True, workers=0, **checkpoint
+    work_dir,
+    epochs,
+    resume=False,
+    ballast=1,
+    extra_hooks=(),
+    ema=True,
+    workers=0,
+    runner=Runner,
+    load_from=None,
+    **checkpoint,
 ):
     """A Runner that trains ``epochs`` epochs of three iterations each."""
     torch.set_num_threads(1)
@@ -64,7 +73,7 @@ def build(
         sampler=dict(type=DefaultSampler, shuffle=False),
     )
     hooks = [dict(type='EMAHook', momentum=0.1, update_buffers=True)] if ema else []
-    return Runner(
+    return runner(
         model=TinyModel(ballast),
         work_dir=str(work_dir),
         train_dataloader=loader,
@@ -84,6 +93,7 @@ def build(
         custom_hooks=[*hooks, dict(type=EpochSeedHook), *extra_hooks],
         randomness=dict(seed=0),
         resume=resume,
+        load_from=load_from,
         log_level='ERROR',
         experiment_name=f'{Path(work_dir).name}-{os.urandom(4).hex()}',
     )

@@ -5,6 +5,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from checkpoint_runner import RisingMetric, build, final_state, train, train_and
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
 
+from mmtad_decomp.engine.concise_runner import ConciseRunner
 from mmtad_decomp.engine.hooks import safe_checkpoint_hook as hook_module
 
 BALLAST = 500_000  # float32: a file of 4 MB with EMA
@@ -180,6 +182,84 @@ def test_a_run_killed_before_it_removes_the_last_best_does_so_later(
     last = load(tmp_path / f'epoch_{epochs}.pth')['message_hub']['runtime_info']
     best = {name for name in names(tmp_path) if name.startswith('best')}
     assert best == {Path(last['best_ckpt']).name}
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+class SecondMetric(RisingMetric):
+    default_prefix = 'second'
+
+
+@pytest.mark.parametrize('save_best', ['tiny/acc', ['tiny/acc', 'second/acc']])
+def test_a_training_resumed_in_a_copy_leaves_the_original_alone(tmp_path, save_best):
+    """It reads the copy's checkpoint, and replaces the copy's best."""
+    one, copy = tmp_path / 'one', tmp_path / 'copy'
+    settings = dict(save_best=save_best, rule='greater', runner=ConciseRunner, ema=False)
+
+    def start(*args, **more):
+        runner = build(*args, **settings, **more)
+        SecondMetric.calls = 0
+        runner.val_loop.evaluator.metrics.append(SecondMetric())
+        return runner
+
+    start(one, 2).train()
+    shutil.copytree(one, copy)
+    (one / 'epoch_2.pth').write_bytes(b'reading this fails')
+    before = contents(one)
+    resumed = start(copy, 3, resume=True)
+    RisingMetric.calls = SecondMetric.calls = 5  # better than before
+    resumed.train()
+    assert contents(one) == before
+    keys = [save_best] if isinstance(save_best, str) else save_best
+    best = {f'best_{key.replace("/", "_")}_epoch_3.pth' for key in keys}
+    assert names(copy) == {'epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth', *best}
+
+
+def test_a_best_checkpoint_is_found_in_a_copy_that_gets_no_better(tmp_path):
+    """So that the next resume, and whoever reads the checkpoint, find it."""
+    build(tmp_path / 'one', 2, save_best='tiny/acc', runner=ConciseRunner).train()
+    shutil.copytree(tmp_path / 'one', tmp_path / 'copy')
+    build(tmp_path / 'copy', 3, resume=True, save_best='tiny/acc', runner=ConciseRunner).train()
+    info = load(tmp_path / 'copy' / 'epoch_3.pth')['message_hub']['runtime_info']
+    assert info['best_ckpt'] == str(tmp_path / 'copy' / 'best_tiny_acc_epoch_2.pth')
+
+
+def test_a_training_goes_on_after_its_directory_is_moved(tmp_path):
+    settings = dict(save_best='tiny/acc', runner=ConciseRunner)
+    build(tmp_path / 'one', 2, **settings).train()
+    (tmp_path / 'one').rename(tmp_path / 'moved')
+    resumed = build(tmp_path / 'moved', 3, resume=True, **settings)
+    RisingMetric.calls = 5
+    resumed.train()
+    assert resumed.iter == 9 and not (tmp_path / 'one').exists()
+    every = {'epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth', 'best_tiny_acc_epoch_3.pth'}
+    assert names(tmp_path / 'moved') == every
+
+
+def test_resuming_from_another_directory_removes_nothing_there(tmp_path):
+    build(tmp_path / 'one', 2, save_best='tiny/acc').train()
+    last = str(tmp_path / 'one' / 'epoch_2.pth')
+    outdated = load(last)['message_hub']['runtime_info']['outdated_best']
+    Path(*outdated).write_bytes(b'left by a kill')
+    before = contents(tmp_path / 'one')
+    resumed = build(tmp_path / 'new', 3, resume=True, load_from=last, save_best='tiny/acc')
+    RisingMetric.calls = 5
+    resumed.train()
+    assert contents(tmp_path / 'one') == before
+    assert names(tmp_path / 'new') == {'epoch_3.pth', 'best_tiny_acc_epoch_3.pth'}
+
+
+def test_an_outdated_best_is_removed_from_the_copy(tmp_path):
+    """A kill left it in the original, which was copied."""
+    build(tmp_path / 'one', 2, save_best='tiny/acc').train()
+    (tmp_path / 'one' / 'best_tiny_acc_epoch_1.pth').write_bytes(b'left by a kill')
+    shutil.copytree(tmp_path / 'one', tmp_path / 'copy')
+    settings = dict(save_best='tiny/acc', runner=ConciseRunner)
+    build(tmp_path / 'copy', 2, resume=True, **settings).train()
+    assert 'best_tiny_acc_epoch_1.pth' in names(tmp_path / 'one')
+    assert 'best_tiny_acc_epoch_1.pth' not in names(tmp_path / 'copy')
 
 
 def test_leftover_temporary_files_are_cleared(tmp_path):

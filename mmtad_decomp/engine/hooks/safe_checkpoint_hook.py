@@ -58,7 +58,7 @@ class _DeferredRemovals:
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """MMEngine's ``CheckpointHook`` with five promises; its arguments are the same.
+    """MMEngine's ``CheckpointHook`` with six promises; its arguments are the same.
 
     1. At every moment ``last_checkpoint`` names a complete file: checkpoints and
        ``last_checkpoint`` are written under temporary names, flushed and renamed, and an older
@@ -72,9 +72,13 @@ class SafeCheckpointHook(CheckpointHook):
        is never the best.
     5. A training resumed from the end of an epoch repeats the validation of that epoch, which
        its checkpoint does not know of: no result and no best checkpoint is lost.
+    6. It removes files of the directory that it writes to alone. A training that is resumed in a
+       copied or moved directory goes on with the best checkpoint there, and one that is resumed
+       from another directory leaves that one's as it is.
     """
 
     backend_args: dict | None
+    best_ckpt_path: str | None
     file_backend: Any
     keep_ckpt_ids: deque[int]
 
@@ -93,6 +97,7 @@ class SafeCheckpointHook(CheckpointHook):
         """
         super().before_train(runner)
         self._training = True
+        self._find_best_here(runner)
         self._check_save_best(runner)
         if is_main_process() and isinstance(self.file_backend, AtomicLocalBackend):
             self._remove_half_written(runner)
@@ -112,9 +117,30 @@ class SafeCheckpointHook(CheckpointHook):
         best += getattr(self, 'best_ckpt_path_dict', {}).values()
         return [str(path) for path in best if path]
 
+    def _here(self, path: str) -> str:
+        """The file of that name in the directory of the checkpoints."""
+        return self.file_backend.join_path(self.out_dir, osp.basename(path))
+
+    def _find_best_here(self, runner: Runner) -> None:
+        """Replace best checkpoints that the resumed one names by those in the own directory."""
+        if not self.save_best:
+            return
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = self._best_here(runner, 'best_ckpt', self.best_ckpt_path)
+            return
+        for key, path in self.best_ckpt_path_dict.items():
+            best = self._best_here(runner, f'best_ckpt_{key}', path)
+            self.best_ckpt_path_dict[key] = best
+
+    def _best_here(self, runner: Runner, name: str, path: str | None) -> str | None:
+        if not path or not self.file_backend.isfile(self._here(path)):
+            return None
+        runner.message_hub.update_info(name, self._here(path))
+        return self._here(path)
+
     def _remove_outdated_best(self, runner: Runner) -> None:
         """Remove earlier best checkpoints that a run was killed before it removed them."""
-        for path in runner.message_hub.get_info('outdated_best', []):
+        for path in map(self._here, runner.message_hub.get_info('outdated_best', [])):
             if path not in self._best_paths() and self.file_backend.isfile(path):
                 self.file_backend.remove(path)
 
