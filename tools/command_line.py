@@ -30,14 +30,7 @@ _WORKER_FRAME = re.compile(r'File "([^"]+)", line \d+')
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of MMAction2's tools that training and testing have in common."""
     parser.add_argument('--work-dir', help='where logs, checkpoints and results go')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action='extend',
-        metavar='KEY=VALUE',
-        help='override settings of the config: key=value, with dots between nested keys; lists '
-        'as key="[a,b]"',
-    )
+    add_cfg_options_argument(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -52,6 +45,18 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     add_traceback_argument(parser)
+
+
+def add_cfg_options_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the flag whose values :func:`tools.config_overrides.override` takes."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        metavar='KEY=VALUE',
+        help='override settings of the config: key=value, with dots between nested keys; lists '
+        'as key="[a,b]"',
+    )
 
 
 def add_traceback_argument(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,18 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmtad_decomp.utils import CheckpointError, atomic_write, load_checkpoint, resolve_checkpoint
+from mmtad_decomp.utils import (
+    CheckpointError,
+    ConfigError,
+    atomic_write,
+    check_config,
+    embedded_config,
+    load_checkpoint,
+    resolve_checkpoint,
+)
 from mmtad_decomp.version import __version__
+
+from .network_differences import network_differences
 
 KEPT_KEYS = (
     'custom_imports',
@@ -93,6 +105,44 @@ def published_config(source: Config) -> Config:
     return Config(copy.deepcopy(dict(model=model, **kept)))
 
 
+def demand_trained_network(config: Config, content: Mapping, checkpoint: str | Path) -> None:
+    """Refuse a config whose network computes other outputs than the one that was trained.
+
+    A training with ``--cfg-options`` may have another network than its config file, and weights
+    that fit both. A checkpoint that does not hold its config, or one that this version does not
+    understand, passes.
+
+    Args:
+        config: The config that the weights are to be used with.
+        content: Content of the checkpoint.
+        checkpoint: Where it comes from, for the error.
+
+    Raises:
+        CheckpointError: If they differ; it names the keys and the fix.
+    """
+    try:
+        trained = embedded_config(content, f'checkpoint {checkpoint}')
+        if trained is None:
+            return
+        then = published_model(trained.model)
+        check_config(Config(dict(model=then)))
+    except (ConfigError, AttributeError, KeyError, TypeError):  # of another version, or foreign
+        return
+    path = 'model.student' if config.model.type == 'CrossModalDistiller' else 'model'
+    found = list(network_differences(then, published_model(config.model), path))
+    if not found:
+        return
+    advice = 'give the config that the training wrote into its work directory'
+    if not any(difference.key.endswith('.type') for difference in found):
+        pairs = (f'{key}={str(value).replace(" ", "")}' for key, value, _ in found)
+        advice = f'add --cfg-options {" ".join(map(shlex.quote, pairs))}, or {advice}'
+    differing = ', '.join(f'{key} was {then!r} and is {now!r}' for key, then, now in found)
+    raise CheckpointError(
+        f'checkpoint {checkpoint} was trained with another network than that of '
+        f'{config.filename or "the config"}: {differing}; {advice}'
+    )
+
+
 def build_published(
     config: Config, state: dict[str, torch.Tensor], checkpoint: str | Path
 ) -> torch.nn.Module:
@@ -135,14 +185,14 @@ def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def publish(
-    source_config: str, source_checkpoint: str, prefix: str, half: bool = False
+    source_config: str | Config, source_checkpoint: str, prefix: str, half: bool = False
 ) -> tuple[Path, Path]:
     """Write ``prefix.pth`` and ``prefix.py``.
 
     The checkpoint holds the config and the classes too, so that it can be used alone.
 
     Args:
-        source_config: Config of the training.
+        source_config: Config of the training, or its file.
         source_checkpoint: Its checkpoint, or its work directory.
         prefix: Path of the published files without their endings.
         half: Store the weights in float16; they are computed with in float32 all the same.
@@ -152,12 +202,16 @@ def publish(
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
-        CheckpointError: If it cannot be read or does not fit the config.
+        CheckpointError: If it cannot be read, does not fit the config, or was trained with another
+            network.
         ValueError: If a weight is beyond the range of float16.
     """
-    source = Config.fromfile(source_config)
+    source = source_config
+    if not isinstance(source, Config):
+        source = Config.fromfile(source)
     path = resolve_checkpoint(source_checkpoint)
     content = load_checkpoint(path)
+    demand_trained_network(source, content, path)
     distilled = source.model.type == 'CrossModalDistiller'
     state = published_state(content.get('state_dict', content), distilled)
     config = published_config(source)
@@ -168,7 +222,7 @@ def publish(
         classes=classes,
         dataset_meta=dict(classes=classes),
         mmtad_decomp_version=__version__,
-        source_config=Path(source_config).name,
+        source_config=Path(source.filename or '').name,
         cfg=config.pretty_text,
     )
     weights, text = Path(f'{prefix}.pth'), Path(f'{prefix}.py')

@@ -1,5 +1,7 @@
 """tools/model_converters/publish_student.py: nothing is lost, nothing is left over."""
 
+import re
+
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -10,6 +12,7 @@ from mmtad_decomp import __version__
 from mmtad_decomp.apis.publishing import publish, published_config
 from mmtad_decomp.utils import CheckpointError, check_config
 from tools import test as test_tool
+from tools.deployment import export
 from tools.model_converters import publish_student
 
 
@@ -105,6 +108,95 @@ def test_a_checkpoint_of_another_config_is_refused(tmp_path):
     assert not list(tmp_path.glob('student*'))
     with pytest.raises(FileNotFoundError, match='gone'):
         publish(config('decomp'), str(tmp_path / 'gone'), str(tmp_path / 's'))
+
+
+def trained_with(path, kind, changes, **meta):
+    """A checkpoint of a training with ``--cfg-options``; returns its config too."""
+    cfg = Config.fromfile(config(kind))
+    cfg.merge_from_dict(changes)
+    write_checkpoint(path, cfg)
+    content = torch.load(path, weights_only=True)
+    content['meta'] |= dict(cfg=cfg.pretty_text) | meta
+    torch.save(content, path)
+    return cfg
+
+
+WINDOW = 'model.student.fusion.window'
+
+
+def test_a_network_of_the_command_line_is_published_with_it_alone(tmp_path):
+    """Weights fit any window."""
+    cfg = trained_with(tmp_path / 'trained.pth', 'decomp', {WINDOW: 3})
+    command = [config('decomp'), str(tmp_path / 'trained.pth'), str(tmp_path / 'student')]
+    with pytest.raises(CheckpointError, match=rf'window was 3 .* add --cfg-options {WINDOW}=3,'):
+        publish_student.main(command)
+    assert not list(tmp_path.glob('student*'))
+    publish_student.main([*command, '--cfg-options', f'{WINDOW}=3'])
+    published = Config.fromfile(tmp_path / 'student.py')
+    before = predictions(cfg, tmp_path / 'trained.pth')
+    after = predictions(published, tmp_path / 'student.pth')
+    for ours, theirs in zip(after, before):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs))
+
+
+def test_export_refuses_and_takes_them_too(tmp_path, monkeypatch):
+    trained_with(tmp_path / 'trained.pth', 'decomp', {WINDOW: 3})
+    exported = []
+    monkeypatch.setattr(export, 'export', lambda model, *_: exported.append(model) or {})
+    command = [config('decomp'), str(tmp_path / 'trained.pth'), str(tmp_path / 'student')]
+    with pytest.raises(CheckpointError, match=rf'add --cfg-options {WINDOW}=3,'):
+        export.main(command)
+    export.main([*command, '--cfg-options', f'{WINDOW}=3'])
+    assert [model.fusion.window for model in exported] == [3]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'named'),
+    [
+        ({'head.offset_activation': 'relu'}, 'head.offset_activation=relu'),
+        ({'head.encoder.num_heads': 2}, 'head.encoder.num_heads=2'),
+        ({'data_preprocessor.modality.std': [1, 2, 3]}, 'data_preprocessor.modality.std=[1,2,3]'),
+        ({'head.num_head_layers': 3}, None),  # the default
+        ({'head.loss_reg.loss_weight': 9.0, 'head.label_smoothing': 0.3}, None),
+        ({'head.encoder.drop_path': 0.5, 'backbone.frozen_stages': 2}, None),
+    ],
+)
+@pytest.mark.parametrize('kind', ['decomp', 'baseline'])
+def test_differences_that_change_what_is_computed(kind, changes, named, tmp_path):
+    """An absent key has its default; how a network was trained is of no account."""
+    prefix = 'model.student.detector' if kind == 'decomp' else 'model'
+    changes = {f'{prefix}.{key}': value for key, value in changes.items()}
+    trained_with(tmp_path / 'trained.pth', kind, changes)
+    command = (config(kind), str(tmp_path / 'trained.pth'), str(tmp_path / 'student'))
+    if named is None:
+        publish(*command)
+        return
+    with pytest.raises(CheckpointError, match=re.escape(f'{prefix}.{named}')):
+        publish(*command)
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        "model = dict(type='CrossModalDistiller', pupil=dict(type='DecomposedDetector'))",
+        "model = dict(type='CrossModalDistiller', student=dict(type='TwoBranchDetector'))",
+        "model = dict(type='CrossModalDistiller', "
+        "student=dict(type='DecomposedDetector', detector=dict(type='TADDetector', width=3)))",
+        'import os',
+        'data = 1',
+    ],
+)
+def test_a_config_that_is_not_understood_passes(text, tmp_path):
+    """Of an earlier version, or of another program."""
+    trained_with(tmp_path / 'trained.pth', 'decomp', {}, cfg=text)
+    publish(config('decomp'), str(tmp_path / 'trained.pth'), str(tmp_path / 'student'))
+
+
+def test_another_kind_of_model_asks_for_its_config(tmp_path):
+    trained_with(tmp_path / 'trained.pth', 'conventional', {})
+    wrong = r"model\.student\.type was 'TADDetector' and is 'DecomposedDetector'; give the config"
+    with pytest.raises(CheckpointError, match=wrong):
+        publish(config('decomp'), str(tmp_path / 'trained.pth'), str(tmp_path / 'student'))
 
 
 def test_the_test_tool_reports_the_same_before_and_after(tmp_path):

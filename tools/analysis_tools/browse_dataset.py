@@ -19,7 +19,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
-from tools.command_line import add_traceback_argument, demand_config_file, run_main
+from tools.command_line import (
+    add_cfg_options_argument,
+    add_traceback_argument,
+    demand_config_file,
+    run_main,
+)
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -42,9 +47,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--number', type=int, default=12, help='windows to draw (default: 12)')
     parser.add_argument('--seed', type=int, default=0, help='of the choice and the transforms')
     parser.add_argument('--out-dir', default='work_dirs/browse', help='where the pictures go')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='as for training'
-    )
+    add_cfg_options_argument(parser)
     add_traceback_argument(parser)
     return parser.parse_args(argv)
 

@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.command_line import add_traceback_argument, demand_config_file, run_main
+from tools.command_line import (
+    add_cfg_options_argument,
+    add_traceback_argument,
+    demand_config_file,
+    run_main,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -150,9 +155,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar=('HEIGHT', 'WIDTH'),
         help="pixels of a frame (default: of the test's crop, else 224 224)",
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', metavar='KEY=VALUE', help='as for training'
-    )
+    add_cfg_options_argument(parser)
     parser.add_argument('--json', help='write the numbers to this file as well')
     add_traceback_argument(parser)
     return parser.parse_args(argv)

@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.command_line import add_traceback_argument, demand_config_file, run_main
+from tools.command_line import (
+    add_cfg_options_argument,
+    add_traceback_argument,
+    demand_config_file,
+    run_main,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,13 +45,20 @@ def load_detector(config: Config, checkpoint: str) -> nn.Module:
 
     Raises:
         FileNotFoundError: If the checkpoint does not exist.
-        CheckpointError: If it cannot be read or does not fit the config.
+        CheckpointError: If it cannot be read, does not fit the config, or was trained with another
+            network.
     """
-    from mmtad_decomp.apis.publishing import build_published, published_config, published_state
+    from mmtad_decomp.apis.publishing import (
+        build_published,
+        demand_trained_network,
+        published_config,
+        published_state,
+    )
     from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
 
     path = resolve_checkpoint(checkpoint)
     content = load_checkpoint(path)
+    demand_trained_network(config, content, path)
     distilled = config.model.type == 'CrossModalDistiller'
     state = published_state(content.get('state_dict', content), distilled)
     return build_published(published_config(config), state, path).eval()
@@ -150,6 +162,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar=('HEIGHT', 'WIDTH'),
         help="pixels of a frame (default: of the test's crop, else 224 224)",
     )
+    add_cfg_options_argument(parser)
     add_traceback_argument(parser)
     return parser.parse_args(argv)
 
@@ -161,6 +174,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from mmengine.config import Config
 
     from mmtad_decomp.utils import demand_writable
+    from tools.config_overrides import override
     from tools.config_reading import frame_size
 
     formats = FORMATS if args.format == 'both' else (args.format,)
@@ -168,6 +182,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     for name in formats:
         demand_writable(f'{prefix}.{name}', 'prefix')
     config = Config.fromfile(args.config)
+    override(config, args.cfg_options or ())
     detector = load_detector(config, args.checkpoint)
     pixels = tuple(args.size or frame_size(config))
     found = export(detector, prefix, formats, args.longest, pixels, facts_of_test(config))

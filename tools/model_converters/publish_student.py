@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.command_line import run_main
+from tools.command_line import add_cfg_options_argument, demand_config_file, run_main
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,13 +30,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('checkpoint', help='its checkpoint file or work directory')
     parser.add_argument('prefix', help='path of the published files without their endings')
     parser.add_argument('--half', action='store_true', help='store the weights in float16')
+    add_cfg_options_argument(parser)
     args = parser.parse_args(argv)
+    demand_config_file(args.config)
+    from mmengine.config import Config
 
     from mmtad_decomp.apis.publishing import publish
     from mmtad_decomp.utils import resolve_checkpoint
+    from tools.config_overrides import override
 
+    config = Config.fromfile(args.config)
+    override(config, args.cfg_options or ())
     before = Path(resolve_checkpoint(args.checkpoint)).stat().st_size
-    weights, text = publish(args.config, args.checkpoint, args.prefix, args.half)
+    weights, text = publish(config, args.checkpoint, args.prefix, args.half)
     after = weights.stat().st_size
     print(
         f'{weights}: {after / 2**20:.1f} MiB (the training checkpoint: {before / 2**20:.1f} MiB)'
