@@ -72,3 +72,15 @@ def test_every_tool_ends_a_mistake_with_one_sentence(script):
     text = (ROOT / script).read_text(encoding='utf-8')
     main = re.search(r"__name__ == '__main__':\n    .*\bmain\b.*\n\Z", text)
     assert main and 'run_main(' in text, script
+
+
+def test_the_guide_names_the_tools_with_a_traceback_flag():
+    guide = (ROOT / 'docs/en/user_guides/train_test.md').read_text(encoding='utf-8')
+    sentence = re.search(r'the flag `--traceback` of (.*?)\.\s', guide, re.DOTALL)
+    flag = re.compile(r'add_(traceback|common)_arguments?\(parser\)')
+    with_flag = {
+        Path(script).name
+        for script in SCRIPTS
+        if flag.search((ROOT / script).read_text(encoding='utf-8'))
+    }
+    assert sentence and set(re.findall(r'`(\w+\.py)`', sentence[1])) == with_flag
