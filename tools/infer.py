@@ -381,7 +381,7 @@ def main(argv: list[str] | None = None) -> int:
     demand_kept(videos, args)
     if is_part(args):
         args.out_dir = begin_part(args.out_dir, *parse_shard(args.shard))
-    videos = [*share({v.video_id: v for v in videos}, parse_shard(args.shard)).values()]
+    videos = [*share({v.path: v for v in videos}, parse_shard(args.shard)).values()]
     if not videos and not args.stream:
         print(f'part {args.shard} has no video')
         if is_part(args):

@@ -7,10 +7,12 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from mmtad_decomp.datasets.frame_source import list_images
 from mmtad_decomp.datasets.video_reader import VIDEO_ENDINGS
+from mmtad_decomp.utils import as_unicode
 
 FEATURE_ENDINGS = ('.npy', '.npz')
 STDIN = '-'
@@ -26,7 +28,7 @@ class VideoInput:
 
     Attributes:
         path: File, folder of frames, or address.
-        video_id: Its name in results; unique among the inputs.
+        video_id: Its name in results; unique among the inputs, and valid Unicode.
         is_folder: Whether it is a folder of frames.
     """
 
@@ -114,16 +116,28 @@ def _in_folder(folder: Path) -> list[VideoInput]:
 
 
 def _with_unique_ids(videos: list[VideoInput]) -> list[VideoInput]:
-    """Videos of the same name take their folder's name, then their whole path, into theirs."""
+    """Videos of the same name take their folder's name, then their whole path, into theirs.
+
+    Where names are still the same, such as those of ``a/x.mp4`` and ``a_x.mp4``, all but the first
+    get a number.
+    """
+    videos = [replace(video, video_id=as_unicode(video.video_id)) for video in videos]
     for lengthen in (
         lambda p: f'{p.parent.name}_{p.stem}',
         lambda p: '_'.join(p.relative_to(p.anchor).parts),
     ):
         counts = Counter(video.video_id for video in videos)
         videos = [
-            replace(video, video_id=lengthen(Path(video.path)))
+            replace(video, video_id=lengthen(Path(as_unicode(video.path))))
             if counts[video.video_id] > 1
             else video
             for video in videos
         ]
-    return videos
+    names: dict[str, VideoInput] = {}
+    others = {video.video_id for video in videos}
+    for video in videos:
+        name, numbers = video.video_id, count(2)
+        while name in names or (name in others and name != video.video_id):
+            name = f'{video.video_id}_{next(numbers)}'
+        names[name] = replace(video, video_id=name)
+    return [*names.values()]

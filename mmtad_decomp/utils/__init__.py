@@ -33,7 +33,7 @@ from .hardware import (
 )
 from .json_keys import refuse_duplicates
 from .memory import keep_freed_memory
-from .paths import UnsafeNameError, path_below
+from .paths import UnsafeNameError, as_unicode, path_below
 from .randomness import seed_of, seeded
 from .text_table import format_table
 from .unwrap import unwrap_model
@@ -57,6 +57,7 @@ __all__ = [
     'WorkDirInUseError',
     'WorkDirLock',
     'allow_legacy_checkpoints',
+    'as_unicode',
     'atomic_write',
     'check_class_count',
     'check_config',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 
@@ -28,3 +29,12 @@ def path_below(folder: str | Path, name: str, where: str = 'name') -> Path:
                 'a null character and without a slash or drive at its beginning'
             )
     return Path(folder, name)
+
+
+def as_unicode(name: str) -> str:
+    """A file name as text that UTF-8 can hold: of a byte that is no UTF-8, ``%E9`` is left.
+
+    Python holds such bytes of names as lone surrogates, which neither UTF-8 nor JSON allows. In
+    addresses of files they are written in the same way.
+    """
+    return re.sub('[\ud800-\udfff]', lambda match: f'%{ord(match[0]) & 0xFF:02X}', name)

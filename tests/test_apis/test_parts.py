@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import threading
 import time
 from dataclasses import replace
@@ -182,6 +183,30 @@ def test_inputs_are_expanded(tmp_path, monkeypatch):
     ):
         with pytest.raises(InputError, match=reason):
             find_videos(wrong)
+
+
+@pytest.mark.parametrize(
+    ('names', 'ids'),
+    [
+        (['a/x.mp4', 'c/x.mp4', 'a_x.mp4'], ['a_x.mp4', 'c_x', 'a_x.mp4_2']),
+        (['a_x.mp4', 'c/x.mp4', 'a/x.mp4'], ['a_x.mp4', 'c_x', 'a_x.mp4_2']),
+        (
+            ['a/x.mp4', 'c/x.mp4', 'a_x.mp4', 'a_x.mp4_2.mp4'],
+            ['a_x.mp4', 'c_x', 'a_x.mp4_3', 'a_x.mp4_2'],
+        ),
+        (['x.mp4', 'x.mkv', 'y.mp4'], ['x.mp4', 'x.mkv', 'y']),
+        ([b'caf\xe9.mp4', b'caf%E9.mp4'], ['caf%E9.mp4', 'caf%E9.mp4_2']),
+    ],
+)
+def test_ids_are_unique_and_follow_the_order(tmp_path, monkeypatch, names, ids):
+    monkeypatch.chdir(tmp_path)
+    names = [os.fsdecode(name) for name in names]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_videos(names)
+    assert [video.path for video in found] == names
+    assert [video.video_id for video in found] == ids
 
 
 def detections(rows):

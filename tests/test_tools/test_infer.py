@@ -63,6 +63,21 @@ def test_files_of_all_formats_and_pictures(tmp_path, model, capsys):
     assert image.shape[1] >= 1000 and len(np.unique(image.reshape(-1, 3), axis=0)) > 50
 
 
+def test_videos_whose_long_names_are_equal_are_all_done(tmp_path, model, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ['a/x.mp4', 'c/x.mp4', 'a_x.mp4']
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        record(tmp_path / name, range(10))
+    command = (*names, '--model', model, '--format', 'json', 'vtt', '--out-dir')
+    code, out, _ = run(capsys, *command, 'out')
+    assert code == 0
+    assert [line.partition(' (')[0] for line in out.splitlines() if ' s): ' in line] == names
+    found = json.loads((tmp_path / 'out/detections.json').read_text())
+    assert [video['path'] for video in found['videos'].values()] == names
+    assert len(found['results']) == len([*(tmp_path / 'out').glob('*.vtt')]) == 3
+
+
 def contents(folder):
     """Files of a folder; of ELAN's, without the date."""
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
