@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import io
 import os
 import re
 import signal
@@ -99,7 +100,8 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
     ``ValueError`` raised in its code), those of the operating system, such as a missing file or a
     full disk, and missing packages. Everything else is a defect and keeps its traceback, and so
     does a mistake with ``--traceback`` or ``MMTAD_TRACEBACK=1``. Ctrl-C and SIGTERM end it with
-    one sentence too, see :func:`~tools.interruption.interrupted_by_signals`.
+    one sentence too, see :func:`~tools.interruption.interrupted_by_signals`. Characters that the
+    encoding of stdout lacks are printed as ``\\u4f60``, as Python does on stderr.
 
     Args:
         command: Command line to run.
@@ -109,6 +111,8 @@ def run_main(command: Callable[..., Any], *args: Any) -> int:
         The exit code: what the command returned if that is an int, else 0; 2 after a mistake, 1
         after :class:`PartlyDone`, 130 after Ctrl-C, 143 after SIGTERM.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         with interrupted_by_signals():
             result = command(*args)

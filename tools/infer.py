@@ -21,11 +21,12 @@ import contextlib
 import itertools
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -177,20 +178,41 @@ def check_args(args: argparse.Namespace) -> argparse.Namespace:
     return args
 
 
+def show(line: str, file: TextIO | None = None) -> bool:
+    """Print a line, by default to stdout; where nobody reads any more, print no more.
+
+    A reader such as ``| head`` may leave early. What is to be written is written nevertheless.
+
+    Returns:
+        Whether the reader was still there.
+    """
+    file = file or sys.stdout
+    try:
+        print(line, file=file, flush=True)
+    except BrokenPipeError:
+        with open(os.devnull, 'wb') as nowhere:  # also for what is still in the buffer
+            os.dup2(nowhere.fileno(), file.fileno())
+        return False
+    return True
+
+
 def print_table(results: Sequence[VideoResult]) -> None:
     """Print the best detections of every video, by time."""
+    from mmtad_decomp.utils import as_unicode
+
     for result in results:
         count = len(result.detections.scores)
         shown = f', the best {SHOWN} of them' if count > SHOWN else ''
-        print(f'{result.video.path} ({result.duration:.1f} s): {count} detections{shown}')
+        path = as_unicode(result.video.path)
+        show(f'{path} ({result.duration:.1f} s): {count} detections{shown}')
         rows = sorted(result.rows()[:SHOWN], key=lambda row: row['segment'])
         for row in rows:
             start, end = row['segment']
-            print(f'  {start:9.2f} - {end:9.2f} s  {row["score"]:.2f}  {row["label"]}')
+            show(f'  {start:9.2f} - {end:9.2f} s  {row["score"]:.2f}  {row["label"]}')
 
 
 def infer(inferencer: TADInferencer, videos: list[VideoInput], args: argparse.Namespace) -> int:
-    """Look at all videos, print and write; returns the exit code."""
+    """Look at all videos, write and print; returns the exit code."""
     from mmtad_decomp.apis.parts import write_part
 
     with files_named() as files:
@@ -218,7 +240,7 @@ def files_named() -> Iterator[list[Path]]:
         raise
     finally:
         for file in files:
-            print(f'written: {file}', flush=True)
+            show(f'written: {file}')
 
 
 def draw(
@@ -241,7 +263,7 @@ def detect(
     args: argparse.Namespace,
     files: list[Path],
 ) -> tuple[list[VideoResult], dict[str, str]]:
-    """Look at all videos, print and write the formats, also if it ends early, by whatever error.
+    """Look at all videos, write the formats and print, also if it ends early, by whatever error.
 
     Args:
         inferencer: The model.
@@ -261,17 +283,19 @@ def detect(
         for result in inferencer.detect_each(videos, errors, args.batch_size, **options):
             results.append(result)
     finally:
-        print_table(results)
-        done = len(results) + len(errors)
-        print_broken(errors, done)
-        if done < len(videos):
-            print(
-                f'ended in {videos[done].path}, video {done + 1} of {len(videos)}; '
-                'what is written holds the videos before',
-                file=sys.stderr,
-            )
-        for file in export_each(args.out_dir, results, args.format) if results else ():
-            files.append(file)
+        try:  # writing comes first: no file is lost because something cannot be printed
+            for file in export_each(args.out_dir, results, args.format) if results else ():
+                files.append(file)
+        finally:
+            print_table(results)
+            done = len(results) + len(errors)
+            print_broken(errors, done)
+            if done < len(videos):
+                show(
+                    f'ended in {videos[done].path}, video {done + 1} of {len(videos)}; '
+                    'what is written holds the videos before',
+                    sys.stderr,
+                )
     return results, errors
 
 
@@ -332,9 +356,9 @@ def deciding_options(args: argparse.Namespace) -> dict[str, str | float | None]:
 def print_broken(errors: Mapping[str, str], count: int) -> None:
     """Name those of ``count`` videos that are broken."""
     for message in errors.values():
-        print(f'error: {message}', file=sys.stderr)
+        show(f'error: {message}', sys.stderr)
     if errors:
-        print(f'{len(errors)} of {count} videos could not be read', file=sys.stderr)
+        show(f'{len(errors)} of {count} videos could not be read', sys.stderr)
 
 
 def exit_code(errors: Mapping[str, str], count: int) -> int:
@@ -349,10 +373,10 @@ def stream(inferencer: TADInferencer, name: str, args: argparse.Namespace) -> in
     patience = PATIENCE if args.patience is None else args.patience
     video, frames = inferencer.open_live(name, patience)
     window = inferencer.pipeline.window / frames.fps
-    print(
+    show(
         f'windows of {window:.2f} s: a detection comes at most {window:.2f} s of video after its '
         'middle, plus the time to compute',
-        file=sys.stderr,
+        sys.stderr,
     )
     begin = time.monotonic()
     for found, seen in inferencer.detect_in_blocks(video, frames, args.batch_size, block=0.0):
@@ -360,7 +384,8 @@ def stream(inferencer: TADInferencer, name: str, args: argparse.Namespace) -> in
         for segment, score, label in zip(*(column.tolist() for column in found)):
             row = dict(segment=segment, label=inferencer.classes[label], score=score)
             row |= dict(seen=seen, wall=round(time.monotonic() - begin, 2))
-            print(json.dumps(row), flush=True)
+            if not show(json.dumps(row)):
+                return 0
     return 0
 
 
@@ -383,7 +408,7 @@ def main(argv: list[str] | None = None) -> int:
         args.out_dir = begin_part(args.out_dir, *parse_shard(args.shard))
     videos = [*share({v.path: v for v in videos}, parse_shard(args.shard)).values()]
     if not videos and not args.stream:
-        print(f'part {args.shard} has no video')
+        show(f'part {args.shard} has no video')
         if is_part(args):
             write_part(args.out_dir, deciding_options(args), [], [], {})
         return 0

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mmtad_decomp.utils import atomic_write, path_below
+from mmtad_decomp.utils import as_unicode, atomic_write, path_below
 
 from .results import VideoResult
 from .video_inputs import VideoInput
@@ -167,9 +167,10 @@ def label_studio_text(results: Sequence[VideoResult]) -> str:
     """
     tasks = []
     for result in results:
+        path = as_unicode(result.video.path)
         regions = [
             dict(
-                id=uuid.uuid5(uuid.NAMESPACE_URL, f'{result.video.path}#{i}').hex[:10],
+                id=uuid.uuid5(uuid.NAMESPACE_URL, f'{path}#{i}').hex[:10],
                 type='timelinelabels',
                 from_name='actions',
                 to_name='video',
@@ -188,7 +189,7 @@ def label_studio_text(results: Sequence[VideoResult]) -> str:
             score=sum(scores) / len(scores) if scores else 0.0,
             result=regions,
         )
-        data = dict(video=result.video.path, duration=result.duration, fps=result.fps)
+        data = dict(video=path, duration=result.duration, fps=result.fps)
         tasks.append(dict(data=data, predictions=[prediction]))
     return json.dumps(tasks, indent=1, allow_nan=False, ensure_ascii=False)
 
@@ -275,7 +276,7 @@ def write_results(path: str | Path, results: Sequence[VideoResult]) -> None:
 
 def _write(path: str | Path, text: str) -> None:
     with atomic_write(path, 'w', encoding='utf-8', newline='') as file:
-        file.write(text)
+        file.write(as_unicode(text))
 
 
 def _by_time(result: VideoResult) -> list[dict]:

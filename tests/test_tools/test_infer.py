@@ -1,11 +1,13 @@
 """tools/infer.py: files written, exit codes, one sentence for every mistake."""
 
 import errno
+import io
 import json
 import os
 import re
 import signal
 import socket
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -76,6 +78,68 @@ def test_videos_whose_long_names_are_equal_are_all_done(tmp_path, model, capsys,
     found = json.loads((tmp_path / 'out/detections.json').read_text())
     assert [video['path'] for video in found['videos'].values()] == names
     assert len(found['results']) == len([*(tmp_path / 'out').glob('*.vtt')]) == 3
+
+
+def test_names_that_are_not_utf_8_are_escaped_everywhere(tmp_path, model, capfd):
+    video = record(tmp_path / os.fsdecode(b'\xe9.mp4'), range(20))
+    wanted = ['--format', *infer.FORMATS, '--picture', '--annotated-video']
+    out = tmp_path / 'out'
+    assert run(capfd, video, '--model', model, *wanted, '--out-dir', out)[0] == 0
+    by_video = {f'%E9.{ending}' for ending in ('vtt', 'srt', 'eaf', 'png', 'mp4')}
+    assert {path.name for path in out.iterdir()} == {
+        'detections.json',
+        'detections.csv',
+        'label_studio.json',
+        *by_video,
+    }
+    path = str(tmp_path / '%E9.mp4')
+    found = json.loads((out / 'detections.json').read_bytes().decode())
+    assert found['videos'] == {'%E9': {'path': path, 'duration': 0.8}} and found['results']['%E9']
+    assert (out / 'detections.csv').read_bytes().decode().splitlines()[1].startswith(f'{path},')
+    assert json.loads((out / 'label_studio.json').read_bytes())[0]['data']['video'] == path
+    assert f'file://{tmp_path}/%E9.mp4' in (out / '%E9.eaf').read_bytes().decode()
+    part = (video, '--model', model, '--shard', '1/2', '--out-dir', tmp_path)
+    assert run(capfd, *part)[0] == 0
+    assert run(capfd, *part[:4], '2/2', *part[5:])[0] == 0
+    assert run_join(capfd, tmp_path)[0] == 0
+    assert json.loads((tmp_path / 'detections.json').read_bytes()) == found
+
+
+def test_a_stdout_that_lacks_characters_prints_their_codes(tmp_path, model, monkeypatch):
+    video, out = record(tmp_path / 'é你.mp4', range(10)), tmp_path / 'out'
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding='latin-1')
+    monkeypatch.setattr(sys, 'stdout', stdout)
+    options = ['--model', model, '--format', 'json', '--out-dir', str(out), '--device', 'cpu']
+    assert run_main(infer.main, [str(video), *options, '--quiet']) == 0
+    assert (out / 'detections.json').exists()
+    assert 'é\\u4f60.mp4 (0.4 s)' in stdout.buffer.getvalue().decode('latin-1')
+
+
+@pytest.fixture
+def closed_pipe():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, 'w', encoding='utf-8') as file:
+        yield file  # and closing it, as Python does at its end, flushes it
+
+
+def test_a_reader_that_left_loses_no_file(tmp_path, model, capsys, monkeypatch, closed_pipe):
+    record(tmp_path / 'v.mp4', range(10))
+    (tmp_path / 'w.mp4').touch()
+    monkeypatch.setattr(sys, 'stdout', closed_pipe)
+    out = tmp_path / 'out'
+    wanted = ('--format', 'json', 'csv', '--picture', '--out-dir', out)
+    code, _, err = run(capsys, tmp_path, '--model', model, *wanted)
+    assert code == 1 and err.startswith('error: video ') and 'ipe' not in err
+    written = ['detections.csv', 'detections.json', 'v.png']
+    assert sorted(path.name for path in out.iterdir()) == written
+
+
+def test_a_stream_ends_with_its_reader(tmp_path, model, capsys, monkeypatch, closed_pipe):
+    video = record(tmp_path / 'v.ts', range(150))
+    monkeypatch.setattr(sys, 'stdout', closed_pipe)
+    code, _, err = run(capsys, video, '--model', model, '--stream', '--patience', 0.2)
+    assert code == 0 and 'ipe' not in err
 
 
 def contents(folder):
