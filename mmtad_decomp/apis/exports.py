@@ -259,19 +259,33 @@ def write_results(path: str | Path, results: Sequence[VideoResult]) -> None:
     """Write one file: ActivityNet's ``.json``, ``.csv``, ``.vtt``, ``.srt`` or ELAN's ``.eaf``.
 
     Raises:
+        ExportError: See :func:`demand_format`.
+    """
+    _, _, text = FORMATS[demand_format(path, len(results))]
+    _write(path, text(results))
+
+
+def demand_format(path: str | Path, num_videos: int) -> str:
+    """The format that the ending of a file tells, a name in :data:`FORMATS`.
+
+    Args:
+        path: The file.
+        num_videos: Videos whose detections it is to hold.
+
+    Raises:
         ExportError: If the ending is not known, or tells a format for one video, and there are
-            several.
+            several or none.
     """
     endings = {Path(pattern).suffix: name for name, (pattern, *_) in reversed(FORMATS.items())}
     name = endings.get(Path(path).suffix.lower())
     if name is None:
         raise ExportError(f'{path}: unknown ending; use one of {", ".join(sorted(endings))}')
-    _, by_video, text = FORMATS[name]
-    if by_video and len(results) != 1:
+    _, by_video, _ = FORMATS[name]
+    if by_video and num_videos != 1:
         raise ExportError(
-            f'{path}: this format holds one video, there are {len(results)}; write .json or .csv'
+            f'{path}: this format holds one video, there are {num_videos}; write .json or .csv'
         )
-    _write(path, text(results))
+    return name
 
 
 def _write(path: str | Path, text: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mmtad_decomp.utils import path_below
+from mmtad_decomp.utils import demand_writable, path_below
 
 from .exports import export_files
 from .video_inputs import InputError, VideoInput
@@ -48,12 +49,12 @@ def demand_inputs_kept(videos: Iterable[VideoInput], files: Iterable[Path]) -> N
 
     Raises:
         InputError: If a file is one of the videos, under whatever name, a drawn one would lie
-            among the frames of a video, or a name is too long.
+            among the frames of a video, a name is too long, or there is a folder of that name.
     """
     paths = {_identity(video.path): video.path for video in videos}
     paths.pop(None, None)  # addresses
     for file in files:
-        _demand_short_name(file)
+        _demand_possible_name(file)
         if path := paths.get(_identity(file)):
             raise InputError(
                 f'{file} would overwrite the input {path}; name another folder for the output'
@@ -65,10 +66,25 @@ def demand_inputs_kept(videos: Iterable[VideoInput], files: Iterable[Path]) -> N
             )
 
 
-def _demand_short_name(file: Path) -> None:
-    """Check that the file system has such names: videos' ids may hold their folders' names."""
+def demand_files_writable(files: Iterable[Path], option: str) -> None:
+    """Check that files can be written later, by trying one in each folder; nothing is left.
+
+    Args:
+        files: What is to be written.
+        option: Flag or argument that names their place, for the message.
+
+    Raises:
+        OutputPathError: If one cannot be written.
+    """
+    for file in {file.parent: file for file in files}.values():
+        demand_writable(file, option)
+
+
+def _demand_possible_name(file: Path) -> None:
+    """Check that a name is free for a file, and short: videos' ids may hold folders' names."""
     try:
-        os.stat(file)
+        if stat.S_ISDIR(os.stat(file).st_mode):
+            raise InputError(f'{file} is a folder; name another place for the output')
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InputError(

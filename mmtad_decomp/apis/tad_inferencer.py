@@ -27,9 +27,9 @@ from mmtad_decomp.utils import choose_precision
 from mmtad_decomp.utils.prefetch import prefetch
 from mmtad_decomp.visualization import TADVisualizer
 
-from .exports import write_results
+from .exports import demand_format, write_results
 from .model_source import ModelError, ModelSource, load_model_source
-from .outputs import ANNOTATED, PICTURE, demand_inputs_kept, drawn_file
+from .outputs import ANNOTATED, PICTURE, demand_files_writable, demand_inputs_kept, drawn_file
 from .progress import InferenceProgress
 from .publishing import build_published
 from .results import VideoResult
@@ -154,8 +154,11 @@ class TADInferencer(BaseInferencer):
             with ``return_vis``. ``errors``: the message of each broken video by its path.
 
         Raises:
+            ExportError: If the ending of ``pred_out_file`` tells no format, or one for a single
+                video, and there are several.
             InputError: If there is no video, one would be overwritten, or an option is out of
                 range.
+            OutputPathError: If nothing can be written where a file is to go.
             VideoReadError: If one is broken, without ``skip_broken``.
         """
         preprocess, _, visualize, postprocess = self._dispatch_kwargs(**kwargs)
@@ -163,15 +166,15 @@ class TADInferencer(BaseInferencer):
             key: postprocess.pop(key) for key in ('score_thr', 'top_k') if key in postprocess
         }
         videos = self._inputs_to_list(inputs)
-        demand_inputs_kept(videos, _files_to_write(videos, **visualize, **postprocess))
+        _demand_outputs(videos, **visualize, **postprocess)
         errors: dict[str, str] = {}
         found = self.detect_each(
             videos, errors if skip_broken else None, batch_size, **preprocess, **limits
         )
         results = list(found)
+        output = self.postprocess(results, None, return_datasamples, **postprocess)
         pictures = self.visualize(videos, results, **visualize, **preprocess)
-        output = self.postprocess(results, pictures, return_datasamples, **postprocess)
-        return dict(output, errors=errors)
+        return dict(output, visualization=pictures, errors=errors)
 
     def _inputs_to_list(
         self, inputs: str | Path | VideoInput | Sequence[str | Path | VideoInput]
@@ -392,10 +395,10 @@ class TADInferencer(BaseInferencer):
                 :func:`~mmtad_decomp.apis.exports.write_results`.
         """
         predictions = [pred.to_dict() for pred in preds]
-        if print_result:
-            print(predictions)
         if pred_out_file:
             write_results(pred_out_file, preds)
+        if print_result:
+            print(predictions)
         if return_datasample:
             predictions = [pred.to_datasample() for pred in preds]
         return dict(predictions=predictions, visualization=visualization)
@@ -435,22 +438,26 @@ def _demand_device(device: str | None) -> None:
         ) from error
 
 
-def _files_to_write(
+def _demand_outputs(
     videos: Sequence[VideoInput],
     vis_out_dir: str = '',
     vid_out_dir: str = '',
     pred_out_file: str = '',
     **others: object,
-) -> list[Path]:
-    """Files that a call writes; its arguments are those of the call."""
-    folders = {PICTURE: vis_out_dir, ANNOTATED: vid_out_dir}
-    drawn = [
-        drawn_file(folder, video, ending)
-        for ending, folder in folders.items()
-        if folder
-        for video in videos
-    ]
-    return drawn + ([Path(pred_out_file)] if pred_out_file else [])
+) -> None:
+    """Check that what a call writes can be written; the arguments are those of the call."""
+    files: dict[str, list[Path]] = {}
+    if pred_out_file:
+        files['pred_out_file'] = [Path(pred_out_file)]
+    if vis_out_dir:
+        files['vis_out_dir'] = [drawn_file(vis_out_dir, video, PICTURE) for video in videos]
+    if vid_out_dir:
+        files['vid_out_dir'] = [drawn_file(vid_out_dir, video, ANNOTATED) for video in videos]
+    for option, paths in files.items():
+        demand_inputs_kept(videos, paths)
+        demand_files_writable(paths, option)
+    if pred_out_file:
+        demand_format(pred_out_file, len(videos))
 
 
 def _post_processor(config: Config) -> dict | None:

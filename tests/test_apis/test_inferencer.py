@@ -11,6 +11,7 @@ from inference_helpers import CLASSES, annotate, publish_tiny, tiny_config, trai
 from mmengine.config import Config
 
 from mmtad_decomp.apis import (
+    ExportError,
     InputError,
     ModelError,
     TADInferencer,
@@ -18,6 +19,7 @@ from mmtad_decomp.apis import (
     load_model_source,
 )
 from mmtad_decomp.datasets import VideoReadError
+from mmtad_decomp.utils import OutputPathError
 from tools import test as test_tool
 
 
@@ -144,6 +146,46 @@ def test_an_input_is_not_overwritten(tmp_path, inferencer):
         with pytest.raises(InputError, match=r'v\.mp4 would overwrite the input'):
             inferencer(video, **option)
     assert video.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ('option', 'error', 'sentence'),
+    [
+        (dict(pred_out_file='out.txt'), ExportError, 'out.txt: unknown ending'),
+        (dict(pred_out_file='out.vtt'), ExportError, 'holds one video, there are 2'),
+        (dict(pred_out_file='text/out.csv'), OutputPathError, 'pred_out_file .*is no folder'),
+        (dict(vis_out_dir='text'), OutputPathError, 'vis_out_dir text/b.png: .*is no folder'),
+        (dict(vid_out_dir='text/x'), OutputPathError, 'vid_out_dir text/x/b.mp4: .*is no folder'),
+        (dict(vis_out_dir='taken'), InputError, 'taken/b.png is a folder; name another place'),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_work(
+    tmp_path, inferencer, monkeypatch, option, error, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ('a.mp4', 'b.mp4'):
+        record(tmp_path / name, range(5))
+    (tmp_path / 'taken/b.png').mkdir(parents=True)
+    (tmp_path / 'text').touch()
+    seen = []
+    monkeypatch.setattr(TADInferencer, 'detect', lambda self, video, *_: seen.append(video))
+    with pytest.raises(error, match=sentence):
+        inferencer(['a.mp4', 'b.mp4'], **option)
+    assert not seen and len([*tmp_path.rglob('*')]) == 5
+
+
+def test_results_are_written_before_pictures(tmp_path, inferencer, monkeypatch):
+    video, out = record(tmp_path / 'v.mp4', range(20)), tmp_path / 'out.json'
+
+    def fill_up(*arguments):
+        raise OSError('the disk is full')
+
+    monkeypatch.setattr('mmtad_decomp.visualization.save_figure', fill_up)
+    with pytest.raises(OSError, match='the disk is full'):
+        inferencer(video, vis_out_dir=str(tmp_path), pred_out_file=str(out))
+    assert json.loads(out.read_text())['results']['v']
+    (picture,) = inferencer(video, return_vis=True)['visualization']
+    assert picture.ndim == 3
 
 
 def test_blocks_give_nearly_the_same_as_the_whole(tmp_path, model):
