@@ -325,21 +325,27 @@ def drawn_endings(args: argparse.Namespace) -> list[str]:
     return [ending for ending in wanted if wanted[ending]]
 
 
-def demand_kept(videos: list[VideoInput], args: argparse.Namespace) -> None:
-    """Check that no video is overwritten, nor by ``--join`` later.
+def demand_outputs(videos: list[VideoInput], args: argparse.Namespace) -> None:
+    """Check that the files can be written, and overwrite no video, nor by ``--join`` later.
 
     Raises:
-        InputError: If one would be.
+        InputError: If one would be overwritten.
+        OutputPathError: If nothing can be written in ``--out-dir``.
     """
-    from mmtad_decomp.apis.outputs import demand_inputs_kept, output_files
-    from mmtad_decomp.apis.parts import part_folder
+    from mmtad_decomp.apis.outputs import demand_files_writable, demand_inputs_kept, output_files
 
-    folders = [] if args.out_dir is None else [args.out_dir]
+    if args.out_dir is None:
+        return
+    files = output_files(args.out_dir, videos, args.format, drawn_endings(args))
+    demand_inputs_kept(videos, files)
     if is_part(args):
-        folders.append(part_folder(args.out_dir, *parse_shard(args.shard)))
-    for folder in folders:
+        from mmtad_decomp.apis.parts import PART_FILE, part_folder
+
+        folder = part_folder(args.out_dir, *parse_shard(args.shard))
         files = output_files(folder, videos, args.format, drawn_endings(args))
         demand_inputs_kept(videos, files)
+        files.append(folder / PART_FILE)
+    demand_files_writable(files, '--out-dir')
 
 
 def is_part(args: argparse.Namespace) -> bool:
@@ -396,14 +402,11 @@ def main(argv: list[str] | None = None) -> int:
         return join(args)
     from mmtad_decomp.apis import TADInferencer, find_videos, project_folder  # late: slow
     from mmtad_decomp.apis.parts import begin_part, write_part
-    from mmtad_decomp.utils.atomic import demand_writable
 
     if args.demo:
         args.videos = [str(project_folder() / DEMO_VIDEO)]
-    if args.out_dir is not None:
-        demand_writable(Path(args.out_dir, 'detections'), '--out-dir')
     videos = [] if args.stream else find_videos(args.videos)
-    demand_kept(videos, args)
+    demand_outputs(videos, args)
     if is_part(args):
         args.out_dir = begin_part(args.out_dir, *parse_shard(args.shard))
     videos = [*share({v.path: v for v in videos}, parse_shard(args.shard)).values()]

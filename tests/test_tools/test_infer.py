@@ -80,6 +80,19 @@ def test_videos_whose_long_names_are_equal_are_all_done(tmp_path, model, capsys,
     assert len(found['results']) == len([*(tmp_path / 'out').glob('*.vtt')]) == 3
 
 
+def test_a_folder_that_holds_another_runs_folder(tmp_path, model, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record(tmp_path / 'v.mp4', range(10))
+    command = ('v.mp4', '--model', model, '--format', 'json')
+    for options in ((), ('--out-dir', '.')):
+        assert run(capsys, *command, *options)[0] == 0
+    assert contents(tmp_path).keys() == {'v.mp4', 'detections.json'}
+    assert contents(tmp_path / 'detections').keys() == {'detections.json'}
+    (tmp_path / 'o/detections.csv').mkdir(parents=True)
+    code, _, err = run(capsys, *command, 'csv', '--out-dir', 'o')
+    assert code == 2 and 'o/detections.csv is a folder; name another place' in err
+
+
 def test_names_that_are_not_utf_8_are_escaped_everywhere(tmp_path, model, capfd):
     video = record(tmp_path / os.fsdecode(b'\xe9.mp4'), range(20))
     wanted = ['--format', *infer.FORMATS, '--picture', '--annotated-video']
