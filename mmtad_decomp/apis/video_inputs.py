@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+
+from mmengine.logging import print_log
 
 from mmtad_decomp.datasets.frame_source import list_images
 from mmtad_decomp.datasets.video_reader import VIDEO_ENDINGS
@@ -41,9 +44,9 @@ def find_videos(inputs: str | Path | Sequence[str | Path]) -> list[VideoInput]:
     """Expand files, folders and patterns.
 
     A folder that holds images and no video file is one video, a folder of frames. Any other folder
-    stands for the video files and the folders of frames in it. Patterns such as
-    ``videos/**/*.mp4`` are those of :func:`glob.glob`. What is named twice, also by another
-    spelling, comes once.
+    stands for the video files and the folders of frames in it, hidden ones aside. Patterns such as
+    ``videos/**/*.mp4`` are those of :func:`glob.glob`; folders without videos among their matches
+    are left out, with a warning. What is named twice, also by another spelling, comes once.
 
     Args:
         inputs: One or several of them; ``-`` is the standard input, and addresses such as
@@ -80,17 +83,41 @@ def _expand(item: str) -> list[VideoInput]:
         return _in_folder(path)
     if path.exists():
         return [VideoInput(item, path.stem)]
-    matches = sorted(glob.glob(item, recursive=True))
-    if not matches:
-        found = 'matches no file' if glob.has_magic(item) else 'does not exist'
-        raise InputError(f'input {item} {found}; name video files, folders or patterns')
-    return [video for match in matches for video in _expand(match)]
+    if not glob.has_magic(item):
+        raise InputError(f'input {item} does not exist; name video files, folders or patterns')
+    return _matching(item)
+
+
+def _matching(pattern: str) -> list[VideoInput]:
+    """Videos that match a pattern, and those in folders that match it."""
+    videos: list[VideoInput] = []
+    empty: list[InputError] = []
+    for match in sorted(glob.glob(pattern, recursive=True)):
+        path = Path(match)
+        try:
+            videos += _in_folder(path) if path.is_dir() else [VideoInput(match, path.stem)]
+        except InputError as error:
+            empty.append(error)
+    if not videos and not empty:
+        raise InputError(f'input {pattern} matches no file; name video files, folders or patterns')
+    if not videos:
+        raise empty[0]
+    if empty:
+        more = f' (and {len(empty) - 1} more folders)' if len(empty) > 1 else ''
+        message = f'{pattern}: left out{more}: {empty[0]}'
+        print_log(message, logger='current', level=logging.WARNING)
+    return videos
+
+
+def _seen(folder: Path) -> list[Path]:
+    """What is in a folder, hidden files aside, such as the ``._clip.mp4`` of macOS."""
+    return [entry for entry in folder.iterdir() if not entry.name.startswith('.')]
 
 
 def _video_files(folder: Path) -> list[Path]:
     return [
         entry
-        for entry in folder.iterdir()
+        for entry in _seen(folder)
         if entry.suffix.lower() in VIDEO_ENDINGS and entry.is_file()
     ]
 
@@ -104,7 +131,7 @@ def _in_folder(folder: Path) -> list[VideoInput]:
     if _holds_frames(folder):
         return [VideoInput(str(folder), folder.resolve().name, is_folder=True)]
     videos = [VideoInput(str(file), file.stem) for file in _video_files(folder)]
-    for entry in folder.iterdir():
+    for entry in _seen(folder):
         if entry.is_dir() and _holds_frames(entry):
             videos.append(VideoInput(str(entry), entry.name, is_folder=True))
     if not videos:

@@ -185,6 +185,40 @@ def test_inputs_are_expanded(tmp_path, monkeypatch):
             find_videos(wrong)
 
 
+def test_hidden_files_of_a_folder_are_no_videos(tmp_path):
+    for name in ('._clip.mp4', 'clip.mp4', '.thumbs/1.jpg', 'frames/1.jpg', 'frames/._1.mp4'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [video.video_id for video in find_videos(tmp_path)] == ['clip', 'frames']
+    assert find_videos(tmp_path / '._clip.mp4')[0].path == str(tmp_path / '._clip.mp4')
+    (tmp_path / 'clip.mp4').unlink()
+    (tmp_path / 'frames/1.jpg').unlink()
+    with pytest.raises(InputError, match='neither videos'):
+        find_videos(tmp_path)
+
+
+def test_folders_without_videos_among_matches_are_left_out(tmp_path, monkeypatch):
+    warnings = []
+    monkeypatch.setattr(
+        'mmtad_decomp.apis.video_inputs.print_log', lambda text, **_: warnings.append(text)
+    )
+    for name in ('a/clip.mp4', 'b/notes.txt', 'c/notes.txt'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / 'd.mp4').symlink_to('nowhere')  # tried, and named as broken
+    assert [video.video_id for video in find_videos(f'{tmp_path}/*')] == ['clip', 'd']
+    (warning,) = warnings
+    assert f'1 more folders): folder {tmp_path}/b has neither videos' in warning
+    assert [video.video_id for video in find_videos(f'{tmp_path}/a*')] == ['clip']
+    assert len(warnings) == 1
+    with pytest.raises(InputError, match='/b has neither videos'):
+        find_videos(f'{tmp_path}/[bc]')
+    with pytest.raises(InputError, match='/b has neither videos'):
+        find_videos([tmp_path / 'a', tmp_path / 'b'])
+    with pytest.raises(InputError, match=r'd\.mp4 does not exist'):
+        find_videos(tmp_path / 'd.mp4')
+
+
 @pytest.mark.parametrize(
     ('names', 'ids'),
     [
