@@ -15,6 +15,7 @@ from mmtad_decomp.models.layers.sg_align import sample_positions
 from mmtad_decomp.ops import DEVICES, local_attention, local_attentive_fusion
 from mmtad_decomp.ops.complexity import FLOP_HANDLES, window_pairs
 from tools.analysis_tools import get_flops
+from tools.command_line import run_main
 from tools.config_reading import frame_size
 
 needs_operators = pytest.mark.skipif('cpu' not in DEVICES, reason='operators are not built')
@@ -155,6 +156,20 @@ def test_command(tmp_path, capsys):
     assert f'input (1, 8, 3, {height}, {width})' in capsys.readouterr().out and height < 224
     wider = get_flops.main([*args, '--cfg-options', 'model.neck.kernel_size=5'])
     assert wider['neck'].parameters > parts['neck'].parameters
+
+
+@pytest.mark.parametrize(
+    ('options', 'sentence'),
+    [
+        (['--length', '0'], '--length must be at least 1, got 0'),
+        (['--length', '-4'], '--length must be at least 1, got -4'),
+        (['--size', '32', '0'], '--size must be at least 1, got 32 0'),
+    ],
+)
+def test_no_window_is_shorter_than_one_step(capsys, options, sentence):
+    assert run_main(get_flops.main, [config('baseline'), *options]) == 2
+    out = capsys.readouterr()
+    assert out.err == f'error: {sentence}\n' and not out.out
 
 
 def test_features_need_a_length():

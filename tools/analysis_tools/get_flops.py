@@ -100,7 +100,8 @@ def example_batch(
     import torch
 
     preprocessor = model.data_preprocessor
-    length = length or getattr(preprocessor, 'pad_to', None)
+    if length is None:
+        length = getattr(preprocessor, 'pad_to', None)
     if length is None:
         raise ValueError('the config has no `model.data_preprocessor.pad_to`: give --length')
     masks = torch.ones(1, length, dtype=torch.bool)
@@ -138,7 +139,11 @@ def format_report(parts: dict[str, Complexity], shape: tuple[int, ...]) -> str:
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
+    """Read the command line.
+
+    Raises:
+        ValueError: If a length or size is below 1.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -158,7 +163,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_cfg_options_argument(parser)
     parser.add_argument('--json', help='write the numbers to this file as well')
     add_traceback_argument(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for option, numbers in (('--length', [args.length]), ('--size', args.size or ())):
+        if any(number is not None and number < 1 for number in numbers):
+            raise ValueError(f'{option} must be at least 1, got {" ".join(map(str, numbers))}')
+    return args
 
 
 def main(argv: list[str] | None = None) -> dict[str, Complexity]:
