@@ -129,8 +129,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.join is None:
         return check_args(args)
-    others = {**vars(args), 'join': None, 'format': [], 'videos': args.videos or None}
-    if any(value != parser.get_default(key) for key, value in others.items() if key != 'format'):
+    others = {**vars(args), 'videos': args.videos or None}
+    for key in ('join', 'format', 'traceback'):
+        del others[key]
+    if any(value != parser.get_default(key) for key, value in others.items()):
         raise ValueError('--join reads the parts of a run; give it --format alone')
     args.format = args.format or ['json']
     return args

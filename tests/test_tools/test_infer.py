@@ -282,7 +282,9 @@ def test_parts_that_are_no_whole(tmp_path, capsys):
     assert 'parts 2-of-2 are missing or not complete' in run_join(capsys, tmp_path)[2]
     (tmp_path / '1-of-3').mkdir()
     assert 'runs in 2 and in 3 parts' in run_join(capsys, tmp_path)[2]
-    assert '--format alone' in run_join(capsys, tmp_path, '--top-k', 3)[2]
+    for other in (('--top-k', 3), ('v.mp4',), ('--quiet', '--traceback')):
+        assert '--format alone' in run_join(capsys, tmp_path, *other)[2]
+    assert '2 and in 3 parts' in run_join(capsys, tmp_path, '--traceback')[2]
 
 
 def sound_only(path):
