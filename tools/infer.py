@@ -341,12 +341,12 @@ def demand_outputs(videos: list[VideoInput], args: argparse.Namespace) -> None:
     files = output_files(args.out_dir, videos, args.format, drawn_endings(args))
     demand_inputs_kept(videos, files)
     if is_part(args):
-        from mmtad_decomp.apis.parts import PART_FILE, part_folder
+        from mmtad_decomp.apis.parts import PART_FILE, earlier_files, part_folder
 
         folder = part_folder(args.out_dir, *parse_shard(args.shard))
         files = output_files(folder, videos, args.format, drawn_endings(args))
-        demand_inputs_kept(videos, files)
         files.append(folder / PART_FILE)
+        demand_inputs_kept(videos, files + earlier_files(folder, videos))
     demand_files_writable(files, '--out-dir')
 
 
@@ -409,9 +409,10 @@ def main(argv: list[str] | None = None) -> int:
         args.videos = [str(project_folder() / DEMO_VIDEO)]
     videos = [] if args.stream else find_videos(args.videos)
     demand_outputs(videos, args)
+    shard = parse_shard(args.shard)
+    videos = [*share({v.path: v for v in videos}, shard).values()]
     if is_part(args):
-        args.out_dir = begin_part(args.out_dir, *parse_shard(args.shard))
-    videos = [*share({v.path: v for v in videos}, parse_shard(args.shard)).values()]
+        args.out_dir = begin_part(args.out_dir, *shard, videos)
     if not videos and not args.stream:
         show(f'part {args.shard} has no video')
         if is_part(args):

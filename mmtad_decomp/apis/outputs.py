@@ -13,7 +13,7 @@ from mmtad_decomp.utils import demand_writable, path_below
 from .exports import export_files
 from .video_inputs import InputError, VideoInput
 
-PICTURE, ANNOTATED = '.png', '.mp4'
+DRAWN = PICTURE, ANNOTATED = '.png', '.mp4'
 """Endings of the files that are drawn of each video: its time line and its annotated copy."""
 
 
@@ -59,7 +59,7 @@ def demand_inputs_kept(videos: Iterable[VideoInput], files: Iterable[Path]) -> N
             raise InputError(
                 f'{file} would overwrite the input {path}; name another folder for the output'
             )
-        if file.suffix in (PICTURE, ANNOTATED) and (path := paths.get(_identity(file.parent))):
+        if file.suffix in DRAWN and (path := paths.get(_identity(file.parent))):
             raise InputError(
                 f'{file} would lie among the frames of the input {path}; name another folder for '
                 'the output'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,8 @@ import numpy as np
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.utils import atomic_write, write_json
 
-from .outputs import ANNOTATED, PICTURE, drawn_file
+from .exports import FORMATS
+from .outputs import DRAWN, drawn_file, output_files
 from .results import VideoResult
 from .video_inputs import VideoInput
 
@@ -31,10 +33,27 @@ def part_folder(folder: str | Path, number: int, count: int) -> Path:
     return Path(folder, f'{number + 1}-of-{count}')
 
 
-def begin_part(folder: str | Path, number: int, count: int) -> Path:
-    """Folder of a part that is to be done, or done again: from now on it is not complete."""
+def earlier_files(folder: str | Path, videos: Sequence[VideoInput]) -> list[Path]:
+    """Files that earlier runs of a part wrote into its folder, with whatever options."""
+    files = [Path(folder, PART_FILE), *output_files(folder, videos, [*FORMATS], DRAWN)]
+    return [file for file in files if os.path.isfile(file)]  # Path's raises for a long name
+
+
+def begin_part(folder: str | Path, number: int, count: int, videos: Sequence[VideoInput]) -> Path:
+    """Folder of a part that is to be done, or done again: from now on it is not complete.
+
+    What an earlier run of the part wrote is removed, since the next one may write less, and
+    :func:`find_drawn` cannot tell what is whose.
+
+    Args:
+        folder: Of the whole run.
+        number: Of the part, counted from 0.
+        count: Of the parts.
+        videos: Videos of the part. None of them may be one of :func:`earlier_files`.
+    """
     part = part_folder(folder, number, count)
-    (part / PART_FILE).unlink(missing_ok=True)
+    for file in earlier_files(part, videos):
+        file.unlink()
     return part
 
 
@@ -105,7 +124,7 @@ def find_drawn(folder: str | Path, videos: Sequence[VideoInput]) -> dict[Path, P
         drawn_file(folder, video, ending): source
         for path in _part_files(Path(folder))
         for video in videos
-        for ending in (PICTURE, ANNOTATED)
+        for ending in DRAWN
         if (source := drawn_file(path.parent, video, ending)).is_file()
     }
 

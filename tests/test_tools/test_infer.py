@@ -210,10 +210,39 @@ def test_an_input_is_not_overwritten(tmp_path, capsys, monkeypatch, arguments, s
     assert len([*tmp_path.rglob('*')]) == 6
 
 
+def test_a_part_that_is_done_again_leaves_nothing_of_before(tmp_path, model, capsys):
+    video = record(tmp_path / 'v.mp4', range(10))
+    mine = (tmp_path / 'out/1-of-2', tmp_path / 'out/2-of-2')
+    command = (video, '--model', model, '--out-dir', tmp_path / 'out', '--shard')
+    assert run(capsys, *command, '1/2', '--format', 'json', 'vtt', '--picture')[0] == 0
+    assert contents(mine[0]).keys() == {'part.json', 'detections.json', 'v.vtt', 'v.png'}
+    (mine[0] / 'notes.txt').touch()
+    (mine[0] / 'part.json').unlink()  # as if it had been interrupted
+    for part in ('1/2', '2/2'):
+        assert run(capsys, *command, part)[0] == 0
+    assert contents(mine[0]).keys() == {'part.json', 'notes.txt'}
+    assert run_join(capsys, tmp_path / 'out')[0] == 0
+    assert contents(tmp_path / 'out').keys() == {'detections.json'}
+
+
+@pytest.mark.parametrize('name', ['v.mp4', 'detections.json'])
+def test_a_part_removes_no_input(tmp_path, capsys, name):
+    (tmp_path / '1-of-2').mkdir()
+    video = record(tmp_path / '1-of-2/v.mp4', range(10)).rename(tmp_path / '1-of-2' / name)
+    content = video.read_bytes()
+    for number in (1, 2):  # part 2 has no video
+        code, _, err = run(
+            capsys, video, '--model', 'x', '--out-dir', tmp_path, '--shard', f'{number}/2'
+        )
+        assert video.read_bytes() == content
+        if number == 1:
+            assert code == 2 and f'1-of-2/{name} would overwrite the input' in err
+
+
 def test_joining_overwrites_no_input(tmp_path, capsys):
     video = VideoInput(str(tmp_path / 'a.mp4'), 'a')
     (tmp_path / 'a.mp4').write_bytes(b'the recording')
-    folder = parts.begin_part(tmp_path, 0, 1)
+    folder = parts.begin_part(tmp_path, 0, 1, [video])
     found = VideoResult(video, 1.0, 25.0, concatenate([]), ('run',))
     parts.write_part(folder, {}, [video], [found], {})
     (folder / 'a.mp4').write_bytes(b'annotated')
@@ -267,18 +296,18 @@ def test_parts_that_are_no_whole(tmp_path, capsys):
     assert 'no folder of a part' in run_join(capsys, tmp_path)[2]
     for first, second in ((videos[:2], videos[:1]), (videos[:1], videos[1:])):
         for number, mine in enumerate((first, second)):
-            folder = parts.begin_part(tmp_path, number, 2)
+            folder = parts.begin_part(tmp_path, number, 2, mine)
             parts.write_part(folder, {}, mine, [], {video.path: '' for video in mine})
         assert 'different lists of videos' in run_join(capsys, tmp_path)[2]
     for number, top_k in ((0, None), (1, 3)):
-        folder = parts.begin_part(tmp_path, number, 2)
+        folder = parts.begin_part(tmp_path, number, 2, [])
         parts.write_part(folder, {'--model': 'm', '--top-k': top_k}, [], [], {})
     assert '2-of-2 was made with --top-k 3' in run_join(capsys, tmp_path)[2]
     (tmp_path / '2-of-2/part.json').write_text(
         '{"options": {}, "videos": ["b.mp4"], "results": [], "errors": 1}'
     )
     assert 'is damaged' in run_join(capsys, tmp_path)[2]
-    parts.begin_part(tmp_path, 1, 2)
+    parts.begin_part(tmp_path, 1, 2, [])
     assert 'parts 2-of-2 are missing or not complete' in run_join(capsys, tmp_path)[2]
     (tmp_path / '1-of-3').mkdir()
     assert 'runs in 2 and in 3 parts' in run_join(capsys, tmp_path)[2]
