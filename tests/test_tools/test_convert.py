@@ -367,10 +367,62 @@ def test_no_other_video_and_no_label_is_replaced(tmp_path, videos, capsys):
     assert f'{tasks} would be replaced' in capsys.readouterr().err and tasks.read_text() == '[]'
 
 
-def test_a_video_that_is_missing_is_named(tmp_path, videos, capsys):
+@pytest.mark.parametrize('kind', ['missing', 'unreadable'])
+def test_a_video_that_cannot_be_used_is_named(tmp_path, videos, capsys, kind):
+    folder = tmp_path / 'in'
+    shutil.copytree(videos, folder)
+    if kind == 'unreadable':
+        (folder / 'c.mp4').write_text('no video')
     path = table(tmp_path / 'labels.csv', HEADER, [('c.mp4', '0', '1', 'run'), *rows()])
-    run(tmp_path, videos, path, code=1)
-    assert 'no video file c.* under' in capsys.readouterr().err
+    run(tmp_path, folder, path, code=1)
+    error = capsys.readouterr().err
+    words = {'missing': 'no video file c.* under', 'unreadable': 'c.mp4 cannot be read'}
+    assert words[kind] in error
+    assert 'Nothing is written; fix' in error and 'Everything else' not in error
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+    ('header', 'last', 'options', 'code', 'words'),
+    [
+        (HEADER, (), ('--group-by', 'person'), 2, "--group-by 'person' does not match"),
+        ((*HEADER, 'subset'), ('train',), (), 2, "subset 'train' is unknown"),
+        ((*HEADER, 'subset'), ('train',), ('--subsets', 'training=trian'), 2, 'trian: write'),
+        (HEADER, (), ('c.csv',), 1, 'no video file c.* under'),
+        (HEADER, (), ('place',), 2, 'is another video than'),
+    ],
+)
+def test_mistakes_that_no_video_shows_come_before_videos_are_decoded(
+    tmp_path, videos, capsys, monkeypatch, header, last, options, code, words
+):
+    read = []
+    monkeypatch.setattr('mmtad_decomp.datasets.probe_video', read.append)
+    path = table(tmp_path / 'labels.csv', header, [(*row, *last) for row in rows()])
+    if options == ('c.csv',):
+        options = [table(tmp_path / 'c.csv', HEADER, [('c.mp4', '0', '1', 'run')])]
+    if options == ('place',):
+        options = ()
+        (tmp_path / 'out' / 'videos').mkdir(parents=True)
+        (tmp_path / 'out' / 'videos' / 'a.mp4').write_text('mine')
+    run(tmp_path, videos, path, *options, code=code)
+    assert words in capsys.readouterr().err and read == []
+
+
+def test_videos_are_decoded_by_several_processes(tmp_path, videos, monkeypatch):
+    path = table(tmp_path / 'labels.csv', HEADER, rows())
+    asked, real = [], convert.parallel_map
+
+    def spy(function, items, workers, description):
+        asked.append(workers)
+        return real(function, items, workers, description)
+
+    monkeypatch.setattr(convert, 'parallel_map', spy)
+    options = ['--videos', str(videos), '--val-share', '0.5', '--out']
+    for name, more in (('two', ['--workers', '2']), ('default', [])):
+        assert convert.main([str(path), *options, str(tmp_path / name), *more]) == 0
+    assert asked == [2, 1]
+    two, default = ((tmp_path / n / 'annotations.json').read_bytes() for n in ('two', 'default'))
+    assert two == default
 
 
 def test_odd_labels_are_listed_with_their_lines(tmp_path, videos, capsys):

@@ -90,7 +90,11 @@ def test_parallel_map_survives_crashes(capsys: pytest.CaptureFixture):
     assert 'crashed' in failures[0].reason
     assert failures[1].reason == 'item 2 is bad'
     assert print_failures(failures) == 1
-    assert 'item2: item 2 is bad' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert 'item2: item 2 is bad' in error and 'Everything else is done' in error
+    assert print_failures(failures, anything_done=False) == 1
+    error = capsys.readouterr().err
+    assert 'Nothing is written' in error and 'Everything else' not in error
     assert print_failures([]) == 0
 
 

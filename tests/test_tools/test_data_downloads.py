@@ -253,6 +253,11 @@ def test_a_list_of_blocked_videos_that_is_there_counts_and_stays(tmp_path: Path,
     assert activitynet.main([*arguments, '--blocked', str(tmp_path / 'other')]) == 0
     assert read_video_list(target) == ('c',)
     assert list(read_json(annotations)['database']) == ['a', 'b']
+    (tmp_path / 'videos').mkdir()
+    options = ['--blocked', str(tmp_path / 'other'), '--videos', str(tmp_path / 'videos')]
+    new = [*arguments[:2], *options, '--out', str(tmp_path / 'new')]
+    assert activitynet.main(new) == 1 and not (tmp_path / 'new').exists()
+    assert 'Nothing is written' in capsys.readouterr().err
     target.write_text('["b"')
     assert activitynet.main(arguments) == 2
     assert 'blocked.json is not valid JSON' in capsys.readouterr().err

@@ -56,7 +56,7 @@ def test_copy_and_state_labels(tmp_path: Path):
         ('none', 2, 'annotations.json does not exist'),
         ('label', 2, 'video "a", annotations[0]: label "fly" is neither'),
         ('length', 1, 'lasts 2.00 s, but the annotation says 9.00 s'),
-        ('video', 1, 'does not exist'),
+        ('video', 1, 'a.mp4 does not exist'),
     ],
 )
 def test_bad_input_is_named(
@@ -72,5 +72,31 @@ def test_bad_input_is_named(
     if change == 'video':
         (source / 'videos' / 'a.mp4').unlink()
     assert prepare.main([str(source), '--out', str(tmp_path / 'out')]) == code
-    assert message in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert message in error
+    assert ('Nothing is written; fix' in error) == (code == 1)
     assert not (tmp_path / 'out' / 'annotations.json').exists()
+
+
+@pytest.mark.parametrize(
+    ('change', 'code', 'message'),
+    [
+        ('label', 2, 'label "fly" is neither'),
+        ('video', 1, 'a.mp4 does not exist'),
+        ('place', 2, 'is another video than'),
+    ],
+)
+def test_mistakes_that_no_video_shows_come_before_videos_are_decoded(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch, change, code, message
+):
+    read: list[Path] = []
+    monkeypatch.setattr('mmtad_decomp.datasets.probe_video', read.append)
+    source = make_source(tmp_path / 'src', 2.0, 'fly' if change == 'label' else 'walk')
+    if change == 'video':
+        (source / 'videos' / 'a.mp4').unlink()
+    if change == 'place':
+        (tmp_path / 'out' / 'videos').mkdir(parents=True)
+        (tmp_path / 'out' / 'videos' / 'a.mp4').write_text('mine')
+    arguments = [str(source), '--out', str(tmp_path / 'out'), '--workers', '1']
+    assert prepare.main(arguments) == code
+    assert message in capsys.readouterr().err and read == []

@@ -42,7 +42,7 @@ def make_source(folder: Path) -> Path:
 def test_letters_are_background_and_unknown_words_an_error(tmp_path: Path, capsys):
     source = make_source(tmp_path / 'src')
     out = tmp_path / 'out'
-    assert prepare.main([str(source), '--out', str(out)]) == 0
+    assert prepare.main([str(source), '--out', str(out), '--workers', '1']) == 0
     loaded = load_annotations(out / 'annotations.json')
     assert loaded.census.instances == 4 * 5
     file = source / 'annotations.json'
@@ -61,7 +61,7 @@ def test_the_source_is_not_written_to(tmp_path: Path, capsys, tool):
     assert {path: path.read_bytes() for path in source.rglob('*.*')} == before
     (source / 'videos').rename(tmp_path / 'videos')
     (source / 'videos').symlink_to(tmp_path / 'videos')
-    options = ['--train', '2', '--val', '1'] if tool is make_mini else []
+    options = ['--train', '2', '--val', '1'] if tool is make_mini else ['--workers', '1']
     assert tool.main([str(source), '--out', str(tmp_path), *options]) == (tool is make_mini) * 2
     assert all(path.read_bytes() == content for path, content in before.items())
 

@@ -34,6 +34,7 @@ from tools.data.common import (
 )
 from tools.data.common.files import refuse_to_replace
 from tools.data.common.labelled import check_places, place_video
+from tools.data.common.parallel import add_workers, workers_of
 from tools.data.common.preparing import find_videos
 from tools.data.labels import Label, LabelError, ReadOptions, read_labels
 from tools.data.labels.checks import (
@@ -114,6 +115,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--val-share', type=float, default=0.3, help='share for validation (default: 0.3)'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the split')
+    add_workers(parser)
     parser.add_argument('--strict', action='store_true', help='write nothing if a label is odd')
     return parser.parse_args(argv)
 
@@ -304,11 +306,15 @@ def convert(args: argparse.Namespace) -> int:
     by_video: dict[str, list[Label]] = defaultdict(list)
     for label in labels:
         by_video[video_id(label.video)].append(label)
-    paths, failures = find_videos(args.videos, by_video, args.out)
-    infos, unreadable = parallel_map(probe_video, paths, 1, 'check')
-    if failures or unreadable:
-        return print_failures([*failures, *unreadable])
     subsets = choose_subsets(by_video, classes, args)
+    paths, failures = find_videos(args.videos, by_video, args.out)
+    if failures:
+        return print_failures(failures, anything_done=False)
+    places = {args.out / 'videos' / path.name: path for path in paths.values()}
+    check_places(places)
+    infos, failures = parallel_map(probe_video, paths, workers_of(args), 'check')
+    if failures:
+        return print_failures(failures, anything_done=False)
     database: dict[str, dict] = {}
     findings: list[Finding] = []
     lengths: dict[str, list[float]] = {name: [] for name in classes}
@@ -327,8 +333,6 @@ def convert(args: argparse.Namespace) -> int:
             f'videos/{path.name}',
             [dict(segment=(item.start, item.end), label=item.label) for item in found],
         )
-    places = {args.out / database[key]['path']: path for key, path in paths.items()}
-    check_places(places)
     check_units(database, classes, target)
     if findings:
         print(summarize(findings))

@@ -122,7 +122,8 @@ def run(args: argparse.Namespace) -> int:
     code = prepare(
         args, records, classes, 'ActivityNet-1.3', lambda video_id: f'{args.prefix}{video_id}'
     )
-    if source is None or source.resolve() != target.resolve():
+    is_there = source is not None and source.resolve() == target.resolve()
+    if (args.out / 'annotations.json').exists() and not is_there:
         write_json(target, sorted(blocked))
     return code
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .annotations import census_table, make_video_entry, read_database, write_annotations
 from .files import atomic_path
-from .parallel import parallel_map, print_failures
+from .parallel import Failure, add_workers, parallel_map, print_failures, workers_of
 
 if TYPE_CHECKING:
     from mmtad_decomp.datasets import VideoInfo
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument('source', type=Path, metavar='SRC', help='annotations.json and videos/')
     parser.add_argument('--out', type=Path, default=Path(out), help='output folder')
     parser.add_argument('--copy', action='store_true', help='copy the videos, do not link them')
+    add_workers(parser)
 
 
 def read_videos(source: Path) -> dict[str, dict]:
@@ -149,19 +150,34 @@ def prepare(
     source, out = args.source, args.out
     check_folder(source, out)
     paths = {key: source / 'videos' / f'{key}.mp4' for key in videos}
-    tasks = {key: (paths[key], float(video['duration'])) for key, video in videos.items()}
-    infos, failures = parallel_map(_check_length, tasks, 1, 'check')
+    instances = {
+        key: _select_instances(key, video, classes, ignored, source / 'annotations.json')
+        for key, video in videos.items()
+    }
+    failures = [
+        Failure(key, f'{path} does not exist; SRC must hold all videos of its annotations')
+        for key, path in paths.items()
+        if not path.is_file()
+    ]
     if failures:
-        return print_failures(failures)
-    database, places = {}, {}
-    for key, video in videos.items():
-        info, name = infos[key], f'videos/{key}.mp4'
-        instances = _select_instances(key, video, classes, ignored, source / 'annotations.json')
-        database[key] = make_video_entry(
-            video['subset'], info.duration, float(info.fps), info.num_frames, name, instances
-        )
-        places[out / name] = paths[key]
+        return print_failures(failures, anything_done=False)
+    places = {out / 'videos' / f'{key}.mp4': path for key, path in paths.items()}
     check_places(places)
+    tasks = {key: (paths[key], float(video['duration'])) for key, video in videos.items()}
+    infos, failures = parallel_map(_check_length, tasks, workers_of(args), 'check')
+    if failures:
+        return print_failures(failures, anything_done=False)
+    database = {
+        key: make_video_entry(
+            video['subset'],
+            infos[key].duration,
+            float(infos[key].fps),
+            infos[key].num_frames,
+            f'videos/{key}.mp4',
+            instances[key],
+        )
+        for key, video in videos.items()
+    }
     for target, path in places.items():
         place_video(path, target, args.copy)
     write_annotations(out / 'annotations.json', version, classes, database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -60,6 +61,23 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return sentence_of(error)
     return str(error) if isinstance(error, ValueError) else f'{type(error).__name__}: {error}'
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add ``--workers`` for a check of videos; a process takes seconds to start."""
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=1,
+        help='processes that check videos (default: 1; more are faster for hours of video)',
+    )
+
+
+def workers_of(args: argparse.Namespace) -> int:
+    """The processes of ``--workers``, or one for each core that this process may run on."""
+    from mmtad_decomp.utils import usable_cores
+
+    return args.workers or len(usable_cores())
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -162,12 +180,18 @@ def _run_in_processes(
             worker.stop()
 
 
-def print_failures(failures: list[Failure]) -> int:
-    """List failures on stderr and return the exit code: 1 if there are any, else 0."""
+def print_failures(failures: list[Failure], anything_done: bool = True) -> int:
+    """List failures on stderr and return the exit code: 1 if there are any, else 0.
+
+    Args:
+        failures: What failed.
+        anything_done: Whether something was written; what comes last on stderr says so.
+    """
     if not failures:
         return 0
     print(f'{len(failures)} failed:', file=sys.stderr)
     for failure in failures:
         print(f'  {failure.key}: {failure.reason}', file=sys.stderr)
-    print('Everything else is done; fix these and run the same command again.', file=sys.stderr)
+    done = 'Everything else is done' if anything_done else 'Nothing is written'
+    print(f'{done}; fix these and run the same command again.', file=sys.stderr)
     return 1

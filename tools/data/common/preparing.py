@@ -257,4 +257,4 @@ def prepare(
         print(f'{version}\n{census_table(database, classes)}\nwritten to {args.out}')
     elif failures:
         print(f'{target} not written; --allow-missing leaves the failed ones out', file=sys.stderr)
-    return print_failures(failures)
+    return print_failures(failures, bool(database))
