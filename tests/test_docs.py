@@ -1,5 +1,6 @@
-"""Links of the documentation lead somewhere, and every page is in the index."""
+"""Links of pages and docstrings lead somewhere, and every page is in the index."""
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -37,6 +38,18 @@ def test_links_lead_somewhere(page):
         linked = page.parent / path if path else page
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), target
+
+
+def test_docstrings_name_what_there_is():
+    names = {
+        name
+        for folder in ('mmtad_decomp', 'tools', 'projects')
+        for file in (ROOT / folder).rglob('*.py')
+        for name in re.findall(r':[a-z]+:`~?(mmtad_decomp[\w.]*)`', file.read_text('utf-8'))
+    }
+    assert len(names) > 40
+    for name in sorted(names):
+        pkgutil.resolve_name(name)
 
 
 def test_every_page_is_in_the_index():

@@ -33,7 +33,7 @@ class TADDataset(BaseDataset):
     seen, and are dropped where none is left. In testing, windows cover every video to its end.
 
     Args:
-        ann_file: ActivityNet-style JSON, see :func:`~mmtad_decomp.structures.load_annotations`.
+        ann_file: ActivityNet-style JSON, see :func:`~mmtad_decomp.annotations.load_annotations`.
         source: ``'video'`` (files), ``'frames'`` (folders of images) or ``'feature'`` (files).
         data_prefix: ``dict(video=folder)``, ``dict(frames=folder)`` or ``dict(feature=folder)``,
             joined to ``data_root``; see ``template``.
@@ -60,7 +60,8 @@ class TADDataset(BaseDataset):
             sorted ids are cut into ``parts`` runs of neighbours, so that videos of one source
             whose names begin alike stay together. ``metainfo['left_out']`` holds their ids, and
             checkpoints keep it: so a student can ask each of several teachers about the videos
-            that it does not know, see :class:`~mmtad_decomp.models.CrossModalDistiller`.
+            that it does not know, see
+            :class:`~mmtad_decomp.models.distillers.CrossModalDistiller`.
         skip_missing: Leave out videos whose file is missing, with a warning that counts them,
             instead of raising.
         metainfo: ``dict(classes=...)`` fixes the classes and their order.

@@ -306,7 +306,7 @@ def read_submission(
         classes: Class names in label order.
         ignore_labels: Labels whose detections are left out and counted, if they are not classes.
         label_fields: Fields that name the class, as of
-            :func:`mmtad_decomp.structures.load_annotations`.
+            :func:`mmtad_decomp.annotations.load_annotations`.
         drop_unknown_labels: Leave out and count detections of labels that are not classes, in
             place of an error.
 

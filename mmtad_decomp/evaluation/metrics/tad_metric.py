@@ -87,7 +87,7 @@ class TADMetric(VideoMetric):
 
     Args:
         ann_file: ActivityNet-style JSON with the ground truth.
-        subset: See :func:`mmtad_decomp.structures.load_annotations`.
+        subset: See :func:`mmtad_decomp.annotations.load_annotations`.
         tious: Thresholds, or named groups of them.
         main: Name of the group that gives ``mAP`` and ``AP_<class>``; None: the first one. Name
             it where there are several: MMEngine sorts the keys of a config that it writes.

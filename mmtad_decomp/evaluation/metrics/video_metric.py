@@ -36,7 +36,7 @@ class VideoMetric(BaseMetric):
 
     Args:
         ann_file: ActivityNet-style JSON with the ground truth.
-        subset: See :func:`mmtad_decomp.structures.load_annotations`.
+        subset: See :func:`mmtad_decomp.annotations.load_annotations`.
         classes: As above.
         ignore_labels: As above.
         exclude_videos: Ids of videos, or a file that names them, see
