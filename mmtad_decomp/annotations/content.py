@@ -55,7 +55,7 @@ def read_content(ann_file: str | Path) -> dict:
         AnnotationError: If it is missing, no JSON, or has no ``database``.
     """
     try:
-        text = Path(ann_file).read_text(encoding='utf-8')
+        text = Path(ann_file).read_text(encoding='utf-8-sig')
         content = json.loads(text, object_pairs_hook=refuse_duplicates)
     except KeyError as error:
         raise AnnotationError(

@@ -21,7 +21,7 @@ def read_video_list(source: str | Path | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(source, (str, Path)):
         return tuple(source)
     try:
-        text = Path(source).read_text(encoding='utf-8')
+        text = Path(source).read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f'list of videos {source} cannot be read: {error}') from error
     is_json = text.lstrip()[:1] in ('[', '{')

@@ -156,7 +156,7 @@ def _read_results(
     path: str | Path, convert: Callable[[list], _Rows | list]
 ) -> dict[str, _Rows | list]:
     try:
-        text = Path(path).read_text(encoding='utf-8')
+        text = Path(path).read_text(encoding='utf-8-sig')
         content = _decode(text, convert)
         results = content.get('results') if isinstance(content, dict) else None
         kinds = (_Rows, list)

@@ -172,7 +172,7 @@ def _read_numpy(file: Path) -> _Content:
 
 def _read_json(file: Path) -> _Content:
     try:
-        text = file.read_text(encoding='utf-8')
+        text = file.read_text(encoding='utf-8-sig')
         content = json.loads(text, object_pairs_hook=refuse_duplicates)
     except KeyError as error:
         raise ClassifierScoresError(
@@ -225,7 +225,7 @@ def _lines(value: Sequence[str] | str | None, what: str, kinds: str = 'a list') 
     if not isinstance(value, str):
         return [str(name) for name in value or ()]
     try:
-        text = Path(value).read_text(encoding='utf-8')
+        text = Path(value).read_text(encoding='utf-8-sig')
     except OSError as error:
         raise ClassifierScoresError(
             f'{what}={value!r} is neither {kinds} nor a text file that can be read ({error})'

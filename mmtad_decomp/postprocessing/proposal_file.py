@@ -80,7 +80,7 @@ class ProposalFile:
 
     def _results(self) -> dict[str, list]:
         try:
-            text = self.path.read_text(encoding='utf-8')
+            text = self.path.read_text(encoding='utf-8-sig')
             content = json.loads(text, object_pairs_hook=refuse_duplicates)
         except KeyError as error:
             raise RawPredictionError(

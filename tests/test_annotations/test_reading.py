@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmtad_decomp.annotations import AnnotationError, load_annotations
+from mmtad_decomp.annotations import AnnotationError, load_annotations, read_video_list
+from mmtad_decomp.evaluation import read_submission
+from mmtad_decomp.postprocessing import ProposalFile
+from mmtad_decomp.postprocessing.classifier_scores import load_classifier_scores
 
 
 def video(**changes) -> dict:
@@ -192,6 +195,27 @@ def test_files_that_cannot_be_read(tmp_path: Path):
         load_annotations(tmp_path / 'list.json')
     with pytest.raises(AnnotationError, match=r'cannot be read .*; correct `ann_file`'):
         load_annotations(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path):
+    """Editors of Windows write one; json refuses it, and a list of videos would hold it."""
+
+    def marked(name: str, text: str) -> str:
+        (tmp_path / name).write_text(text, encoding='utf-8-sig')
+        assert (tmp_path / name).read_bytes().startswith(b'\xef\xbb\xbf')
+        return str(tmp_path / name)
+
+    annotations = load_annotations(marked('a.json', json.dumps({'database': {'v': video()}})))
+    assert list(annotations.videos) == ['v']
+    for text in ('v\nw\n', '["v", "w"]'):
+        assert read_video_list(marked('videos', text)) == ('v', 'w')
+    found = dict(segment=[1.0, 2.0], score=0.5, label='run')
+    results = marked('results.json', json.dumps(dict(results={'v': [found]})))
+    assert read_submission(results, ['run']).videos['v'].scores.tolist() == [0.5]
+    assert ProposalFile(results, annotations).read('v').windows[0].scores.tolist() == [0.5]
+    scores = marked('scores.json', json.dumps({'v': [0.25, 0.75]}))
+    table = load_classifier_scores(scores, marked('names.txt', 'run\nwalk\n'))
+    assert table.columns == dict(run=0, walk=1) and table.scores.tolist() == [[0.25, 0.75]]
 
 
 def test_a_video_id_that_occurs_twice_is_refused(tmp_path: Path):
