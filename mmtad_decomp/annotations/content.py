@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmtad_decomp.utils.json_keys import refuse_duplicates
@@ -19,7 +19,20 @@ def shorten(value: object, length: int = 80) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # a number of thousands of digits; a deep nesting
         return f'a {type(value).__name__}'
+    return cut(text, length)
+
+
+def cut(text: str, length: int = 80) -> str:
+    """The beginning of a text from a file, so that a message stays readable."""
     return text if len(text) <= length else f'{text[:length]}…'
+
+
+def list_some(names: Iterable[str], most: int = 10) -> str:
+    """A list of the first names, and how many more there are, so that a message stays readable."""
+    names = list(names)
+    rest = len(names) - most
+    shown = ', '.join(map(shorten, names[:most]))
+    return f'[{shown}]' if rest <= 0 else f'[{shown}] and {rest} more'
 
 
 class AnnotationError(ValueError):
@@ -122,6 +135,6 @@ def resolve_classes(
     twice = sorted(name for name, count in Counter(classes).items() if count > 1)
     if twice:
         raise AnnotationError(
-            f'{ann_file}: "classes" names {twice} more than once; keep one of each'
+            f'{ann_file}: "classes" names {list_some(twice)} more than once; keep one of each'
         )
     return tuple(classes)

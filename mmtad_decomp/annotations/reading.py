@@ -12,8 +12,19 @@ import numpy as np
 from mmtad_decomp.structures import AnnotationSet, Census, VideoAnnotation
 from mmtad_decomp.utils import UnsafeNameError, path_below
 
-from .content import AnnotationError, label_of, read_content, resolve_classes, shorten
+from .content import (
+    AnnotationError,
+    cut,
+    label_of,
+    list_some,
+    read_content,
+    resolve_classes,
+    shorten,
+)
 from .video_list import read_video_list
+
+_MOST_LABELS = 10
+"""Unknown labels that a message names."""
 
 _LIKELY_FPS = 60.0
 """Frames per second that few videos exceed."""
@@ -119,6 +130,8 @@ def _refuse_unknown_labels(
 ) -> None:
     """Refuse labels that are neither classes nor to be left out, all of them at once.
 
+    The message names the first :data:`_MOST_LABELS` of them.
+
     Raises:
         AnnotationError: If there are any.
     """
@@ -127,12 +140,18 @@ def _refuse_unknown_labels(
         return
     seen = {names[label] for video in videos for label in video.labels}
     labels = ', '.join(
-        f'"{name}" ({left_out[name]}{_meant(name, names, seen)})' for name in unknown
+        f'"{cut(name)}" ({left_out[name]}{_meant(name, names, seen)})'
+        for name in unknown[:_MOST_LABELS]
     )
+    rest = len(unknown) - _MOST_LABELS
+    fix = f'ignore_labels={unknown}'
+    if rest > 0:
+        labels += f' and {rest} more'
+        fix = '`ignore_labels`'
     raise AnnotationError(
-        f'{ann_file}: {len(unknown)} labels (and how often) are not among the classes '
-        f'{list(names)}: {labels}; add them to `classes`, or leave their instances out by '
-        f'ignore_labels={unknown}'
+        f'{ann_file}: {len(unknown)} labels (and how often) are not among the {len(names)} '
+        f'classes {list_some(names)}: {labels}; add them to `classes`, or leave their instances '
+        f'out by {fix}'
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmtad_decomp.annotations import label_of
+from mmtad_decomp.annotations.content import list_some
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.utils import refuse_duplicates
 from mmtad_decomp.utils.atomic import write_json
@@ -283,13 +284,8 @@ class _Labels:
         what = 'field "label"' if one else f'label of {list(self.fields)}'
         return SubmissionError(
             f'{place}, detection {row}: {what} is {got!r}, not one of the {len(self.index)} '
-            f'classes {_shorten(self.index)}; use the annotations that the results were made with'
+            f'classes {list_some(self.index)}; use the annotations that the results were made with'
         )
-
-
-def _shorten(names: Mapping[str, int]) -> str:
-    shown = list(names)
-    return str(shown) if len(shown) <= 30 else f'{shown[:30]} and more'
 
 
 def read_submission(

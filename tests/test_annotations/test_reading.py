@@ -181,6 +181,27 @@ def test_bad_files_and_settings(load, database, fields, arguments, words):
         assert word in str(error.value)
 
 
+def test_a_message_names_ten_of_many_labels(load):
+    """Captions in place of labels: a message of all would fill the screen many times over."""
+    database = {
+        f'v{i:03d}': video(annotations=[instance([1, 2], f'caption {i:03d}' + i * ' and so on')])
+        for i in range(500)
+    }
+    classes = [f'class {i}' for i in range(200)]
+    with pytest.raises(AnnotationError) as error:
+        load(database, classes=classes)
+    message = str(error.value)
+    assert '500 labels (and how often) are not among the 200 classes' in message
+    assert '"caption 000" (1), "caption 001 and so on" (1)' in message
+    assert '"caption 009' in message and 'caption 010' not in message
+    assert 'and 490 more; ' in message and "'class 9'] and 190 more: " in message
+    assert message.endswith('leave their instances out by `ignore_labels`')
+    assert len(message) < 2000
+    with pytest.raises(AnnotationError) as error:
+        load(dict(list(database.items())[:10]), classes=classes[:1])
+    assert 'caption 009' in str(error.value) and ' more' not in str(error.value)
+
+
 def test_files_that_cannot_be_read(tmp_path: Path):
     with pytest.raises(AnnotationError, match=r'none\.json does not exist; set `ann_file`'):
         load_annotations(tmp_path / 'none.json')
