@@ -142,8 +142,8 @@ def check_data(cfg: Config, phase: str, read: Callable[[Path], dict]) -> None:
             read(file),
             file,
             (data.get('metainfo') or {}).get('classes'),
-            set(data.get('ignore_labels') or ()),
-            data.get('label_fields') or ('label',),
+            set(annotation_content.as_names(data.get('ignore_labels') or ())),
+            annotation_content.as_names(data.get('label_fields') or ('label',)),
         )
         for place, head in _parts(cfg, 'model', 'heads'):
             if isinstance(head.get('num_classes'), int) and 'teacher' not in place.split('.'):

@@ -39,6 +39,11 @@ class AnnotationError(ValueError):
     """An annotation file is malformed; the message names file, field and fix."""
 
 
+def as_names(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Names that a config lists; a string is one name, as a list of one without its comma is."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def label_of(item: dict, fields: Sequence[str]) -> str | None:
     """Class name of an instance or detection: its fields, joined by commas.
 

@@ -14,6 +14,7 @@ from mmtad_decomp.utils import UnsafeNameError, path_below
 
 from .content import (
     AnnotationError,
+    as_names,
     cut,
     label_of,
     list_some,
@@ -190,7 +191,7 @@ def _wanted_subsets(
         present.add(name)
     if subset is None:
         return present
-    wanted: set = {subset} if isinstance(subset, str) else set(subset)
+    wanted: set = set(as_names(subset))
     if present == {None}:
         raise AnnotationError(
             f'{ann_file}: no video has a field "subset"; add it to each video, with names such as '
@@ -277,9 +278,9 @@ def load_annotations(
     ann_file: str | Path,
     subset: str | Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
-    ignore_labels: Sequence[str] = (),
+    ignore_labels: str | Sequence[str] = (),
     exclude_videos: Sequence[str] | str = (),
-    label_fields: Sequence[str] = ('label',),
+    label_fields: str | Sequence[str] = ('label',),
     content: dict | None = None,
 ) -> AnnotationSet:
     """Read an ActivityNet-style JSON file and clean its instances.
@@ -298,10 +299,10 @@ def load_annotations(
         subset: Subset name or names to keep; None keeps all.
         classes: Class names in label order. Default: the file's ``classes``, else its sorted
             labels without ``ignore_labels``.
-        ignore_labels: Labels whose instances are left out (``"Ambiguous"`` in THUMOS'14).
+        ignore_labels: Label or labels whose instances are left out (``"Ambiguous"`` in THUMOS'14).
         exclude_videos: Ids of videos to leave out (such as THUMOS'14's 270, 1292 and 1496), or a
             file that names them, see :func:`~mmtad_decomp.annotations.read_video_list`.
-        label_fields: Fields of an instance that name its class, joined by commas:
+        label_fields: Field or fields of an instance that name its class, joined by commas:
             ``('verb',)``, ``('noun',)`` and ``('verb', 'noun')`` of an EPIC-KITCHENS file. The
             file's ``classes`` are those of ``label``.
         content: JSON object that the file is going to hold, to check it before it is written; None
@@ -313,7 +314,7 @@ def load_annotations(
     """
     if content is None:
         content = read_content(ann_file)
-    ignored = set(ignore_labels)
+    ignored, label_fields = set(as_names(ignore_labels)), as_names(label_fields)
     names = resolve_classes(content, ann_file, classes, ignored, label_fields)
     index = {name: i for i, name in enumerate(names)}
     wanted = _wanted_subsets(content, ann_file, subset)

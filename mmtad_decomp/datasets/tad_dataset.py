@@ -50,7 +50,7 @@ class TADDataset(BaseDataset):
         min_visible: Smallest visible share of a ground truth that a training window keeps.
         feature_stride: Frames between neighbouring features (``source='feature'``).
         feature_frames: Frames that one feature sees; its time is their centre.
-        ignore_labels: Labels left out, such as ``('Ambiguous',)``.
+        ignore_labels: Label or labels left out, such as ``('Ambiguous',)``.
         exclude_videos: Ids of videos left out, or a file that names them, see
             :func:`~mmtad_decomp.annotations.read_video_list`.
         label_fields: Fields of an instance that name its class, joined by commas, such as
@@ -89,9 +89,9 @@ class TADDataset(BaseDataset):
         min_visible: float = 0.75,
         feature_stride: float = 4,
         feature_frames: float = 16,
-        ignore_labels: Sequence[str] = (),
+        ignore_labels: str | Sequence[str] = (),
         exclude_videos: Sequence[str] | str = (),
-        label_fields: Sequence[str] = ('label',),
+        label_fields: str | Sequence[str] = ('label',),
         leave_out: tuple[int, int] | None = None,
         skip_missing: bool = False,
         metainfo: dict | None = None,

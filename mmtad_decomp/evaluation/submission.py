@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmtad_decomp.annotations import label_of
-from mmtad_decomp.annotations.content import list_some
+from mmtad_decomp.annotations.content import as_names, list_some
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.utils import refuse_duplicates
 from mmtad_decomp.utils.atomic import write_json
@@ -291,8 +291,8 @@ class _Labels:
 def read_submission(
     path: str | Path,
     classes: Sequence[str],
-    ignore_labels: Sequence[str] = (),
-    label_fields: Sequence[str] = ('label',),
+    ignore_labels: str | Sequence[str] = (),
+    label_fields: str | Sequence[str] = ('label',),
     drop_unknown_labels: bool = False,
 ) -> Submission:
     """Read detections, and count what is odd.
@@ -300,8 +300,9 @@ def read_submission(
     Args:
         path: The JSON file.
         classes: Class names in label order.
-        ignore_labels: Labels whose detections are left out and counted, if they are not classes.
-        label_fields: Fields that name the class, as of
+        ignore_labels: Label or labels whose detections are left out and counted, if they are not
+            classes.
+        label_fields: Field or fields that name the class, as of
             :func:`mmtad_decomp.annotations.load_annotations`.
         drop_unknown_labels: Leave out and count detections of labels that are not classes, in
             place of an error.
@@ -311,7 +312,8 @@ def read_submission(
             has an unknown label.
     """
     index = {name: i for i, name in enumerate(classes)}
-    rules = _Labels(index, tuple(label_fields), frozenset(ignore_labels), drop_unknown_labels)
+    ignored = frozenset(as_names(ignore_labels))
+    rules = _Labels(index, as_names(label_fields), ignored, drop_unknown_labels)
     with _without_garbage_collection():
         results = _read_results(path, rules.rows)
     malformed = {name: rows for name, rows in results.items() if isinstance(rows, list)}

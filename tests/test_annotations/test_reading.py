@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mmtad_decomp.annotations import AnnotationError, load_annotations, read_video_list
-from mmtad_decomp.evaluation import read_submission
+from mmtad_decomp.datasets import TADDataset
+from mmtad_decomp.evaluation import TADMetric, read_submission
 from mmtad_decomp.postprocessing import ProposalFile
 from mmtad_decomp.postprocessing.classifier_scores import load_classifier_scores
 
@@ -179,6 +180,27 @@ def test_bad_files_and_settings(load, database, fields, arguments, words):
         load(database, fields, **arguments)
     for word in ['annotations.json', *words]:
         assert word in str(error.value)
+
+
+def test_a_string_is_one_label_and_one_field(load, tmp_path):
+    """The comma of ``('b',)`` is easily forgotten; the letters of 'abc' are labels here, too."""
+    labels = ['a', 'b', 'c', 'abc']
+    items = [dict(instance([i, i + 1], name), verb=f'do {name}') for i, name in enumerate(labels)]
+    loaded = load({'v': video(annotations=items)}, ignore_labels='abc')
+    assert loaded.classes == ('a', 'b', 'c') and loaded.census.ignored_labels == {'abc': 1}
+    verbs = load({'v': video(annotations=items)}, label_fields='verb')
+    assert verbs.classes == ('do a', 'do abc', 'do b', 'do c')
+    file = str(tmp_path / 'annotations.json')
+    assert TADMetric(file, ignore_labels='abc').annotations.classes == loaded.classes
+    (tmp_path / 'v.npy').touch()
+    dataset = TADDataset(file, 'feature', ignore_labels='abc', data_root=str(tmp_path))
+    assert dataset.metainfo['classes'] == list(loaded.classes)
+    found = [dict(item, score=0.5) for item in items]
+    (tmp_path / 'results.json').write_text(json.dumps(dict(results={'v': found})))
+    read = read_submission(tmp_path / 'results.json', loaded.classes, 'abc')
+    assert read.census.ignored == {'abc': 1} and len(read.videos['v'].labels) == 3
+    read = read_submission(tmp_path / 'results.json', verbs.classes, label_fields='verb')
+    assert read.videos['v'].labels.tolist() == [0, 2, 3, 1]
 
 
 def test_a_message_names_ten_of_many_labels(load):

@@ -64,9 +64,9 @@ class VideoMetric(BaseMetric):
         ann_file: str,
         subset: str | Sequence[str] | None = None,
         classes: Sequence[str] | None = None,
-        ignore_labels: Sequence[str] = (),
+        ignore_labels: str | Sequence[str] = (),
         exclude_videos: Sequence[str] | str = (),
-        label_fields: Sequence[str] = ('label',),
+        label_fields: str | Sequence[str] = ('label',),
         post_processor: dict | None = dict(type='PostProcessor'),  # noqa: B006
         dump_path: str | None = None,
         raw_path: str | None = None,
