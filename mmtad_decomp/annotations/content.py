@@ -35,6 +35,17 @@ def list_some(names: Iterable[str], most: int = 10) -> str:
     return f'[{shown}]' if rest <= 0 else f'[{shown}] and {rest} more'
 
 
+def class_difference(first: Sequence[str], second: Sequence[str]) -> str:
+    """How two lists of classes that a label is an index into differ; empty if they do not."""
+    if len(first) != len(second):
+        return f'{len(first)} classes and {len(second)}'
+    for label, (one, other) in enumerate(zip(first, second)):
+        if one != other:
+            how = f'other classes, or another order: label {label} is {shorten(one)} and '
+            return how + shorten(other)
+    return ''
+
+
 class AnnotationError(ValueError):
     """An annotation file is malformed; the message names file, field and fix."""
 

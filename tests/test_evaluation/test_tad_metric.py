@@ -2,10 +2,12 @@
 
 import json
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmengine import runner
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
@@ -13,6 +15,7 @@ from mmengine.structures import InstanceData
 from mmtad_decomp.evaluation import ProposalMetric, TADMetric
 from mmtad_decomp.evaluation.metrics import tad_metric, video_metric
 from mmtad_decomp.evaluation.metrics.tad_metric import parse_tious
+from mmtad_decomp.postprocessing import RawPredictions
 from mmtad_decomp.structures import TADDataSample, TimeGrid
 from mmtad_decomp.utils import OutputPathError
 
@@ -167,11 +170,22 @@ def test_a_class_without_instances_is_left_out(ann_file):
     assert result['tad/mAP'] == 1 and 'tad/AP_c' not in result
 
 
-def test_classes_of_the_data_set_must_agree(ann_file):
-    metric = TADMetric(ann_file, 'test')
-    metric.dataset_meta = dict(classes=('b', 'a'))
-    with pytest.raises(ValueError, match=r"classes \['a', 'b'\] .* the data set has \['b', 'a'\]"):
-        evaluate(metric, perfect(metric))
+def test_classes_of_the_data_set_must_agree_before_anything_is_tested(ann_file):
+    """MMEngine's loops hand the data set's metainfo to the evaluator when they are built."""
+    around = SimpleNamespace(visualizer=SimpleNamespace())
+    evaluator = Evaluator([TADMetric(ann_file, 'test'), ProposalMetric(ann_file, subset='test')])
+    for classes, how in ((['b', 'a'], "label 0 is 'a' and 'b'"), (['a'], '2 classes and 1')):
+        message = rf'TADMetric \(.*annotations\.json\) and the data set have .*{how}; give both'
+        with pytest.raises(ValueError, match=message):
+            runner.TestLoop(around, loader_of(classes), evaluator)
+        runner.TestLoop(around, loader_of(classes), Evaluator(evaluator.metrics[1]))
+    loop = runner.TestLoop(around, loader_of(('a', 'b')), evaluator)
+    assert loop.evaluator.metrics[0].dataset_meta == dict(classes=('a', 'b'))
+    TADMetric(ann_file).dataset_meta = dict(name='no classes')
+
+
+def loader_of(classes):
+    return SimpleNamespace(dataset=SimpleNamespace(metainfo=dict(classes=classes)))
 
 
 def test_a_sample_without_predictions_is_an_error(ann_file):
@@ -198,6 +212,19 @@ def test_nan_names_its_video_with_and_without_a_post_processor(ann_file):
         metric = TADMetric(ann_file, 'test', post_processor=post_processor)
         with pytest.raises(ValueError, match=r'video "v1": .*1 of 2 candidates have NaN'):
             evaluate(metric, [sample('v1', [[0, 6], [1, 2]], [0.5, np.nan], [0, 0])])
+
+
+def test_raw_predictions_outlive_a_candidate_that_cannot_be_merged(ann_file, tmp_path):
+    path = str(tmp_path / 'raw.npz')
+    metric = TADMetric(ann_file, 'test', raw_path=path)
+    with pytest.raises(ValueError, match='have NaN or infinity'):
+        evaluate(metric, [*perfect(metric)[1:], sample('v0', [[0, 6]], [np.nan], [0])])
+    with RawPredictions(path) as raw:
+        assert raw.video_ids == ('v0', 'v1', 'v2', 'v3', 'v4')
+        kept = raw.read('v3').windows[0]
+        np.testing.assert_array_equal(
+            kept.segments, metric.annotations.videos['v3'].segments.astype(np.float32)
+        )
 
 
 def test_reversed_candidates_are_false_positives(ann_file):
@@ -358,14 +385,23 @@ def test_a_class_without_ground_truth_has_dashes(tmp_path, monkeypatch):
     assert results['tad/mAP'] == 1 and 'tad/AP_b' not in results
 
 
-def test_the_table_comes_before_a_file_that_cannot_be_written(ann_file, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ('option', 'name', 'writer'),
+    [
+        ('dump_path', 'found.json', 'write_submission'),
+        ('raw_path', 'found.npz', 'write_raw_predictions'),
+    ],
+)
+def test_the_table_comes_before_a_file_that_cannot_be_written(
+    option, name, writer, ann_file, tmp_path, monkeypatch
+):
     def full_disk(*args):
         raise OSError(28, 'No space left on device')
 
     logged = []
     monkeypatch.setattr(tad_metric, 'print_log', lambda text, **_: logged.append(text))
-    monkeypatch.setattr(video_metric, 'write_submission', full_disk)
-    metric = TADMetric(ann_file, dump_path=str(tmp_path / 'found.json'))
+    monkeypatch.setattr(video_metric, writer, full_disk)
+    metric = TADMetric(ann_file, **{option: str(tmp_path / name)})
     with pytest.raises(OSError, match='No space left'):
         evaluate(metric, [sample('v0', [[0, 6]], [0.5], [0])])
     assert 'recall@1x' in logged[0]

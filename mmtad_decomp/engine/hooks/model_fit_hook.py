@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from mmtad_decomp.annotations.content import class_difference
 from mmtad_decomp.evaluation.metrics import ProposalMetric
 from mmtad_decomp.evaluation.metrics.video_metric import VideoMetric
 from mmtad_decomp.models.data_preprocessors import check_trained_input
@@ -139,18 +140,12 @@ def _check_order(
     first: Sequence[str] | None, second: Sequence[str] | None, one: str, other: str
 ) -> None:
     """Refuse two lists of classes that a label is an index into, if they differ."""
-    if first is None or second is None or list(first) == list(second):
-        return
-    if len(first) != len(second):
-        how = f'{len(first)} classes and {len(second)}'
-    else:
-        label = next(i for i, names in enumerate(zip(first, second)) if names[0] != names[1])
-        how = f'other classes, or another order: label {label} is {first[label]!r} and '
-        how += f'{second[label]!r}'
-    raise ValueError(
-        f'{one} and {other} have {how}; give both the same `metainfo.classes`, or "classes" in '
-        'their annotation files'
-    )
+    how = '' if first is None or second is None else class_difference(first, second)
+    if how:
+        raise ValueError(
+            f'{one} and {other} have {how}; give both the same `metainfo.classes`, or "classes" '
+            'in their annotation files'
+        )
 
 
 def _demand_common_weights(runner: Runner, checkpoint: dict) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from mmaction.registry import METRICS
 from mmengine.logging import print_log
 
+from mmtad_decomp.annotations.content import class_difference
 from mmtad_decomp.evaluation.functional import (
     GroundTruth,
     Predictions,
@@ -83,7 +84,8 @@ class TADMetric(VideoMetric):
 
     Candidates of all windows are gathered, every window counting once whatever the number of
     processes and padded samples, merged per video by the post-processor, and compared with the
-    annotation file. Classes without ground truth are left out of the mean.
+    annotation file. Classes without ground truth are left out of the mean. A data set with other
+    classes, or another order of them, is refused as soon as MMEngine sets ``dataset_meta``.
 
     Args:
         ann_file: ActivityNet-style JSON with the ground truth.
@@ -119,20 +121,26 @@ class TADMetric(VideoMetric):
         self.classwise = classwise
         self.recall_ks = tuple(recall_ks)
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Merge windows and evaluate.
+    @property
+    def dataset_meta(self) -> dict | None:
+        """What the data set says of itself; MMEngine sets it where a loop is built."""
+        return self._dataset_meta
 
-        Args:
-            results: One list of :class:`~mmtad_decomp.postprocessing.WindowResult` per process.
+    @dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict | None) -> None:
+        """Refuse a data set with other classes, before anything is trained or tested.
+
+        Raises:
+            ValueError: If the classes or their order differ.
         """
-        trained = (self.dataset_meta or {}).get('classes')
-        if trained is not None and tuple(trained) != self.annotations.classes:
+        classes = (dataset_meta or {}).get('classes')
+        how = '' if classes is None else class_difference(self.annotations.classes, classes)
+        if how:
             raise ValueError(
-                f'TADMetric reads the classes {list(self.annotations.classes)} from '
-                f'{self.annotations.ann_file}, but the data set has {list(trained)}; give both '
+                f'TADMetric ({self.annotations.ann_file}) and the data set have {how}; give both '
                 'the same `classes` and `ignore_labels`'
             )
-        return super().compute_metrics(results)
+        self._dataset_meta = dataset_meta
 
     def compute(self, ground_truth: GroundTruth, predictions: Predictions) -> dict[str, float]:
         """mAP, and a table with recall in the log."""

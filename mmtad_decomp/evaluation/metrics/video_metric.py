@@ -141,26 +141,39 @@ class VideoMetric(BaseMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Merge windows and evaluate.
 
+        Raw predictions are written first, so that a candidate that cannot be merged does not cost
+        the others; the table comes before the error of a file that cannot be written.
+
         Args:
             results: One list of :class:`~mmtad_decomp.postprocessing.WindowResult` per process.
+
+        Raises:
+            ValueError: If a candidate is not finite.
+            OSError: If a file cannot be written.
         """
         windows = list(chain.from_iterable(results))
+        failure = self._write_raw(windows)
         videos = self.merge_windows(windows)
         metrics = self.compute(
             ground_truth_table(self.annotations), prediction_table(self.annotations, videos)
         )
-        self._write(windows, videos)
-        return metrics
-
-    def _write(self, windows: Sequence[WindowResult], videos: dict[str, Detections]) -> None:
-        """Write what was asked for, after the table: a disk that is full does not hide it."""
         if self.dump_path is not None:
             write_submission(self.dump_path, videos, self.result_classes)
             print_log(f'Detections are written to {self.dump_path}', logger='current')
+        if failure is not None:
+            raise failure
+        return metrics
+
+    def _write_raw(self, windows: Sequence[WindowResult]) -> OSError | None:
+        """Write the raw predictions if asked for; the error where that fails."""
         if self.raw_path is not None:
             candidates = self.merger.gather(windows, self._durations())
-            write_raw_predictions(self.raw_path, self.result_classes, candidates)
+            try:
+                write_raw_predictions(self.raw_path, self.result_classes, candidates)
+            except OSError as error:
+                return error
             print_log(f'Raw predictions are written to {self.raw_path}', logger='current')
+        return None
 
     def _durations(self) -> dict[str, float]:
         return {name: video.duration for name, video in self.annotations.videos.items()}
