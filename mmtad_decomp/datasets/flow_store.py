@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtad_decomp.utils import ARCHIVE_ERRORS, atomic_write, refuse_bombs
+from mmtad_decomp.utils import ARCHIVE_ERRORS, atomic_write, refuse_larger
 
 from .video_stream import VideoReadError
 
@@ -30,6 +30,10 @@ LARGEST_BOUND = np.iinfo(np.int16).max * UNIT
 
 _FORMAT = 1
 _HEADER = 'header.json'
+_HEADER_SIZE = 1 << 16
+"""Bytes that the header, and that of a piece's array, may have."""
+_PIECE_SIZE = 1 << 31
+"""Bytes of a piece; :func:`write_flow` can write no larger one, which is 16 million pixels."""
 
 
 @dataclass(frozen=True)
@@ -211,15 +215,14 @@ def _damaged(path: str | Path, error: Exception) -> VideoReadError:
 
 def _open(path: str | Path) -> zipfile.ZipFile:
     try:
-        archive = zipfile.ZipFile(path)
-        refuse_bombs(archive)
-        return archive
+        return zipfile.ZipFile(path)
     except (ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from error
 
 
 def _header(archive: zipfile.ZipFile, path: str | Path) -> FlowHeader:
     try:
+        refuse_larger(archive.getinfo(_HEADER), _HEADER_SIZE)
         fields = json.loads(archive.read(_HEADER))
         version = fields.pop('format')
         if version != _FORMAT:
@@ -239,21 +242,29 @@ def _checked_header(header: FlowHeader) -> FlowHeader:
         and all(type(getattr(header, name)) in (int, float) for name in numbers)
         and all(math.isfinite(getattr(header, name)) for name in numbers)
         and (header.short_side is None or type(header.short_side) is int)
+        and _array_size(header, header.chunk) <= _PIECE_SIZE
     )
     if not sound:
         raise ValueError(f'{_HEADER} holds wrong values')
     return header
 
 
+def _array_size(header: FlowHeader, steps: int) -> int:
+    """Bytes of the flow of some steps; still scenes may be compressed to any part of them."""
+    return steps * 2 * header.height * header.width * np.dtype(np.int16).itemsize
+
+
 def _piece(
     archive: zipfile.ZipFile, number: int, header: FlowHeader, path: str | Path
 ) -> np.ndarray:
+    steps = min(header.chunk, header.steps - number * header.chunk)
     try:
-        with archive.open(_piece_name(number)) as member:
+        stored = archive.getinfo(_piece_name(number))
+        refuse_larger(stored, _HEADER_SIZE + _array_size(header, steps))
+        with archive.open(stored) as member:
             piece = np.lib.format.read_array(member, allow_pickle=False)
     except (*ARCHIVE_ERRORS, MemoryError) as error:
         raise _damaged(path, error) from error
-    steps = min(header.chunk, header.steps - number * header.chunk)
     if piece.dtype != np.int16 or piece.shape != (steps, 2, header.height, header.width):
         found = f'{_piece_name(number)} is {piece.dtype} of shape {piece.shape}'
         raise _damaged(path, ValueError(found))

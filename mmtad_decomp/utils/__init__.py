@@ -1,6 +1,6 @@
 """Helpers that know nothing of detection."""
 
-from .archives import ARCHIVE_ERRORS, refuse_bombs
+from .archives import ARCHIVE_ERRORS, refuse_bombs, refuse_larger
 from .atomic import (
     OutputPathError,
     atomic_write,
@@ -78,6 +78,7 @@ __all__ = [
     'processor_name',
     'refuse_bombs',
     'refuse_duplicates',
+    'refuse_larger',
     'remove_temporary_files',
     'resolve_checkpoint',
     'seed_of',

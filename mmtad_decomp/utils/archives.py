@@ -40,6 +40,23 @@ def refuse_bombs(archive: zipfile.ZipFile) -> None:
             )
 
 
+def refuse_larger(member: zipfile.ZipInfo, size: int) -> None:
+    """Check that a member holds no more than its reader needs, however well it is compressed.
+
+    Args:
+        member: Of an archive.
+        size: Largest number of bytes that it may become.
+
+    Raises:
+        zipfile.BadZipFile: If it would become more.
+    """
+    if member.file_size > size:
+        raise zipfile.BadZipFile(
+            f'member {member.filename} would become {member.file_size} bytes, no more than {size} '
+            'are right'
+        )
+
+
 def demand_intact(archive: zipfile.ZipFile) -> None:
     """Check that an archive of ``torch.save`` holds what was written.
 

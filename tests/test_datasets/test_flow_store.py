@@ -150,6 +150,43 @@ def test_files_that_are_damaged_or_too_short(tmp_path):
         read_flow(path, 0, 1)
 
 
+def test_a_large_still_scene_is_read(tmp_path):
+    """Deflate makes a thousandth of it; that is no bomb, since the header gives its size."""
+    steps = CHUNK
+    write_flow(tmp_path / 'v.npz', (np.zeros((576, 1024, 2), np.float32),) * steps, **SETTINGS)
+    with zipfile.ZipFile(tmp_path / 'v.npz') as archive:
+        stored = archive.getinfo('000000.npy')
+        assert stored.file_size > max(64 << 20, 500 * stored.compress_size)
+    assert read_header(tmp_path / 'v.npz').steps == steps
+    flow = read_flow(tmp_path / 'v.npz', steps - 2, steps)
+    assert flow.shape == (2, 576, 1024, 2) and not flow.any()
+
+
+@pytest.mark.parametrize('steps', [3, CHUNK + 3])
+def test_members_larger_than_the_header_says_are_refused(tmp_path, steps):
+    """However small they are in the file; another piece and the header are as they should be."""
+    write_flow(tmp_path / 'v.npz', fields(steps), **SETTINGS)
+    last = f'{(steps - 1) // CHUNK:06d}.npy'
+    for bomb, size in ((last, 100_000), ('header.json', 65_537)):
+        path = tmp_path / f'{bomb}.npz'
+        with zipfile.ZipFile(tmp_path / 'v.npz') as good, zipfile.ZipFile(path, 'w', 8) as bad:
+            for name in good.namelist():
+                content = good.read(name)
+                bad.writestr(name, content if name != bomb else content.ljust(size))
+        with pytest.raises(VideoReadError, match=rf'{bomb} would become {size} bytes, no more'):
+            read_flow(path, steps - 1, steps)
+
+
+def test_a_header_that_allows_large_pieces_is_refused(tmp_path):
+    write_flow(tmp_path / 'v.npz', fields(3), **SETTINGS)
+    with zipfile.ZipFile(tmp_path / 'v.npz') as archive:
+        header = json.loads(archive.read('header.json'))
+    with zipfile.ZipFile(tmp_path / 'w.npz', 'w') as archive:
+        archive.writestr('header.json', json.dumps(dict(header, height=1 << 20, width=1 << 20)))
+    with pytest.raises(VideoReadError, match=r'header\.json holds wrong values'):
+        read_header(tmp_path / 'w.npz')
+
+
 def test_a_later_format_and_other_archives_are_refused(tmp_path):
     path = tmp_path / 'v.npz'
     np.savez(path, flow=fields(3))
