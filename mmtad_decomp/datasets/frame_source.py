@@ -160,10 +160,7 @@ def read_image(file: Path, short_side: int | None) -> np.ndarray:
     image = cv2.imread(str(file), cv2.IMREAD_COLOR)
     if image is None:
         state = 'is damaged' if file.is_file() else 'is missing'
-        raise VideoReadError(
-            f'frame {file} {state}; extract the frames of this video again'
-            + ('' if file.is_file() else ', or correct "frame" and "fps" in its annotation')
-        )
+        raise VideoReadError(f'frame {file} {state}; extract the frames of this video again')
     size = scaled_size(image.shape[1], image.shape[0], short_side)
     if size != image.shape[1::-1]:
         image = resize(image, size)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from .video_stream import Picture, PictureConverter, VideoReadError, VideoStream
-from .windows import num_sampled_frames
+from .windows import end_slack, num_sampled_frames
 
 VIDEO_ENDINGS = (
     '.3gp', '.avi', '.flv', '.m2ts', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts',
@@ -26,9 +26,8 @@ VIDEO_ENDINGS = (
 _SEEK_BACK = (0.0, 0.64, 5.12)
 """Seconds before the first frame to seek to, in order of trial; then decode from the beginning."""
 
-_MISSING_FRAMES = 2
-_MISSING_SHARE = 0.01
-"""A video may end this many frames, or this share of itself, before its annotation says."""
+_OFF_RATE = 2
+"""Pictures by which a video of a constant rate may have more or fewer than that rate gives."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def _check_end(video: VideoStream, last: Picture | None, time: float, fps: float
         raise VideoReadError(
             f'video {video.path} has no decodable frame; download or extract it again'
         )
-    slack = max(_MISSING_FRAMES / fps, _MISSING_SHARE * time)
+    slack = end_slack(time, fps)
     if time - last.end <= slack:
         return last
     video.check_whole(last.end)
@@ -245,7 +244,7 @@ def probe_video(path: str | Path | BinaryIO) -> VideoInfo:
         stated = video.stream.average_rate or Fraction(0)
     mean = Fraction(len(times) / end).limit_denominator(1001)
     gaps = np.diff([*times, end])
-    regular = stated > 0 and abs(len(times) - end * stated) <= _MISSING_FRAMES
+    regular = stated > 0 and abs(len(times) - end * stated) <= _OFF_RATE
     if regular and np.abs(gaps - 1 / float(stated)).max() < 0.5 / float(stated):
         mean = densest = Fraction(stated)
     else:

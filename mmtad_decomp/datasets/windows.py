@@ -6,6 +6,10 @@ import math
 
 import numpy as np
 
+_MISSING_FRAMES = 2
+_MISSING_SHARE = 0.01
+"""A video may end this many frames, or this share of itself, before its annotation says."""
+
 
 def window_hop(length: int, overlap: float) -> int:
     """Steps between the starts of neighbouring windows, at least one.
@@ -42,6 +46,16 @@ def window_starts(num_steps: int, length: int, overlap: float) -> list[int]:
 def num_sampled_frames(duration: float, fps: float) -> int:
     """Number of sampled frames that cover ``duration`` seconds at ``fps``, at least one."""
     return max(1, math.ceil(duration * fps - 1e-6))
+
+
+def end_slack(time: float, fps: float) -> float:
+    """Seconds by which a video may end before a frame that is asked for; its last is repeated.
+
+    Args:
+        time: Seconds at which the frame is asked for.
+        fps: Frames per second at which frames are sampled.
+    """
+    return max(_MISSING_FRAMES / fps, _MISSING_SHARE * time)
 
 
 def source_frame_indices(

@@ -1,11 +1,12 @@
 """Features and frame folders that do not follow the annotation's clock are named at once."""
 
 import logging
+import re
 
 import cv2
 import numpy as np
 import pytest
-from media_helpers import numbered_frame, video_entry, write_annotations
+from media_helpers import numbered_frame, numbers_of, video_entry, write_annotations
 
 from mmtad_decomp.annotations import AnnotationError
 from mmtad_decomp.datasets import TADDataset, VideoReadError
@@ -72,6 +73,65 @@ def test_folders_numbered_otherwise_are_refused(tmp_path, first, said):
 @pytest.mark.parametrize('first', [0, 1])
 def test_folders_numbered_as_said_pass(tmp_path, first):
     assert len(folder(tmp_path, first, first=first)) == 1
+
+
+def uncounted(root, duration, images=100, fields=None, **options):
+    """Frames at 10 per second, whose number the annotation does not say, in windows of 20."""
+    (root / 'v').mkdir(parents=True)
+    for index in range(images):
+        cv2.imwrite(str(root / 'v' / f'img_{index + 1:05d}.png'), numbered_frame(index))
+    entry = video_entry(duration, (0.5, 1.5, 'a'), fps=10, **(fields or {}))
+    write_annotations(root / 'ann.json', dict(v=entry))
+    return TADDataset(
+        str(root / 'ann.json'),
+        'frames',
+        data_prefix=dict(frames=str(root)),
+        pipeline=[dict(type='LoadFrameFolder', **{'template': 'img_{:05d}.png', **options})],
+        window=20,
+        overlap=0.0,
+        test_mode=True,
+    )
+
+
+@pytest.mark.parametrize('duration', [9.96, 10.0, 10.04, 10.2])
+def test_frames_that_are_not_counted_may_end_two_early(tmp_path, duration):
+    """Of frames asked for beyond the 100 images, the last is served again, as of video files."""
+    windows = uncounted(tmp_path, duration)
+    steps = int(np.ceil(round(duration * 10, 6)))
+    wanted = [min(step, 99) for step in range(steps)][-20:]
+    assert numbers_of(windows[len(windows) - 1]['frames']) == wanted
+    assert numbers_of(windows[0]['frames']) == list(range(20))
+
+
+def test_images_are_looked_for_once_in_a_video(tmp_path, monkeypatch):
+    windows = uncounted(tmp_path, 10.04)
+    looked = []
+    monkeypatch.setattr(loading.Path, 'is_file', lambda path: looked.append(path) or True)
+    assert len([windows[i] for i in range(len(windows))]) == 6 and not looked
+
+
+@pytest.mark.parametrize(
+    ('fields', 'options', 'message'),
+    [
+        (None, {}, r'1 of 1 .* the 100 frames in .*v end at 10\.00 s .* 10\.25 s was asked for'),
+        (dict(frame=101), {}, r'1 of 1 .*00101\.png is missing, the last one by "frame" of'),
+        (None, dict(template='none_{}.png'), 'the 0 frames in .*v end at 0'),
+    ],
+)
+def test_frames_that_end_too_early_are_refused_before_training(
+    tmp_path, fields, options, message, monkeypatch
+):
+    with pytest.raises(VideoReadError, match=message) as error:
+        uncounted(tmp_path / 'a', 10.3, fields=fields, **options)
+    assert ('"frame"' in str(error.value)) == (fields is not None)
+    logged = []
+    monkeypatch.setattr(loading, 'print_log', lambda text, **more: logged.append(text))
+    if not options:
+        windows = uncounted(tmp_path / 'b', 10.3, fields=fields, skip_unreadable=True)
+        assert len(logged) == 1 and re.search(message, logged[0])
+        assert numbers_of(windows[0]['frames']) == list(range(20)), 'training goes on with it'
+        with pytest.raises(VideoReadError):
+            windows[len(windows) - 1]
 
 
 def test_nothing_to_train_on_is_explained(tmp_path):

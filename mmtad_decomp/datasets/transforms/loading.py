@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..frame_cache import FrameCache
 from ..frame_source import read_image
 from ..video_reader import read_frames
 from ..video_stream import VideoReadError
-from ..windows import num_sampled_frames, source_frame_indices, visible_instances
+from ..windows import end_slack, num_sampled_frames, source_frame_indices, visible_instances
 
 _MOST_SKIPPED = 50
 """Windows in a row that a process skips. If half of a data set cannot be read, so many follow one
@@ -112,6 +112,9 @@ class LoadVideoFrames(FrameLoader):
 class LoadFrameFolder(FrameLoader):
     """Read a window's frames from a folder of images.
 
+    Where the annotation does not say how many there are, they are counted, and the last one is
+    repeated if the folder ends as little before the video as :func:`~..windows.end_slack` allows.
+
     Args:
         template: Name of an image; the field is its number.
         first: Number of the first image.
@@ -130,6 +133,7 @@ class LoadFrameFolder(FrameLoader):
         self.template = template
         self.first = first
         self.short_side = short_side
+        self._counts: dict[str, int] = {}
 
     def load(self, results: dict) -> np.ndarray:
         """Read the window's frames, ``(T, H, W, 3)`` uint8 RGB."""
@@ -137,8 +141,7 @@ class LoadFrameFolder(FrameLoader):
         read: dict[int, np.ndarray] = {}
         for index in indices:
             if index not in read:
-                file = folder / self.template.format(index + self.first)
-                read[index] = read_image(file, self.short_side)
+                read[index] = read_image(self._file(folder, index), self.short_side)
         sizes = {frame.shape[:2] for frame in read.values()}
         if len(sizes) > 1:
             raise VideoReadError(
@@ -148,15 +151,33 @@ class LoadFrameFolder(FrameLoader):
         return np.stack([read[index] for index in indices])
 
     def check_videos(self, windows: Sequence[Mapping]) -> None:
-        """Check how folders are numbered; the data set calls it before anything is loaded.
+        """Check the first and the last image; the data set calls it before anything is loaded.
 
         Args:
             windows: Descriptions of windows, as the data set lists them.
 
         Raises:
-            VideoReadError: If the first image of a folder has another number than ``first``.
+            VideoReadError: If the first image of a folder has another number than ``first``, or
+                the last one is missing. With ``skip_unreadable`` the latter is a warning.
         """
-        for path in {window['path']: None for window in windows}:
+        videos = {window['path']: window for window in windows}
+        self._check_numbers(videos)
+        errors = [error for video in videos.values() if (error := self._end_error(video))]
+        if errors:
+            message = (
+                f'{len(errors)} of {len(videos)} folders of frames end too early: {errors[0]}'
+            )
+            if not self.skip_unreadable:
+                raise VideoReadError(message)
+            print_log(message, logger='current', level=logging.WARNING)
+
+    def _check_numbers(self, paths: Iterable[str]) -> None:
+        """Check how folders are numbered.
+
+        Raises:
+            VideoReadError: If the first image of one has another number than ``first``.
+        """
+        for path in paths:
             wanted, before = (
                 Path(path) / self.template.format(number)
                 for number in (self.first, max(self.first - 1, 0))
@@ -175,15 +196,51 @@ class LoadFrameFolder(FrameLoader):
                     f'`first={self.first + 1}`, or extract {wanted.name} too'
                 )
 
-    @staticmethod
-    def indices(results: dict) -> np.ndarray:
-        """Stored-frame indices of the window at the sampled rate."""
+    def _end_error(self, video: Mapping) -> str | None:
+        """What is wrong with the end of a folder, if anything."""
+        last = num_sampled_frames(video['duration'], video['time_grid'].fps)
+        try:
+            file = self._file(video['path'], self.indices(dict(video, window=(0, last)))[-1])
+        except VideoReadError as error:
+            return str(error)
+        if file.is_file():
+            return None
+        return (
+            f'frame {file} is missing, the last one by "frame" of its annotation; extract the '
+            'frames of this video again, or correct "frame" and "fps"'
+        )
+
+    def indices(self, results: Mapping) -> np.ndarray:
+        """Stored-frame indices of the window at the sampled rate.
+
+        Raises:
+            VideoReadError: If the annotation does not say how many images there are, and they end
+                too early for the window.
+        """
+        start, stop = results['window']
+        fps, source_fps = results['time_grid'].fps, results['source_fps']
         stored = results['num_frames']
         if stored is None:
-            stored = num_sampled_frames(results['duration'], results['source_fps'])
-        start, stop = results['window']
-        fps = results['time_grid'].fps
-        return source_frame_indices(start, stop, fps, results['source_fps'], stored)
+            stored, time = self._count(results), (stop - 0.5) / fps
+            if not stored or time - stored / source_fps > end_slack(time, fps):
+                raise VideoReadError(
+                    f'the {stored} frames in {results["path"]} end at {stored / source_fps:.2f} s '
+                    f'({source_fps:g} per second), one at {time:.2f} s was asked for; extract the '
+                    'frames of this video again, or correct "duration" or "fps" in its annotation'
+                )
+        return source_frame_indices(start, stop, fps, source_fps, stored)
+
+    def _count(self, results: Mapping) -> int:
+        """Number of images in a folder, as far as its video needs them; found out once."""
+        path = results['path']
+        if path not in self._counts:
+            needed = num_sampled_frames(results['duration'], results['source_fps'])
+            there = (n for n in range(needed, 0, -1) if self._file(path, n - 1).is_file())
+            self._counts[path] = next(there, 0)
+        return self._counts[path]
+
+    def _file(self, folder: str | Path, index: int) -> Path:
+        return Path(folder) / self.template.format(index + self.first)
 
 
 FEATURE_KEYS = ('features', 'motion_features')
