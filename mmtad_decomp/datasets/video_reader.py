@@ -6,6 +6,7 @@ the file's own clock, upright, whole, and of one size for the whole video.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -79,13 +80,7 @@ def read_frames(
     Raises:
         VideoReadError: If the file is missing, unreadable or shorter than asked for.
     """
-    numbers = np.asarray(indices, dtype=np.int64)
-    if not len(numbers) or numbers[0] < 0 or (np.diff(numbers) < 0).any():
-        raise ValueError(f'indices must be ascending, >= 0 and at least one, got {numbers}')
-    if fps is None:
-        with VideoStream(path) as video:
-            fps = video.rate
-    times = (numbers + 0.5) / fps
+    times, fps = _times(path, indices, fps)
     starts = [times[0] - back for back in _SEEK_BACK if times[0] > back]
     for start in [*starts, None]:
         with VideoStream(path) as video:
@@ -95,37 +90,98 @@ def read_frames(
     return frames
 
 
+def iterate_chosen_frames(
+    path: str | Path,
+    indices: Sequence[int],
+    fps: float | None = None,
+    short_side: int | None = None,
+) -> Iterator[np.ndarray]:
+    """The frames of :func:`read_frames` one by one, decoded from the beginning of the video.
+
+    Args:
+        path: See :func:`read_frames`.
+        indices: See :func:`read_frames`.
+        fps: See :func:`read_frames`.
+        short_side: See :func:`read_frames`.
+
+    Yields:
+        ``(H, W, 3)`` uint8 RGB, ``len(indices)`` times.
+
+    Raises:
+        VideoReadError: If the file is missing, unreadable or shorter than asked for.
+    """
+    times, fps = _times(path, indices, fps)
+    with VideoStream(path) as video:
+        for frame, count in _shown(video, times, None, fps, short_side):
+            yield from itertools.repeat(frame, count)
+
+
+def _times(
+    path: str | Path, indices: Sequence[int], fps: float | None
+) -> tuple[np.ndarray, float]:
+    """Seconds at which frames are shown, and the rate that their indices count in."""
+    numbers = np.asarray(indices, dtype=np.int64)
+    if not len(numbers) or numbers[0] < 0 or (np.diff(numbers) < 0).any():
+        raise ValueError(f'indices must be ascending, >= 0 and at least one, got {numbers}')
+    if fps is None:
+        with VideoStream(path) as video:
+            fps = video.rate
+    return (numbers + 0.5) / fps, fps
+
+
+class _TooLateError(Exception):
+    """Decoding began behind the first picture that is asked for, or cannot tell."""
+
+
 def _read(
     video: VideoStream, times: np.ndarray, start: float | None, fps: float, short_side: int | None
 ) -> np.ndarray | None:
     """Pictures shown at ``times``, decoded from ``start`` on; None where that is too late."""
+    out, filled = np.empty(0, dtype=np.uint8), 0
+    try:
+        for frame, count in _shown(video, times, start, fps, short_side):
+            if not filled:
+                out = np.empty((len(times), *frame.shape), dtype=np.uint8)
+            out[filled : filled + count] = frame
+            filled += count
+    except _TooLateError:
+        return None
+    return out
+
+
+def _shown(
+    video: VideoStream, times: np.ndarray, start: float | None, fps: float, short_side: int | None
+) -> Iterator[tuple[np.ndarray, int]]:
+    """Pictures shown at ``times``, decoded from ``start`` on, each with the number of its times.
+
+    Raises:
+        VideoReadError: If the video is unreadable or shorter than asked for.
+        _TooLateError: If ``start`` is too late.
+    """
     picture: Picture | None = None
     convert: PictureConverter | None = None
-    out, filled = np.empty(0, dtype=np.uint8), 0
+    filled = 0
     try:
         for picture in video.pictures(start):
             if convert is None:
                 if start is not None and picture.begin > times[0] + video.tolerance:
-                    return None
-                size = video.size(picture.frame, short_side)
-                convert = PictureConverter(size)
-                out = np.empty((len(times), size[1], size[0], 3), dtype=np.uint8)
+                    raise _TooLateError
+                convert = PictureConverter(video.size(picture.frame, short_side))
             shown = int(np.searchsorted(times, picture.end - video.tolerance))
             if shown > filled:
-                out[filled:shown] = convert(picture.frame)
+                yield convert(picture.frame), shown - filled
                 filled = shown
             if filled == len(times):
-                return out
-    except VideoReadError:
+                return
+    except VideoReadError as error:
         if start is not None:
-            return None
+            raise _TooLateError from error
         raise
     if start is not None and not filled:
-        return None
+        raise _TooLateError
     last = _check_end(video, picture, float(times[-1]), fps)
     assert convert is not None
-    out[filled:] = convert(last.frame)
-    return out
+    yield convert(last.frame), len(times) - filled
 
 
 def _check_end(video: VideoStream, last: Picture | None, time: float, fps: float) -> Picture:

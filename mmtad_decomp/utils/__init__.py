@@ -40,6 +40,7 @@ from .unwrap import unwrap_model
 from .work_dir import (
     WorkDirInUseError,
     WorkDirLock,
+    file_lock,
     folder_lock,
     latest_checkpoint,
     resolve_checkpoint,
@@ -68,6 +69,7 @@ __all__ = [
     'embedded_config',
     'explain_build_error',
     'fast_dtype',
+    'file_lock',
     'folder_lock',
     'format_table',
     'half_dtype',

@@ -1,9 +1,12 @@
 """The cache of decoded videos: never wrong, shared, and safe against kills."""
 
+import itertools
 import multiprocessing
 import os
 import signal
+import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from media_helpers import encode, numbers_of
 
 from mmtad_decomp.datasets import FrameCache, VideoReadError, frame_cache, read_frames
+from mmtad_decomp.datasets.video_reader import iterate_chosen_frames
 
 INDICES = list(range(0, 40, 2))
 
@@ -25,9 +29,9 @@ def count_decoding(monkeypatch: pytest.MonkeyPatch) -> list:
 
     def counted(path, *arguments):
         calls.append(path)
-        return read_frames(path, *arguments)
+        return iterate_chosen_frames(path, *arguments)
 
-    monkeypatch.setattr(frame_cache, 'read_frames', counted)
+    monkeypatch.setattr(frame_cache, 'iterate_chosen_frames', counted)
     return calls
 
 
@@ -122,13 +126,12 @@ def test_processes_share_it(tmp_path, video):
 
 
 def _write_slowly(folder: Path, video: Path, ready) -> None:
-    def save(stream, frames) -> None:
-        stream.write(b'half of it')
-        stream.flush()
+    def stop_after_half(*arguments):
+        yield from itertools.islice(iterate_chosen_frames(*arguments), 10)
         ready.set()
         time.sleep(60)
 
-    frame_cache.np.save = save
+    frame_cache.iterate_chosen_frames = stop_after_half
     FrameCache(folder).frames(video, INDICES, 25, None)
 
 
@@ -142,4 +145,72 @@ def test_a_killed_writer_leaves_no_wrong_file(tmp_path, video):
     writer.join(60)
     cache = FrameCache(tmp_path / 'cache')
     assert not cache.file_of(video, INDICES, 25, None).exists()
+    assert [p.suffix for p in sorted(cache.folder.iterdir())].count('.lock') == 1, 'held by nobody'
     assert numbers_of(cache.frames(video, INDICES, 25, None)) == INDICES
+    assert not list(cache.folder.glob('.*.lock'))
+
+
+def test_one_of_many_decodes_and_the_others_wait(tmp_path, video, monkeypatch):
+    calls, results = [], []
+
+    def slow(*arguments):
+        calls.append(arguments)
+        for frame in iterate_chosen_frames(*arguments):
+            time.sleep(0.01)
+            yield frame
+
+    def read():
+        results.append(numbers_of(FrameCache(tmp_path / 'cache').frames(video, INDICES, 25, None)))
+
+    monkeypatch.setattr(frame_cache, 'iterate_chosen_frames', slow)
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == [INDICES] * 4 and len(calls) == 1
+    assert len(list((tmp_path / 'cache').iterdir())) == 1, 'no lock file is left'
+
+
+def test_other_videos_are_not_waited_for(tmp_path, video, monkeypatch):
+    """A process stopped in one video, as by a debugger, keeps no one from the others."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def stopped(path, *arguments):
+        if path == video:
+            begun.set()
+            assert go_on.wait(60)
+        return iterate_chosen_frames(path, *arguments)
+
+    monkeypatch.setattr(frame_cache, 'iterate_chosen_frames', stopped)
+    cache = FrameCache(tmp_path / 'cache')
+    thread = threading.Thread(target=cache.frames, args=(video, INDICES, 25, None))
+    thread.start()
+    assert begun.wait(60)
+    other = encode(tmp_path / 'other.mp4', 40, codec='mpeg4')
+    assert numbers_of(cache.frames(other, INDICES, 25, None)) == INDICES
+    go_on.set()
+    thread.join(60)
+    assert numbers_of(cache.frames(video, INDICES, 25, None)) == INDICES
+
+
+def test_a_few_frames_are_in_memory_at_a_time(tmp_path):
+    video = encode(tmp_path / 'v.mp4', 200, codec='mpeg4')
+    cache = FrameCache(tmp_path / 'cache')
+    cache.frames(video, [0, 1], 25, 200)
+    tracemalloc.start()
+    frames = cache.frames(video, range(200), 25, 200)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert frames.shape[0] == 200 and peak < 8 * frames[0].nbytes + (1 << 20) < frames.nbytes / 2
+    np.testing.assert_array_equal(frames, read_frames(video, range(200), 25, 200))
+
+
+def test_a_video_that_ends_too_early_leaves_no_file(tmp_path, video):
+    """The header of the file has promised all frames by then."""
+    cache = FrameCache(tmp_path / 'cache')
+    with pytest.raises(VideoReadError, match=r'ends at 1\.60 s'):
+        cache.frames(video, range(60), 25, None)
+    assert not list(cache.folder.iterdir())
+    late = cache.frames(video, range(42), 25, None)
+    assert numbers_of(late) == [*range(40), 39, 39]
