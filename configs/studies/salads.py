@@ -9,6 +9,10 @@ test_on_training = False
 metric = 'mAP_0.3:0.7'
 results = 'docs/en/benchmarks/salads.json'
 
+config = 'configs/decomp/actionformer_features_salads.py'
+student = dict(config=config, teacher='teacher')
+cross_fitted = dict(config=config, teacher=[f'teacher_without{part}' for part in range(4)])
+predictions_alone = {'custom_hooks.0.schedule.feature.stop': 0.0}
 rows = [
     dict(
         name='teacher',
@@ -40,21 +44,18 @@ rows = [
     dict(
         name='concat',
         title='features, decomposed, concat',
-        config='configs/decomp/actionformer_features_salads.py',
-        teacher='teacher',
+        **student,
         cfg_options={'model.student.fusion': dict(_delete_=True, type='ConcatFusion')},
     ),
     dict(
         name='local',
         title='features, decomposed, local attention',
-        config='configs/decomp/actionformer_features_salads.py',
-        teacher='teacher',
+        **student,
     ),
     dict(
         name='quarter_mimics',
         title='features, decomposed, local attention, both mimics at a quarter',
-        config='configs/decomp/actionformer_features_salads.py',
-        teacher='teacher',
+        **student,
         cfg_options={
             'custom_hooks.0.schedule.feature.stop': 0.25,
             'custom_hooks.0.schedule.prediction.stop': 0.25,
@@ -63,16 +64,14 @@ rows = [
     dict(
         name='motion_drop',
         title='features, decomposed, local attention, motion dropped in half of the samples',
-        config='configs/decomp/actionformer_features_salads.py',
-        teacher='teacher',
+        **student,
         cfg_options={'model.student.motion_drop_rate': 0.5},
     ),
     dict(
         name='no_feature_mimic',
         title='features, decomposed, local attention, without the mimic of features',
-        config='configs/decomp/actionformer_features_salads.py',
-        teacher='teacher',
-        cfg_options={'custom_hooks.0.schedule.feature.stop': 0.0},
+        **student,
+        cfg_options=predictions_alone,
     ),
     # Each leaves out one user of four, whose videos it will be asked about.
     *(
@@ -87,17 +86,16 @@ rows = [
     dict(
         name='cross_fitted',
         title='features, decomposed, local attention, cross-fitted teachers',
-        config='configs/decomp/actionformer_features_salads.py',
-        teacher=[f'teacher_without{part}' for part in range(4)],
+        **cross_fitted,
     ),
     dict(
         name='cross_fitted_predictions',
         title='the same, without the mimic of features',
-        config='configs/decomp/actionformer_features_salads.py',
-        teacher=[f'teacher_without{part}' for part in range(4)],
-        cfg_options={'custom_hooks.0.schedule.feature.stop': 0.0},
+        **cross_fitted,
+        cfg_options=predictions_alone,
     ),
 ]
+del config, student, cross_fitted, predictions_alone
 compare = [
     ('local', 'features'),
     ('local', 'no_distill'),

@@ -34,7 +34,7 @@ from tools.data.common import (
 )
 from tools.data.common.files import refuse_to_replace
 from tools.data.common.labelled import check_places, place_video
-from tools.data.common.parallel import add_workers, workers_of
+from tools.data.common.parallel import add_workers
 from tools.data.common.preparing import find_videos
 from tools.data.labels import Label, LabelError, ReadOptions, read_labels
 from tools.data.labels.checks import (
@@ -312,7 +312,7 @@ def convert(args: argparse.Namespace) -> int:
         return print_failures(failures, anything_done=False)
     places = {args.out / 'videos' / path.name: path for path in paths.values()}
     check_places(places)
-    infos, failures = parallel_map(probe_video, paths, workers_of(args), 'check')
+    infos, failures = parallel_map(probe_video, paths, args.workers, 'check')
     if failures:
         return print_failures(failures, anything_done=False)
     database: dict[str, dict] = {}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.data.common import parallel_map, print_failures, run_main
-from tools.data.common.parallel import parse_shard, share, workers_of
+from tools.data.common.parallel import parse_shard, share
 from tools.data.flow.estimators import METHODS
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Extract the flow of this process's videos; returns the exit code."""
     from mmengine.config import Config
 
+    from mmtad_decomp.utils import usable_cores
     from tools.config_overrides import override
     from tools.data.flow.jobs import extract, jobs_of_config, launched_part
 
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     config = Config.fromfile(args.config)
     override(config, args.cfg_options)
     jobs = share(jobs_of_config(config, args.method, args.bound, args.overwrite), shard, part)
-    workers = workers_of(args) if args.launcher == 'none' else args.workers or 1
+    workers = args.workers or (len(usable_cores()) if args.launcher == 'none' else 1)
     results, failures = parallel_map(extract, jobs, workers, 'flow')
     print(_summary(results, args.method, args.bound))
     return print_failures(failures, bool(results))

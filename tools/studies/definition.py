@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from mmengine.config import Config
 
+from mmtad_decomp.annotations.content import as_names
+
 Value = TypeVar('Value')
 Default = TypeVar('Default')
 
@@ -143,10 +145,6 @@ def _name(reader: _Reader, value: str) -> str:
     return value
 
 
-def _names(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
 def _cost(reader: _Reader) -> float:
     cost = reader.get('cost', (int, float), 1.0, 'a number > 0')
     if cost <= 0:
@@ -177,7 +175,7 @@ def _read_row(where: str, content: object) -> Row:
         config,
         reader.get('title', str, name, 'a text'),
         dict(options),
-        _names(
+        as_names(
             reader.get('teacher', (str, list, tuple), (), 'the name of a row, or a list of them')
         ),
         reader.get('start', str, None, 'the name of a row'),

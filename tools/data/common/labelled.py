@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .annotations import census_table, make_video_entry, read_database, write_annotations
 from .files import atomic_path
-from .parallel import Failure, add_workers, parallel_map, print_failures, workers_of
+from .parallel import Failure, add_workers, parallel_map, print_failures
 
 if TYPE_CHECKING:
     from mmtad_decomp.datasets import VideoInfo
@@ -164,7 +164,7 @@ def prepare(
     places = {out / 'videos' / f'{key}.mp4': path for key, path in paths.items()}
     check_places(places)
     tasks = {key: (paths[key], float(video['duration'])) for key, video in videos.items()}
-    infos, failures = parallel_map(_check_length, tasks, workers_of(args), 'check')
+    infos, failures = parallel_map(_check_length, tasks, args.workers, 'check')
     if failures:
         return print_failures(failures, anything_done=False)
     database = {

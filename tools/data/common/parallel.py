@@ -73,13 +73,6 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def workers_of(args: argparse.Namespace) -> int:
-    """The processes of ``--workers``, or one for each core that this process may run on."""
-    from mmtad_decomp.utils import usable_cores
-
-    return args.workers or len(usable_cores())
-
-
 def parse_shard(text: str) -> tuple[int, int]:
     """``'i/n'``, i from 1 to n, as ``(i - 1, n)``.
 
