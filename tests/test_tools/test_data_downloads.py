@@ -125,12 +125,17 @@ def test_goes_on_after_a_kill(source: Path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    # A file that is still being written begins with a dot.
-    while process.poll() is None and not list(markers.glob('[!.]*.json')):
+    # A folder that is still being written begins with a dot.
+    while process.poll() is None and not list((source / 'out' / 'frames').glob('[!.]*')):
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    finished = {path: path.stat().st_mtime_ns for path in markers.glob('[!.]*.json')}
+    # A marker is written just before its folder is renamed: without the folder it is void.
+    finished = {
+        path: path.stat().st_mtime_ns
+        for path in markers.glob('[!.]*.json')
+        if (source / 'out' / 'frames' / path.stem).is_dir()
+    }
     assert 0 < len(finished) < len(IDS)
     assert not (source / 'out' / 'annotations.json').exists()
     assert thumos.main(command(source, '--fps', '25', '--short-side', '480')) == 0

@@ -24,7 +24,7 @@ def catalog(monkeypatch):
 def test_the_study_is_complete(catalog):
     rows = catalog.study.rows
     assert list(rows) == ['teacher', 'baseline', 'conventional', 'decomposed']
-    assert {name for name, row in rows.items() if row.teacher == 'teacher'} == {
+    assert {name for name, row in rows.items() if row.teacher == ('teacher',)} == {
         'conventional',
         'decomposed',
     }
@@ -111,7 +111,7 @@ def test_ended_by_a_signal_it_leaves_no_training_and_shares_no_folder(
     tmp_path, monkeypatch, capsys
 ):
     project = Project(tmp_path, monkeypatch)
-    project.study(cfg_options=dict(pause=60))
+    project.study(cfg_options={'model.pause': 60})
     monkeypatch.setattr(quickstart, 'STUDY', str(tmp_path / 'small.py'))
     process = in_fork(quickstart.main, [])
     while not any('Epoch' in log.read_text() for log in tmp_path.rglob('train.log')):
