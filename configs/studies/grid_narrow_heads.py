@@ -1,9 +1,9 @@
-# G-TAD and TadTR in place of ActionFormer. All start from a backbone that ActionFormer trained for six
-# epochs, teachers from that of its teacher with the same input, and train for three epochs more.
+# Three heads with the same starts: backbones that ActionFormer trained for six epochs, teachers those of
+# its teacher with the same input. They train for three epochs more, with a new head.
 #   python tools/analysis_tools/study.py configs/studies/grid_narrow_heads.py
 _base_ = './grid_narrow_start.py'
 
-title = 'GRID: G-TAD and TadTR with a narrow TSM18, from backbones of ActionFormer'
+title = 'GRID: three heads with a narrow TSM18, from backbones of ActionFormer'
 results = 'docs/en/benchmarks/grid_narrow_heads.json'
 systems = dict(
     teacher_tg='TG teacher',
@@ -18,7 +18,8 @@ systems = dict(
 by_name = {row['name']: row for row in _base_.rows}
 rows = [by_name[name] for name in ('teacher_tg', 'teacher_of', 'rgb')]
 compare = []
-for head, label in (('gtad', 'G-TAD'), ('tadtr', 'TadTR')):
+heads = dict(actionformer='ActionFormer', gtad='G-TAD', tadtr='TadTR')
+for head, label in heads.items():
     for name, system in systems.items():
         row = by_name[name]
         changes = dict(
@@ -41,6 +42,23 @@ for head, label in (('gtad', 'G-TAD'), ('tadtr', 'TadTR')):
         ]
     compare += [(f'{head}_{first}', f'{head}_{second}') for first, second in pairs]
 
+# ActionFormer's mimic of features at a quarter of its weight, and without it.
+row = next(row for row in rows if row['name'] == 'actionformer_local_of')
+for name, words, share in (
+    ('quarter_feature', 'mimic of features at a quarter', 0.25),
+    ('no_feature_mimic', 'mimic of predictions alone', 0.0),
+):
+    changes = dict(
+        name=f'actionformer_{name}_of',
+        title=f'{row["title"]}, {words}',
+        cfg_options={'custom_hooks.0.schedule.feature.stop': share, **row['cfg_options']},
+    )
+    rows.append({**row, **changes})
+    compare += [
+        (changes['name'], 'actionformer_local_of'),
+        (changes['name'], 'actionformer_rgb_on'),
+    ]
+
 # G-TAD's class loss has weight 10; here the class maps count ten times in the mimic, too.
 row = next(row for row in rows if row['name'] == 'gtad_local_of')
 options = dict(ScoreMapOutputs=dict(class_weight=10.0))
@@ -51,4 +69,5 @@ changes = dict(
 )
 rows.append({**row, **changes})
 compare += [('gtad_class_mimic_of', 'gtad_local_of'), ('gtad_class_mimic_of', 'gtad_rgb_on')]
-del systems, by_name, head, label, name, system, row, changes, options, pairs, teacher
+del systems, by_name, heads, head, label, name, system, row, changes, options, pairs, teacher
+del words, share

@@ -3,7 +3,7 @@
 #   python tools/analysis_tools/study.py configs/studies/grid_narrow_heads_6e.py
 _base_ = './grid_narrow_heads.py'
 
-title = 'GRID: G-TAD and TadTR with a narrow TSM18, six epochs from backbones of ActionFormer'
+title = 'GRID: three heads with a narrow TSM18, six epochs from backbones of ActionFormer'
 results = 'docs/en/benchmarks/grid_narrow_heads_6e.json'
 # The schedule of configs/studies/grid.py again, for all but the starts, which have it already.
 rows = [

@@ -77,7 +77,7 @@ def test_the_commands_lead_from_a_table_to_detections(project, monkeypatch, caps
 
 def test_the_page_names_the_formats_and_options_that_there_are(capsys):
     text = PAGE.read_text()
-    with pytest.raises(SystemExit, match='^0$'):
+    with pytest.raises(SystemExit, match=r'^0$'):
         convert.main(['--help'])
     known = set(re.findall(r'--[a-z-]+', capsys.readouterr().out))
     named = set(re.findall(r'`(--[a-z-]+)', text))
