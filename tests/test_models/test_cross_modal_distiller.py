@@ -207,12 +207,37 @@ def test_a_deep_copy_is_independent_and_trains(checkpoint):
     assert not {id(p) for p in model.parameters()} & {id(p) for p in twin.parameters()}
 
 
+def test_a_deep_copy_shares_the_teacher_and_leaves_it_where_it_is(checkpoint):
+    model = distiller(checkpoint)
+    copied: dict = {}
+    twin = copy.deepcopy(model, copied)
+    assert {id(weight) for weight in model.parameters()} <= set(copied)
+    assert not {id(weight) for weight in model.teacher.parameters()} & set(copied)
+    assert twin.teacher is model.teacher
+    twin.double()
+    assert {p.dtype for p in twin.parameters()} == {torch.float64}
+    assert {p.dtype for p in model.teacher.parameters()} == {torch.float32}
+    assert all(torch.isfinite(loss) for loss in losses_of(model, raw_batch()).values())
+
+
 def test_averaging_of_weights_leaves_the_teacher_out(checkpoint):
     model = distiller(checkpoint)
-    average = ExponentialMovingAverage(model, momentum=0.5)
-    model.train_step(raw_batch(), OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1)))
-    average.update_parameters(model)
-    assert not any('teacher' in key for key in average.state_dict())
+    average = ExponentialMovingAverage(model, momentum=0.25)
+    teacher = copy.deepcopy(dict(model.teacher.state_dict()))
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    expected: dict = {}
+    for seed in range(4):
+        model.train_step(raw_batch(seed=seed), optimizer)
+        average.update_parameters(model)
+        for name, weight in model.named_parameters():
+            weight = weight.detach().clone()
+            expected[name] = 0.75 * expected[name] + 0.25 * weight if seed else weight
+    torch.testing.assert_close(dict(average.module.named_parameters()), expected)
+    torch.testing.assert_close(dict(model.teacher.state_dict()), teacher, rtol=0, atol=0)
+    assert {key.removeprefix('module.') for key in average.state_dict()} == {
+        'steps',
+        *model.state_dict(),
+    }
     with torch.no_grad():
         assert average.module.eval().val_step(raw_batch())
 

@@ -52,7 +52,8 @@ class CrossModalDistiller(BaseModel):
     decomposed one. Testing runs the student alone.
 
     The teacher is loaded when training starts; it is neither in the checkpoint nor among the
-    parameters.
+    parameters. A deep copy, such as the averaged model of MMEngine's ``EMAHook``, shares it:
+    moving or casting the copy leaves the teacher where it is.
 
     Args:
         student: Config of the student.
@@ -108,6 +109,7 @@ class CrossModalDistiller(BaseModel):
         )
         self.student = student_model
         self._hidden = teachers
+        self._moves_teachers = True
         self._check_steps()
         self.mimics = nn.ModuleDict()
         self._recorders: dict[str, dict[str, OutputRecorder]] = {}
@@ -199,8 +201,19 @@ class CrossModalDistiller(BaseModel):
         """The teacher, or the first of several."""
         return self._hidden[0]
 
-    def _apply(self, fn, *args, **kwargs) -> CrossModalDistiller:
+    def __deepcopy__(self, memo: dict[int, Any]) -> CrossModalDistiller:
+        # The preprocessor of the teacher is a child of one's own, which the copy may move.
+        own = set(self.data_preprocessor.modules())
         for teacher in self.teachers:
+            memo.update((id(part), part) for part in teacher.modules() if part not in own)
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.__setstate__(copy.deepcopy(self.__dict__, memo))
+        twin._moves_teachers = False
+        return twin
+
+    def _apply(self, fn, *args, **kwargs) -> CrossModalDistiller:
+        for teacher in self.teachers if self._moves_teachers else ():
             teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
