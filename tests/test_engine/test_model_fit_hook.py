@@ -15,6 +15,7 @@ from mmtad_decomp.engine.hooks import ModelFitHook, model_fit_hook
 from mmtad_decomp.evaluation.metrics import ProposalMetric, TADMetric
 from mmtad_decomp.models.data_preprocessors import trained_input
 from mmtad_decomp.models.task_modules import CenterSamplingAssigner, PointGenerator, Points
+from mmtad_decomp.postprocessing import ExternalClassifier, PostProcessor
 from mmtad_decomp.structures import TimeGrid
 
 
@@ -77,22 +78,25 @@ def test_a_teacher_is_left_to_its_own_hook(logged):
 
 
 def metric(kind, classifier=None):
-    processor = SimpleNamespace(classifier=classifier)
+    processor = PostProcessor(classifier=classifier)
     found = kind.__new__(kind)
     found.merger = SimpleNamespace(post_processor=processor)
     found.annotations = SimpleNamespace(classes=('a', 'b', 'c'))
     return found
 
 
-def test_an_agnostic_head_needs_a_classifier(logged):
+@pytest.mark.parametrize('classifier', [None, ExternalClassifier('scores.json', mode='rescore')])
+def test_an_agnostic_head_needs_a_classifier_that_names(logged, classifier):
     model, dataset = detector(1), Windows([])
     message = 'no classifier names its candidates: all would be called "a"'
+    unnamed = metric(TADMetric, classifier)
     with pytest.raises(ValueError, match=message):
-        ModelFitHook().before_test(runner(model, dataset, metric(TADMetric)))
-    ModelFitHook().before_val(runner(model, dataset, metric(TADMetric)))
+        ModelFitHook().before_test(runner(model, dataset, unnamed))
+    ModelFitHook().before_val(runner(model, dataset, unnamed))
     assert len(logged) == 1 and message in logged[0]
-    fine = metric(TADMetric, classifier=object()), metric(ProposalMetric)
+    fine = metric(TADMetric, ExternalClassifier('scores.json')), metric(ProposalMetric)
     ModelFitHook().before_test(runner(model, dataset, *fine))
+    ModelFitHook().before_test(runner(detector(3), dataset, unnamed))
 
 
 @pytest.mark.parametrize('kind', [TADMetric, ProposalMetric])

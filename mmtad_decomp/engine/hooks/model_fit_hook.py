@@ -30,9 +30,9 @@ class ModelFitHook(Hook):
     """Compare the model's heads with the data set and the evaluation.
 
     1. A head has as many classes as the data set, or one: it is then class-agnostic.
-    2. Detections of a class-agnostic head need an external classifier that names them, unless the
-       data set has one class or proposals are evaluated: a warning in training, where mAP is a
-       side product, an error in testing.
+    2. Detections of a class-agnostic head need an external classifier that names them
+       (``mode='assign'``), unless the data set has one class or proposals are evaluated: a warning
+       in training, where mAP is a side product, an error in testing.
     3. Training and validation data have the same classes in the same order, and so do a checkpoint
        that is tested or resumed and the data.
     4. A checkpoint that is tested or resumed was trained with the input that the model has.
@@ -177,13 +177,13 @@ def _check_classifier(model: nn.Module, evaluator: Evaluator, phase: str) -> Non
         if not isinstance(metric, VideoMetric) or isinstance(metric, ProposalMetric):
             continue
         processor = metric.merger.post_processor
-        named = processor is not None and getattr(processor, 'classifier', True) is not None
+        named = processor is not None and not getattr(processor, 'reads_labels', False)
         if len(metric.result_classes) > 1 and not named:
             message = (
                 f'{agnostic[0]}.num_classes is 1, a class-agnostic head, but no classifier names '
                 f'its candidates: all would be called "{metric.result_classes[0]}". Set '
-                f'`{phase}_evaluator.post_processor.classifier`, evaluate by ProposalMetric, or '
-                f'set num_classes to {len(metric.result_classes)}'
+                f"`{phase}_evaluator.post_processor.classifier` with mode='assign', evaluate by "
+                f'ProposalMetric, or set num_classes to {len(metric.result_classes)}'
             )
             if phase == 'test':
                 raise ValueError(message)
