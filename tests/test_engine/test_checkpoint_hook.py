@@ -367,6 +367,30 @@ def test_a_metric_of_nan_is_never_the_best(tmp_path, monkeypatch):
     assert names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth'}
 
 
+@pytest.mark.parametrize('published', [None, ['state_dict']])
+def test_one_of_two_metrics_may_never_have_a_best(tmp_path, monkeypatch, published):
+    """It is NaN in the first training, and a number after the resume."""
+    keys = ['tiny/acc', 'second/acc']
+    settings = dict(save_best=keys, rule='greater', published_keys=published, ema=False)
+
+    def start(epochs, **more):
+        runner = build(tmp_path, epochs, **settings, **more)
+        runner.val_loop.evaluator.metrics.append(SecondMetric())
+        return runner
+
+    def final(start_of_name):
+        found = {name for name in names(tmp_path) if name.startswith(start_of_name)}
+        return {name.partition('-')[0].removesuffix('.pth') for name in found}
+
+    monkeypatch.setattr(SecondMetric, 'compute_metrics', lambda *_: dict(acc=float('nan')))
+    start(2).train()
+    assert final('best') == {'best_tiny_acc_epoch_2'}
+    assert any('-' in name for name in names(tmp_path)) == (published is not None)
+    monkeypatch.setattr(SecondMetric, 'compute_metrics', lambda *_: dict(acc=0.5))
+    start(3, resume=True).train()
+    assert 'best_second_acc_epoch_2' in final('best_second')
+
+
 def test_a_wrong_name_of_the_best_is_refused_before_training(tmp_path, monkeypatch):
     monkeypatch.setattr(RisingMetric, 'names', lambda _: ['tiny/acc'], raising=False)
     with pytest.raises(ValueError, match=r"save_best: 'tiny/mAP' .*\['tiny/acc'\]"):

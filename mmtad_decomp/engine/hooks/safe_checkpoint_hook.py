@@ -225,6 +225,10 @@ class SafeCheckpointHook(CheckpointHook):
         self.keep_ckpt_ids = deque(steps, self.max_keep_ckpts)
         return steps[: -self.max_keep_ckpts]
 
+    def _publish_model(self, runner: Runner, ckpt_path: str | None) -> None:
+        if ckpt_path is not None:  # of several `save_best`, one may have had no number yet
+            super()._publish_model(runner, ckpt_path)
+
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self._training:  # `Runner.val()` alone.
             return
