@@ -1,10 +1,12 @@
 """Boundary pooling written as loops."""
 
+import math
+
 import torch
 
 
 def reference(feats, segments, masks, inner=1 / 4, outer=1 / 10):
-    """Every window walked through, step by step. Python rounds half to even, as torch does."""
+    """Every window walked through, step by step; halves are rounded up."""
     samples, channels, _ = feats.shape
     out = torch.zeros(samples, channels, segments.shape[1], dtype=feats.dtype)
     for n in range(samples):
@@ -16,8 +18,8 @@ def reference(feats, segments, masks, inner=1 / 4, outer=1 / 10):
             bounds = ((start - outside, start + inside), (end - inside, end + outside))
             for c in range(channels):
                 low, high = bounds[c * 2 // channels]
-                low = min(max(round(low), 0), last)
-                high = max(min(round(high), last), low)
+                low = min(max(math.floor(low + 0.5), 0), last)
+                high = max(min(math.floor(high + 0.5), last), low)
                 seen = [feats[n, c, t].item() for t in range(low, high + 1) if masks[n, t]]
                 out[n, c, p] = max(seen, default=0.0)
     return out

@@ -43,6 +43,14 @@ def test_windows_are_a_share_of_the_length():
     assert windows.tolist() == [[[6, 20], [40, 54]], [[4, 6], [5, 7]]]
 
 
+@pytest.mark.parametrize('length', [2.0, 5.0, 6.0, 10.0])
+def test_windows_do_not_depend_on_where_a_segment_lies(length):
+    """Nor on whether the step is even: between steps, every edge is halfway."""
+    segments = torch.arange(20.0)[:, None] + torch.tensor([-0.5, length - 0.5])
+    windows = boundary_windows(segments) - torch.arange(20)[:, None, None]
+    assert (windows == windows[0]).all()
+
+
 def test_windows_outside_see_the_nearest_step():
     feats = torch.arange(6.0).expand(1, 2, 6)
     masks = torch.arange(6)[None] < 4

@@ -22,7 +22,8 @@ def boundary_windows(segments: Tensor, inner: float = 1 / 4, outer: float = 1 / 
     .. math:: [s - \delta_o, s + \delta_i], \quad [e - \delta_i, e + \delta_o], \qquad
         \delta_i = \max(w \cdot inner, 1), \quad \delta_o = \max(w \cdot outer, 1)
 
-    rounded to whole steps.
+    rounded to whole steps, halves up, so that a segment that is moved by whole steps takes its
+    windows along.
 
     Args:
         segments: ``(..., 2)`` in steps.
@@ -36,7 +37,7 @@ def boundary_windows(segments: Tensor, inner: float = 1 / 4, outer: float = 1 / 
     inside = ((end - start) * inner).clamp(min=1)
     outside = ((end - start) * outer).clamp(min=1)
     windows = torch.stack((start - outside, start + inside, end - inside, end + outside), dim=-1)
-    return windows.round().long().unflatten(-1, (2, 2))
+    return (windows + 0.5).floor().long().unflatten(-1, (2, 2))
 
 
 def window_max(feats: Tensor, windows: Tensor, masks: Tensor) -> Tensor:
