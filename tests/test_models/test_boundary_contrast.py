@@ -19,6 +19,7 @@ from tiny_detectors import (
 )
 
 from mmtad_decomp.models.heads.afsd.background_insertion import Insertion, insert_background
+from mmtad_decomp.models.layers import boundary_windows
 from mmtad_decomp.models.losses import reduction
 
 CONTRAST = dict(loss_contrast=dict(type='BoundaryContrastiveLoss'), contrast_background=0.1)
@@ -70,12 +71,13 @@ def test_insertion_moves_background_into_an_instance(seed):
     order = found.order.tolist()
     assert sorted(order) == list(range(length))
     first, second, inserted = found.segments.tolist()
-    start, stop = round(inserted[0] + 0.5), round(inserted[1] + 0.5)
+    start, stop = round(first[1] + 0.5), round(second[0] + 0.5)
     run = order[start:stop]
     assert run == list(range(run[0], run[0] + width)) and run[0] in runs
     rest = order[:start] + order[stop:]
     assert rest == [t for t in range(length) if t not in run]
-    assert first[1] == inserted[0] and second[0] == inserted[1]
+    inset = {1: 0.0, 2: 0.5, 3: 1.0}[width]
+    assert inserted == [first[1] + inset, second[0] - inset]
     lengths = [e - s for s, e in (first, second)]
     assert min(lengths) >= width - 1e-9
     moved = width if run[0] < rest[start - 1] else 0
@@ -87,13 +89,26 @@ def test_every_cut_and_run_is_drawn():
     segments = segments_of([(3.5, 9.5)])
     torch.manual_seed(0)
     drawn = [insert_background(12, segments, 2) for _ in range(300)]
-    runs = {int(x.order[int(x.segments[2, 0] + 0.5)]) for x in drawn}
+    runs = {int(x.order[int(x.segments[0, 1] + 0.5)]) for x in drawn}
     assert runs == {0, 1, 2, 10}
     cuts = {
-        x.segments[2, 0].item() + (2 if x.order[int(x.segments[2, 0] + 0.5)] < 4 else 0)
+        x.segments[0, 1].item() + (2 if x.order[int(x.segments[0, 1] + 0.5)] < 4 else 0)
         for x in drawn
     }
     assert cuts == {5.5, 6.5, 7.5}
+
+
+def test_pooled_steps_of_the_background_are_those_of_the_release():
+    """AFSD marks frames [t + 1, t + th - 1] of th inserted from frame t on, here th = 10."""
+    torch.manual_seed(0)
+    cuts = set()
+    for _ in range(30):
+        found = insert_background(60, segments_of([(19.5, 44.5)]), 10)
+        cut = int(found.segments[0, 1] + 0.5)
+        cuts.add(cut)
+        windows = boundary_windows(found.segments[2])
+        assert windows.tolist() == [[cut, cut + 3], [cut + 7, cut + 10]]
+    assert len({cut % 2 for cut in cuts}) == 2
 
 
 def test_where_nothing_can_be_cut():

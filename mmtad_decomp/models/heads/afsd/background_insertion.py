@@ -20,7 +20,8 @@ class Insertion(NamedTuple):
     Attributes:
         order: ``(T,)`` int64, for each step the step of the window that takes its place.
         segments: ``(3, 2)`` float64 in steps of the new window: the instance up to the cut, the
-            instance from behind the background, and the background.
+            instance from behind the background, and the background, one step shorter at both
+            ends as in AFSD's release, but at least one step long.
     """
 
     order: Tensor
@@ -68,7 +69,9 @@ def insert_background(length: int, segments: Tensor, width: int) -> Insertion | 
     else:
         order = torch.cat((steps[:run], steps[run + width : cut], inserted, steps[cut:]))
         shift = -width
-    parts = ((start, cut), (cut + width, end + width), (cut, cut + width))
+    inset = min(1.0, (width - 1) / 2)
+    background = (cut + inset, cut + width - inset)
+    parts = ((start, cut), (cut + width, end + width), background)
     return Insertion(order, torch.tensor(parts, dtype=torch.float64) + shift - 0.5)
 
 
