@@ -69,6 +69,14 @@ def add_traceback_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def named_path(text: str) -> tuple[str, str]:
+    """``NAME=PATH`` as its two parts, for a command line."""
+    name, equals, path = text.partition('=')
+    if not name or not equals or not path:
+        raise argparse.ArgumentTypeError(f'expected name=path, got {text!r}')
+    return name, path
+
+
 def demand_config_file(path: str) -> None:
     """Check that a config file exists, before anything heavy is imported.
 

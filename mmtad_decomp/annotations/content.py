@@ -77,6 +77,12 @@ def label_of(item: dict, fields: Sequence[str]) -> str | None:
     return ','.join(parts)
 
 
+def label_values(item: dict, fields: Sequence[str]) -> object:
+    """What an item has in the fields of :func:`label_of`, for a message; a list if several."""
+    values = [item.get(name) for name in fields]
+    return values[0] if len(values) == 1 else values
+
+
 def read_content(ann_file: str | Path) -> dict:
     """Read the JSON object of an annotation file.
 

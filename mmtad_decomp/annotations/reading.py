@@ -80,7 +80,10 @@ def raw_instances(
         label = label_of(item, fields) if isinstance(item, dict) else None
         if label is None:
             names = ' and '.join(f'"{name}"' for name in fields)
-            raise AnnotationError(f'{at}: needs a string field {names}; correct the file')
+            raise AnnotationError(
+                f'{at}: needs a string field {names}; correct the file, or name the fields that '
+                'hold the class (`label_fields`; --labels of the tools for detections)'
+            )
         segment = item.get('segment')
         if not isinstance(segment, (list, tuple)) or len(segment) != 2:
             raise AnnotationError(

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmtad_decomp.annotations import label_of
-from mmtad_decomp.annotations.content import as_names, list_some
+from mmtad_decomp.annotations.content import as_names, label_values, list_some
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.utils import refuse_duplicates
 from mmtad_decomp.utils.atomic import write_json
@@ -274,7 +274,7 @@ class _Labels:
             elif name is not None and self.drop_unknown:
                 rows.unknown[name] += 1
             elif rows.wrong is None:
-                rows.wrong = row, items[row].get('label') if name is None else name
+                rows.wrong = row, label_values(items[row], self.fields) if name is None else name
         return rows
 
     def error(self, place: str, wrong: tuple[int, Any]) -> SubmissionError:
@@ -282,9 +282,13 @@ class _Labels:
         row, got = wrong
         one = self.fields == ('label',)
         what = 'field "label"' if one else f'label of {list(self.fields)}'
+        fix = 'use the annotations that the results were made with'
+        if not one:
+            fields = ','.join(self.fields)
+            fix += f', or name the fields of the detections, such as --labels {fields}:label'
         return SubmissionError(
             f'{place}, detection {row}: {what} is {got!r}, not one of the {len(self.index)} '
-            f'classes {list_some(self.index)}; use the annotations that the results were made with'
+            f'classes {list_some(self.index)}; {fix}'
         )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mmtad_decomp.annotations import label_of
+from mmtad_decomp.annotations.content import as_names, label_values
 from mmtad_decomp.structures import AnnotationSet
 from mmtad_decomp.utils import refuse_duplicates
 
@@ -27,6 +30,8 @@ class ProposalFile:
     Args:
         path: The file.
         annotations: The videos to take from the file, with their durations, and the classes.
+        label_fields: Field or fields of an item that name its class, as of
+            :func:`mmtad_decomp.annotations.load_annotations`.
 
     Attributes:
         path: The file.
@@ -39,8 +44,14 @@ class ProposalFile:
             videos have labels.
     """
 
-    def __init__(self, path: str | Path, annotations: AnnotationSet) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        annotations: AnnotationSet,
+        label_fields: str | Sequence[str] = ('label',),
+    ) -> None:
         self.path = Path(path)
+        self._fields = as_names(label_fields)
         self.classes = annotations.classes
         self._videos = annotations.videos
         self._labels = {name: i for i, name in enumerate(self.classes)}
@@ -101,15 +112,21 @@ class ProposalFile:
         first: dict[bool, str] = {}
         for video_id, items in self._items.items():
             for i, item in enumerate(items):
-                labelled = isinstance(item, dict) and item.get('label') is not None
+                labelled = isinstance(item, dict) and self._has_label(item)
                 if labelled not in first:
                     first[labelled] = f'video "{video_id}", item {i}'
         if len(first) == 2:
             raise RawPredictionError(
-                f'{self.path}: {first[False]} has no "label", but {first[True]} has one; give all '
-                'items a label, or none'
+                f'{self.path}: {first[False]} has no {self._named_fields()}, but {first[True]} '
+                'has one; give all items a label, or none'
             )
         return False not in first
+
+    def _has_label(self, item: dict) -> bool:
+        return any(item.get(name) is not None for name in self._fields)
+
+    def _named_fields(self) -> str:
+        return ' and '.join(f'"{name}"' for name in self._fields)
 
     def _row(self, item: dict, video_id: str, i: int) -> tuple[list[float], float, int]:
         where = f'{self.path}: video "{video_id}", item {i}'
@@ -121,10 +138,14 @@ class ProposalFile:
                 f'{where}: needs "segment": [start, end] in seconds and a number "score"; got '
                 f'{item!r}'
             ) from error
-        label = item.get('label')
-        if label is not None and not (isinstance(label, str) and label in self._labels):
+        if not self._has_label(item):
+            return segment, score, 0
+        label = label_of(item, self._fields)
+        if label not in self._labels:
+            got = label_values(item, self._fields) if label is None else label
             raise RawPredictionError(
-                f'{where}: field "label" is {label!r}, not one of the {len(self.classes)} classes '
-                'of the annotations; give those that the file was made with'
+                f'{where}: field {self._named_fields()} is {got!r}, not one of the '
+                f'{len(self.classes)} classes of the annotations; give those that the file was '
+                'made with'
             )
-        return segment, score, 0 if label is None else self._labels[label]
+        return segment, score, self._labels[label]

@@ -244,3 +244,22 @@ def test_bad_proposal_files(tmp_path, annotations, content, message):
     path.write_text(content)
     with pytest.raises(RawPredictionError, match=message):
         ProposalFile(path, annotations).read('y')
+
+
+def test_labels_in_other_fields(tmp_path):
+    items = [dict(segment=[1, 2], verb='cut', noun=noun) for noun in (4, 7)]
+    video = dict(duration=50.0, annotations=items)
+    path = tmp_path / 'annotations.json'
+    path.write_text(json.dumps(dict(database=dict(y=video))))
+    pairs = load_annotations(path, label_fields=('verb', 'noun'))
+    results = tmp_path / 'found.json'
+    found = [dict(item, score=0.5) for item in reversed(items)]
+    results.write_text(json.dumps(dict(results=dict(y=found))))
+    file = ProposalFile(results, pairs, ('verb', 'noun'))
+    assert file.has_labels and file.classes == ('cut,4', 'cut,7')
+    assert file.read('y').windows[0].labels.tolist() == [1, 0]
+    assert not ProposalFile(results, pairs).has_labels
+    del found[1]['noun']
+    results.write_text(json.dumps(dict(results=dict(y=found))))
+    with pytest.raises(RawPredictionError, match=r'item 1: field "verb" and "noun" is .*None'):
+        ProposalFile(results, pairs, ('verb', 'noun')).read('y')

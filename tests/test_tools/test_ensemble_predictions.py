@@ -209,3 +209,14 @@ def test_json_needs_annotations(ann_file):
 
 def test_methods_are_those_of_the_package():
     assert ensemble_predictions.METHODS == METHODS
+
+
+def test_verbs_of_an_annotation_file(tmp_path):
+    video = dict(duration=50.0, annotations=[dict(segment=[1, 2], verb='cut', noun=4)])
+    (tmp_path / 'epic.json').write_text(json.dumps(dict(database=dict(v=video))))
+    found = [dict(segment=[1, 2], score=0.5, label='cut')]
+    (tmp_path / 'found.json').write_text(json.dumps(dict(results=dict(v=found))))
+    out = tmp_path / 'out.json'
+    files = [tmp_path / 'found.json', '--ann-file', tmp_path / 'epic.json', '--out', out]
+    ensemble_predictions.main([*map(str, files), '--labels', 'verb:label'])
+    assert results_of(out) == dict(v=found)

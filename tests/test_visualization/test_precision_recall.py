@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from mmtad_decomp.evaluation.functional import GroundTruth, Predictions
+from mmtad_decomp.evaluation.functional import GroundTruth, Predictions, average_precision
 from mmtad_decomp.visualization import (
     figure_to_image,
     plot_class_ap,
@@ -120,3 +120,34 @@ def test_the_tool_writes_both_and_refuses_nonsense(tmp_path, capsys):
     assert '--tiou' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool.parse_args([str(annotations), '--results', 'nameless'])
+
+
+def epic_files(folder):
+    """Verbs and nouns in place of labels, and detections that call the verbs ``label``."""
+    actions = [('cut', 3, [1, 5]), ('wash', 4, [7, 9])]
+    items = [dict(segment=segment, verb=verb, noun=noun) for verb, noun, segment in actions]
+    database = dict(v=dict(subset='validation', duration=9.0, annotations=items))
+    (folder / 'a.json').write_text(json.dumps(dict(database=database)))
+    found = [dict(segment=segment, label=verb, score=0.5) for verb, _, segment in actions]
+    (folder / 'r.json').write_text(json.dumps(dict(results=dict(v=found))))
+    return [str(folder / 'a.json'), '--results', f'm={folder / "r.json"}']
+
+
+def test_the_tool_reads_verbs(tmp_path, capsys, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        'mmtad_decomp.visualization.plot_class_ap',
+        lambda *arguments: drawn.append(arguments) or plot_class_ap(*arguments),
+    )
+    arguments = [*epic_files(tmp_path), '--out-dir', str(tmp_path)]
+    assert run_main(tool.main, arguments) == 2
+    assert 'needs a string field "label"' in (error := capsys.readouterr().err)
+    assert '--labels' in error
+    assert run_main(tool.main, [*arguments, '--labels', 'verb']) == 2
+    error = capsys.readouterr().err
+    assert "label of ['verb'] is None" in error and '--labels verb:label' in error
+    assert run_main(tool.main, [*arguments, '--labels', 'verb:label']) == 0
+    ((truth, models, tious, classes),) = drawn
+    assert classes == ('cut', 'wash') and truth.labels.tolist() == [0, 1]
+    ap = average_precision(truth, models['m'], tious, 2)
+    np.testing.assert_array_equal(ap, [[1, 1]])

@@ -363,3 +363,17 @@ def test_tool_wants_named_results(tool, files, capsys):
     with pytest.raises(SystemExit):
         tool.main([f'{files}/ann.json', '--results', f'{files}/a.json'])
     assert 'expected name=path' in capsys.readouterr().err
+
+
+def test_tool_reads_verbs(tool, files, capsys):
+    content = json.loads((files / 'ann.json').read_text())
+    for video in content['database'].values():
+        for item in video['annotations']:
+            item['verb'] = item.pop('label')
+    del content['classes']
+    (files / 'ann.json').write_text(json.dumps(content))
+    arguments = [f'{files}/ann.json', '--results', f'a={files}/a.json', '--out', f'{files}/a.png']
+    assert run_main(tool.main, arguments) == 2
+    assert 'needs a string field "label"' in capsys.readouterr().err
+    assert run_main(tool.main, [*arguments, '--labels', 'verb:label']) == 0
+    assert 'many: 2 instances' in capsys.readouterr().out

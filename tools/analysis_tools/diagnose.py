@@ -20,11 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.analysis_tools.evaluate import (
     add_input_arguments,
+    add_labels_argument,
     count_oddities,
     demand_overlap,
     list_excluded,
-    parse_labels,
     parse_tiou,
+    read_annotations,
+    read_detections,
 )
 from tools.command_line import run_main
 
@@ -42,13 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_input_arguments(parser)
-    parser.add_argument(
-        '--labels',
-        type=parse_labels,
-        default=parse_labels('label'),
-        metavar='FIELD',
-        help='fields that name the classes, such as verb,noun (see evaluate.py)',
-    )
+    add_labels_argument(parser)
     parser.add_argument('--out-dir', required=True, help='where the results go')
     parser.add_argument(
         '--preset',
@@ -131,13 +127,7 @@ def run(args: argparse.Namespace) -> tuple[Diagnosis, dict, str]:
     Raises:
         ValueError: If a file or an option is malformed, or both sides have nothing in common.
     """
-    from mmtad_decomp.annotations import load_annotations
-    from mmtad_decomp.evaluation import (
-        find_oddities,
-        ground_truth_table,
-        prediction_table,
-        read_submission,
-    )
+    from mmtad_decomp.evaluation import find_oddities, ground_truth_table, prediction_table
     from mmtad_decomp.evaluation.diagnosis import (
         diagnose,
         format_report,
@@ -145,23 +135,16 @@ def run(args: argparse.Namespace) -> tuple[Diagnosis, dict, str]:
         to_json,
     )
 
-    options, excluded = read_options(args), list_excluded(args.exclude_videos)
+    options = read_options(args)
     _, fields, found_fields = args.labels
-    annotations = load_annotations(
-        args.annotations, args.subset, args.classes, args.ignore_labels, excluded, fields
-    )
-    submission = read_submission(
-        args.submission,
-        annotations.classes,
-        args.ignore_labels,
-        found_fields,
-        args.drop_unknown_labels,
-    )
+    annotations = read_annotations(args, fields)
+    submission = read_detections(args.submission, args, annotations.classes, found_fields)
     truth = ground_truth_table(annotations)
     found = prediction_table(annotations, submission.videos)
     demand_overlap(annotations, submission, truth, found)
     durations = instance_durations(annotations)
     diagnosis = diagnose(truth, found, durations, len(annotations.classes), options)
+    excluded = list_excluded(args.exclude_videos)
     oddities = find_oddities(annotations, submission.videos, excluded)
     warnings = [*oddities.warnings(), *count_oddities(submission)]
     warnings += lone_buckets(diagnosis)

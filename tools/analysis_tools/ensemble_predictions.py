@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tqdm import tqdm
 
+from tools.analysis_tools.evaluate import add_labels_argument
 from tools.command_line import run_main
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--ann-file', help='annotations, for .json files (default: those of the config)'
     )
     parser.add_argument('--subset', help='subset of --ann-file')
+    add_labels_argument(parser)
     return parser.parse_args(argv)
 
 
@@ -130,8 +132,10 @@ def open_file(
 
     if not path.endswith('.json'):
         return RawPredictions(path)
+    _, fields, found_fields = args.labels
     if args.ann_file is not None:
-        return ProposalFile(path, load_annotations(args.ann_file, args.subset))
+        annotations = load_annotations(args.ann_file, args.subset, label_fields=fields)
+        return ProposalFile(path, annotations, found_fields)
     if metric is None:
         raise ValueError(f'{path} does not say how long videos are; set --config or --ann-file')
     names = ('ann_file', 'subset', 'classes', 'ignore_labels', 'label_fields', 'exclude_videos')

@@ -65,8 +65,13 @@ def parse_labels(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
 
 
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what says which files are read, and what of them counts."""
+    """Add a file of detections, and the arguments of :func:`add_annotation_arguments`."""
     parser.add_argument('submission', help='detections in ActivityNet submission format')
+    add_annotation_arguments(parser)
+
+
+def add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the annotation file, and what of it and of detections counts."""
     parser.add_argument('annotations', help='ActivityNet-style JSON with the ground truth')
     parser.add_argument('--subset', nargs='+', help='subsets that count (default: all)')
     parser.add_argument('--classes', nargs='+', help='class names (default: those of the file)')
@@ -83,6 +88,18 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         '--drop-unknown-labels',
         action='store_true',
         help='leave out detections whose label is not a class, counted, in place of an error',
+    )
+
+
+def add_labels_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the fields that name the classes, for a tool that looks at one kind of label."""
+    parser.add_argument(
+        '--labels',
+        type=parse_labels,
+        default=parse_labels('label'),
+        metavar='FIELD',
+        help='fields that name the classes: verb, or verb,noun; "verb:label" compares the verbs '
+        'of the annotations with the labels of the detections (default: label)',
     )
 
 
@@ -125,6 +142,43 @@ def list_excluded(values: Sequence[str]) -> tuple[str, ...]:
     for value in values:
         ids += read_video_list(value) if Path(value).is_file() else [value]
     return tuple(dict.fromkeys(ids))
+
+
+def read_annotations(args: argparse.Namespace, fields: Sequence[str]) -> AnnotationSet:
+    """The annotations that the arguments of :func:`add_annotation_arguments` choose.
+
+    Args:
+        args: The command line.
+        fields: Fields of an instance that name its class.
+
+    Raises:
+        AnnotationError: If the file is malformed.
+    """
+    from mmtad_decomp.annotations import load_annotations
+
+    excluded = list_excluded(args.exclude_videos)
+    return load_annotations(
+        args.annotations, args.subset, args.classes, args.ignore_labels, excluded, fields
+    )
+
+
+def read_detections(
+    path: str, args: argparse.Namespace, classes: Sequence[str], fields: Sequence[str]
+) -> Submission:
+    """The detections of a file that the arguments of :func:`add_annotation_arguments` choose.
+
+    Args:
+        path: The file.
+        args: The command line.
+        classes: Class names in label order.
+        fields: Fields of a detection that name its class.
+
+    Raises:
+        SubmissionError: If the file is malformed.
+    """
+    from mmtad_decomp.evaluation import read_submission
+
+    return read_submission(path, classes, args.ignore_labels, fields, args.drop_unknown_labels)
 
 
 def count_oddities(submission: Submission) -> list[str]:
@@ -217,27 +271,12 @@ def evaluate(
     Raises:
         ValueError: If a file or an option is malformed, or both sides have nothing in common.
     """
-    from mmtad_decomp.annotations import load_annotations
-    from mmtad_decomp.evaluation import (
-        find_oddities,
-        ground_truth_table,
-        prediction_table,
-        read_submission,
-    )
+    from mmtad_decomp.evaluation import find_oddities, ground_truth_table, prediction_table
     from mmtad_decomp.evaluation.functional import average_precision, average_recall, recall_at_kx
     from mmtad_decomp.evaluation.metrics.report import detection_table, proposal_table
 
-    excluded = list_excluded(args.exclude_videos)
-    annotations = load_annotations(
-        args.annotations, args.subset, args.classes, args.ignore_labels, excluded, fields
-    )
-    submission = read_submission(
-        args.submission,
-        annotations.classes,
-        args.ignore_labels,
-        found_fields,
-        args.drop_unknown_labels,
-    )
+    annotations = read_annotations(args, fields)
+    submission = read_detections(args.submission, args, annotations.classes, found_fields)
     truth, found = (
         ground_truth_table(annotations),
         prediction_table(annotations, submission.videos),
@@ -248,6 +287,7 @@ def evaluate(
     ks = dict.fromkeys(args.recall)
     recalls = recall_at_kx(truth, found, tious, len(classes), tuple(ks))
     recall = dict(zip(ks, recalls))
+    excluded = list_excluded(args.exclude_videos)
     oddities = find_oddities(annotations, submission.videos, excluded)
     warnings = [*oddities.warnings(), *count_oddities(submission)]
     instances = np.bincount(truth.labels, minlength=len(classes))

@@ -15,14 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.command_line import add_traceback_argument, run_main
-
-
-def _named_path(text: str) -> tuple[str, str]:
-    name, equals, path = text.partition('=')
-    if not name or not equals or not path:
-        raise argparse.ArgumentTypeError(f'expected name=path, got {text!r}')
-    return name, path
+from tools.analysis_tools.evaluate import (
+    add_annotation_arguments,
+    add_labels_argument,
+    read_annotations,
+    read_detections,
+)
+from tools.command_line import add_traceback_argument, named_path, run_main
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -30,18 +29,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('annotations', help='ActivityNet-style JSON with the ground truth')
+    add_annotation_arguments(parser)
+    add_labels_argument(parser)
     parser.add_argument(
         '--results',
         metavar='NAME=PATH',
-        type=_named_path,
+        type=named_path,
         action='append',
         required=True,
         help='submission JSON of a model under a name; may be repeated',
     )
-    parser.add_argument('--subset', nargs='+', help='subsets that count (default: all)')
-    parser.add_argument('--classes', nargs='+', help='class names (default: those of the file)')
-    parser.add_argument('--ignore-labels', nargs='+', default=[], help='labels to leave out')
     parser.add_argument('--tiou', type=float, default=0.5, help='threshold (default: 0.5)')
     parser.add_argument('--max-classes', type=int, default=12, help='panels at most')
     parser.add_argument('--out-dir', default='curves', help='where the two pictures go')
@@ -53,8 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     """Draw and write the pictures."""
     args = parse_args(argv)
 
-    from mmtad_decomp.annotations import load_annotations
-    from mmtad_decomp.evaluation import ground_truth_table, load_submission, prediction_table
+    from mmtad_decomp.evaluation import ground_truth_table, prediction_table
     from mmtad_decomp.utils import demand_writable
     from mmtad_decomp.visualization import plot_class_ap, plot_precision_recall, save_figure
 
@@ -62,11 +58,12 @@ def main(argv: list[str] | None = None) -> None:
         raise ValueError(f'--tiou must be in (0, 1], got {args.tiou}')
     curves, bars = (Path(args.out_dir, f'{n}.png') for n in ('precision_recall', 'class_ap'))
     demand_writable(curves, '--out-dir')
-    annotations = load_annotations(args.annotations, args.subset, args.classes, args.ignore_labels)
-    models = {
-        name: prediction_table(annotations, load_submission(path, annotations.classes))
-        for name, path in args.results
-    }
+    _, fields, found_fields = args.labels
+    annotations = read_annotations(args, fields)
+    models = {}
+    for name, path in args.results:
+        submission = read_detections(path, args, annotations.classes, found_fields)
+        models[name] = prediction_table(annotations, submission.videos)
     truth = ground_truth_table(annotations)
     figure = plot_precision_recall(truth, models, args.tiou, annotations.classes, args.max_classes)
     save_figure(figure, curves)

@@ -26,18 +26,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.command_line import run_main
+from tools.analysis_tools.evaluate import (
+    add_annotation_arguments,
+    add_labels_argument,
+    read_annotations,
+    read_detections,
+)
+from tools.command_line import named_path, run_main
 
 if TYPE_CHECKING:
     from mmtad_decomp.postprocessing import Detections
     from mmtad_decomp.structures import VideoAnnotation
-
-
-def _named_path(text: str) -> tuple[str, str]:
-    name, equals, path = text.partition('=')
-    if not name or not equals or not path:
-        raise argparse.ArgumentTypeError(f'expected name=path, got {text!r}')
-    return name, path
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -45,11 +44,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('annotations', help='ActivityNet-style JSON with the ground truth')
+    add_annotation_arguments(parser)
+    add_labels_argument(parser)
     parser.add_argument(
         '--results',
         metavar='NAME=PATH',
-        type=_named_path,
+        type=named_path,
         action='append',
         required=True,
         help='submission JSON of a model (dump_path of TADMetric) under a name; may be repeated',
@@ -57,7 +57,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--curves',
         metavar='NAME=PATH',
-        type=_named_path,
+        type=named_path,
         action='append',
         default=[],
         help='submission JSON whose highest score at each moment is drawn as a curve; may be '
@@ -67,9 +67,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         '--video',
         help='video id (default: of the videos with results, the one with most instances)',
     )
-    parser.add_argument('--subset', nargs='+', help='subsets to choose from (default: all)')
-    parser.add_argument('--classes', nargs='+', help='class names (default: those of the file)')
-    parser.add_argument('--ignore-labels', nargs='+', default=[], help='labels to leave out')
     parser.add_argument('--score-thr', type=float, default=0.1, help='lowest score to draw')
     parser.add_argument(
         '--max-detections', type=int, default=200, help='most detections to draw of a model'
@@ -174,8 +171,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Draw and write the picture."""
     args = parse_args(arguments)
 
-    from mmtad_decomp.annotations import load_annotations
-    from mmtad_decomp.evaluation import load_submission
     from mmtad_decomp.postprocessing import Detections
     from mmtad_decomp.utils import demand_writable
     from mmtad_decomp.visualization import draw_overview, draw_timeline, save_figure
@@ -183,9 +178,13 @@ def main(arguments: list[str] | None = None) -> None:
     demand_writable(args.out, '--out')
     if args.curves and args.best:
         raise ValueError('--curves has no place in the picture of --best; leave one of them out')
-    annotations = load_annotations(args.annotations, args.subset, args.classes, args.ignore_labels)
+    _, fields, found_fields = args.labels
+    annotations = read_annotations(args, fields)
     results, curves = (
-        {name: load_submission(path, annotations.classes) for name, path in named}
+        {
+            name: read_detections(path, args, annotations.classes, found_fields).videos
+            for name, path in named
+        }
         for named in (args.results, args.curves)
     )
     video = choose_video(annotations.videos, results, args.video, typical=args.best)
