@@ -18,9 +18,10 @@ from mmtad_decomp.utils import (
     resolve_checkpoint,
 )
 
-from .publishing import published_config, published_state
+from .publishing import demand_trained_network, published_config, published_state
 
 PACKAGE = 'mmtad_decomp'
+_OWN_CONFIG = 'name the checkpoint or its work directory as the model, which brings its own config'
 
 
 class ModelError(ValueError):
@@ -68,7 +69,8 @@ def load_model_source(
         ModelError: If there is no such model, it has no weights or no config, or the classes or
             the input of checkpoint and config differ.
         FileNotFoundError: If a checkpoint does not exist.
-        CheckpointError: If it cannot be read.
+        CheckpointError: If it cannot be read, or was trained with another network than that of
+            the config.
     """
     name = 'config' if isinstance(model, dict) else str(model)
     config, found = _locate(model)
@@ -81,10 +83,13 @@ def load_model_source(
     remote = '://' in str(weights)
     content = load_from_http(weights, 'cpu') if remote else load_checkpoint(weights)
     meta = content.get('meta') or {}
+    given = config is not None
     if config is None:
         config = _embedded_config(content, str(weights))
     classes = _classes(config, meta, str(weights))
     _check_input(content, config, str(weights))
+    if given:
+        demand_trained_network(config, content, weights, _OWN_CONFIG)
     state = content.get('state_dict', content)
     distilled = any(key.removeprefix('module.').startswith('student.') for key in state)
     state = published_state(state, distilled)

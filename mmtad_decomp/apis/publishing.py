@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mmtad_decomp.utils import (
 )
 from mmtad_decomp.version import __version__
 
-from .network_differences import network_differences
+from .network_differences import Difference, network_differences
 
 KEPT_KEYS = (
     'custom_imports',
@@ -105,7 +105,9 @@ def published_config(source: Config) -> Config:
     return Config(copy.deepcopy(dict(model=model, **kept)))
 
 
-def demand_trained_network(config: Config, content: Mapping, checkpoint: str | Path) -> None:
+def demand_trained_network(
+    config: Config, content: Mapping, checkpoint: str | Path, advice: str | None = None
+) -> None:
     """Refuse a config whose network computes other outputs than the one that was trained.
 
     A training with ``--cfg-options`` may have another network than its config file, and weights
@@ -116,6 +118,8 @@ def demand_trained_network(config: Config, content: Mapping, checkpoint: str | P
         config: The config that the weights are to be used with.
         content: Content of the checkpoint.
         checkpoint: Where it comes from, for the error.
+        advice: What to do about a difference; None names the ``--cfg-options`` that a command
+            line needs, where these can express it.
 
     Raises:
         CheckpointError: If they differ; it names the keys and the fix.
@@ -132,15 +136,21 @@ def demand_trained_network(config: Config, content: Mapping, checkpoint: str | P
     found = list(network_differences(then, published_model(config.model), path))
     if not found:
         return
-    advice = 'give the config that the training wrote into its work directory'
-    if not any(difference.key.endswith('.type') for difference in found):
-        pairs = (f'{key}={str(value).replace(" ", "")}' for key, value, _ in found)
-        advice = f'add --cfg-options {" ".join(map(shlex.quote, pairs))}, or {advice}'
+    if advice is None:
+        advice = _advice(found)
     differing = ', '.join(f'{key} was {then!r} and is {now!r}' for key, then, now in found)
     raise CheckpointError(
         f'checkpoint {checkpoint} was trained with another network than that of '
         f'{config.filename or "the config"}: {differing}; {advice}'
     )
+
+
+def _advice(found: Sequence[Difference]) -> str:
+    advice = 'give the config that the training wrote into its work directory'
+    if any(difference.key.endswith('.type') for difference in found):
+        return advice
+    pairs = (f'{key}={str(value).replace(" ", "")}' for key, value, _ in found)
+    return f'add --cfg-options {" ".join(map(shlex.quote, pairs))}, or {advice}'
 
 
 def build_published(

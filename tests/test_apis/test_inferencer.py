@@ -19,8 +19,9 @@ from mmtad_decomp.apis import (
     VideoInput,
     load_model_source,
 )
+from mmtad_decomp.apis.publishing import publish
 from mmtad_decomp.datasets import VideoReadError
-from mmtad_decomp.utils import OutputPathError
+from mmtad_decomp.utils import CheckpointError, OutputPathError
 from tools import test as test_tool
 
 
@@ -234,8 +235,6 @@ def test_a_student_is_loaded_without_its_teacher(tmp_path):
 
 
 def test_a_half_published_model_detects_the_same(tmp_path):
-    from mmtad_decomp.apis.publishing import publish
-
     path, weights = train(tiny_config(), tmp_path / 'work')
     publish(str(path), str(weights), str(tmp_path / 'whole'))
     publish(str(path), str(weights), str(tmp_path / 'half'), half=True)
@@ -272,6 +271,29 @@ def test_wrong_models_are_refused_in_one_sentence(tmp_path):
         load_model_source(
             'baseline_actionformer_tsm18_salads_none'.replace('_salads_none', '_fir')
         )
+
+
+@pytest.mark.parametrize('kind', ['baseline', 'decomp'])
+def test_a_config_of_another_network_is_refused(tmp_path, kind):
+    """Weights fit any number of attention heads; settings of the training are of no account."""
+    prefix = 'model.student.detector' if kind == 'decomp' else 'model'
+    config, given = tiny_config(kind), tiny_config(kind)
+    config.merge_from_dict({f'{prefix}.head.encoder.num_heads': 2})
+    path, weights = train(config, tmp_path / 'work')
+    config.merge_from_dict({f'{prefix}.head.encoder.drop_path': 0.5, f'{prefix}.head.nms_pre': 7})
+    assert load_model_source(config, weights).classes == CLASSES
+    message = (
+        rf'with another network .*: {prefix}\.head\.encoder\.num_heads was 2 and is None; name'
+    )
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_model_source(given, weights)
+    assert '--cfg-options' not in str(caught.value)
+    publish(str(path), str(weights), str(tmp_path / 'tiny'))
+    assert load_model_source(path, tmp_path / 'tiny.pth').classes == CLASSES
+    with pytest.raises(CheckpointError, match=message):
+        load_model_source(given, tmp_path / 'tiny.pth')
+    for own in (weights, tmp_path / 'work', tmp_path / 'tiny'):
+        load_model_source(own)
 
 
 @pytest.mark.parametrize(
