@@ -365,6 +365,9 @@ def test_no_other_video_and_no_label_is_replaced(tmp_path, videos, capsys):
     tasks.write_text('[]')
     assert convert.main([str(tasks), '--videos', str(videos), '--out', str(tmp_path)]) == 2
     assert f'{tasks} would be replaced' in capsys.readouterr().err and tasks.read_text() == '[]'
+    assert convert.main([str(path), '--videos', str(videos), '--out', str(tmp_path)]) == 2
+    assert f'{tasks} would be replaced, but this command' in capsys.readouterr().err
+    assert tasks.read_text() == '[]' and not (tmp_path / 'videos').exists()
 
 
 @pytest.mark.parametrize('kind', ['missing', 'unreadable'])

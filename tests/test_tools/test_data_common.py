@@ -19,7 +19,9 @@ from tools.data.common import (
     atomic_path,
     parallel_map,
     print_failures,
+    refuse_other_annotations,
     run_main,
+    write_annotations,
     write_video,
 )
 
@@ -136,3 +138,31 @@ def test_manifest(tmp_path: Path):
     Manifest(tmp_path, {'seed': 2}).begin(files)
     assert not video.exists(), 'files of an interrupted run with other arguments must go'
     assert other.exists(), 'files that no run made must stay'
+
+
+@pytest.mark.parametrize('earlier', ['words-2', 'words-1', 'words-10'])
+def test_annotations_of_an_earlier_version_are_replaced(tmp_path: Path, earlier: str):
+    target = tmp_path / 'annotations.json'
+    refuse_other_annotations(target, 'words-2')
+    write_annotations(target, earlier, ['a'], {})
+    refuse_other_annotations(target, 'words-2')
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '{"version": "VERSION 1.3", "database": {}}',
+        '{"version": "words", "database": {}}',
+        '{"version": "my-words-2", "database": {}}',
+        '{"version": 2, "database": {}}',
+        '{"database": {}}',
+        '[]',
+        'notes',
+        '',
+    ],
+)
+def test_annotations_of_others_are_not_replaced(tmp_path: Path, text: str):
+    target = tmp_path / 'annotations.json'
+    target.write_text(text)
+    with pytest.raises(ValueError, match=r"annotations\.json would be replaced.*'words-2'.*--out"):
+        refuse_other_annotations(target, 'words-2')

@@ -361,3 +361,30 @@ def test_mistakes_in_annotations_are_one_sentence(tmp_path: Path, capsys, change
     (line,) = capsys.readouterr().err.splitlines()
     assert f'{path}: video "a"' in line and words in line
     assert not (tmp_path / 'out').exists()
+
+
+def test_annotations_of_the_user_are_not_replaced(tmp_path: Path, capsys):
+    mine = tmp_path / 'out' / 'annotations.json'
+    arguments = ['--annotations', str(activitynet_files(tmp_path)), '--out', str(mine.parent)]
+    arguments.append('--annotations-only')
+    mine.parent.mkdir()
+    mine.write_text('{"version": "mine", "database": {}}')
+    assert activitynet.main(arguments) == 2
+    assert f'{mine} would be replaced, but this command did not' in capsys.readouterr().err
+    assert mine.read_text() == '{"version": "mine", "database": {}}'
+    assert [*mine.parent.iterdir()] == [mine]
+    mine.unlink()
+    for subsets, count in ((('training',), 1), (('training', 'validation'), 3)):
+        assert activitynet.main([*arguments, '--subsets', *subsets]) == 0
+        assert len(load_annotations(mine).videos) == count
+
+
+def test_annotations_of_another_census_are_replaced(tmp_path: Path):
+    database = {key: {'duration': 4.0, 'annotations': []} for key in IDS}
+    (tmp_path / 'thumos.json').write_text(json.dumps({'database': database}))
+    arguments = ['--annotations', str(tmp_path / 'thumos.json'), '--out', str(tmp_path / 'out')]
+    out = tmp_path / 'out' / 'annotations.json'
+    out.parent.mkdir()
+    out.write_text('{"version": "THUMOS\'14, census of 213 test videos", "database": {}}')
+    assert thumos.main([*arguments, '--annotations-only']) == 0
+    assert read_json(out)['database'].keys() == database.keys()

@@ -92,3 +92,17 @@ def test_the_embedded_part_is_whole(subset: str, videos: int, instances: int):
     for video in list(loaded.videos.values())[::40]:
         info = probe_video(folder / video.path)
         assert (info.width, info.height, info.num_frames, float(info.fps)) == (48, 32, 75, 25)
+
+
+@pytest.mark.parametrize('tool', [prepare, make_mini])
+def test_annotations_of_the_user_are_not_replaced(tmp_path: Path, capsys, tool):
+    source, mine = make_source(tmp_path / 'src'), tmp_path / 'out' / 'annotations.json'
+    options = ['--train', '2', '--val', '1'] if tool is make_mini else ['--workers', '1']
+    command = [str(source), '--out', str(mine.parent), *options]
+    mine.parent.mkdir()
+    mine.write_text('{"database": {}}')
+    assert tool.main(command) == 2
+    assert f'{mine} would be replaced' in capsys.readouterr().err
+    assert mine.read_text() == '{"database": {}}' and [*mine.parent.iterdir()] == [mine]
+    mine.unlink()
+    assert [tool.main(command) for _ in range(2)] == [0, 0]

@@ -71,3 +71,22 @@ def test_malformed_files_are_named(tmp_path, capsys, change, message):
 def test_missing_files(tmp_path, capsys):
     assert prepare.main([str(tmp_path)]) == 2
     assert 'videos.json does not exist' in capsys.readouterr().err
+
+
+def test_annotations_of_the_user_are_not_replaced(tmp_path, capsys):
+    arrays = dict(video=np.zeros((4, 128)), accelerometers=np.zeros((4, 30)))
+    videos = {}
+    for user in (1, 2):
+        np.savez(tmp_path / f'eval_0{user}-1.npz', **arrays, labels=np.array([0, 1, 1, 0]))
+        videos[f'0{user}-1'] = dict(user=user, features_from_split=1, steps=4)
+    (tmp_path / 'videos.json').write_text(json.dumps({'eval': videos}))
+    mine = tmp_path / 'out' / 'annotations_fold1.json'
+    mine.parent.mkdir()
+    mine.write_text('{"database": {}}')
+    command = [str(tmp_path), '--out', str(mine.parent)]
+    assert prepare.main(command) == 2
+    assert f'{mine} would be replaced' in capsys.readouterr().err
+    assert mine.read_text() == '{"database": {}}' and [*mine.parent.iterdir()] == [mine]
+    mine.unlink()
+    assert [prepare.main(command) for _ in range(2)] == [0, 0]
+    assert load_annotations(mine, 'validation').videos.keys() == {'02-1'}

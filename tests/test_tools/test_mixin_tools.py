@@ -185,3 +185,16 @@ def test_flow_tells_actions_better_than_rgb():
 def test_wrong_sizes_are_an_error(tmp_path, capsys):
     assert generate_features.main(['--out', str(tmp_path), '--steps', '0']) == 2
     assert '--steps' in capsys.readouterr().err
+
+
+def test_annotations_of_the_user_are_not_replaced(tmp_path, capsys):
+    size = ['--steps', 4, '--channels', 6, '--train', 1, '--val', 1]
+    arguments = [str(x) for x in ['--out', tmp_path, *size]]
+    mine = tmp_path / 'anno_val.json'
+    mine.write_text('{"v_train0000": {}, "my_video": {}}')
+    assert generate_features.main(arguments) == 2
+    assert f'{mine} would be replaced' in capsys.readouterr().err
+    assert [*tmp_path.iterdir()] == [mine] and 'my_video' in mine.read_text()
+    mine.unlink()
+    for seed in ('1', '2'):
+        assert generate_features.main([*arguments, '--seed', seed]) == 0

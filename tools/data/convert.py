@@ -29,6 +29,7 @@ from tools.data.common import (
     make_video_entry,
     parallel_map,
     print_failures,
+    refuse_other_annotations,
     run_main,
     write_annotations,
 )
@@ -302,6 +303,7 @@ def convert(args: argparse.Namespace) -> int:
 
     target = args.out / 'annotations.json'
     labels = read_all(args.labels, read_options(args), target)
+    refuse_other_annotations(target, VERSION)
     classes = choose_classes(labels, args.classes)
     by_video: dict[str, list[Label]] = defaultdict(list)
     for label in labels:

@@ -22,6 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.command_line import run_main
+from tools.data.common.files import read_json
 
 FPS, FRAMES_PER_STEP, CLASSES = 30, 16, 5
 
@@ -103,11 +104,18 @@ def generate(args: argparse.Namespace) -> int:
     for name in ('channels', 'steps', 'train', 'val', 'proposals'):
         if getattr(args, name) < 1:
             raise ValueError(f'--{name} must be positive, got {getattr(args, name)}')
+    targets = {subset: args.out / f'anno_{subset}.json' for subset in ('train', 'val')}
+    for subset, target in targets.items():
+        if target.is_file() and not all(v.startswith(f'v_{subset}') for v in read_json(target)):
+            raise ValueError(
+                f'{target} would be replaced, but it has other videos than this command makes; '
+                'move it away, or name another --out'
+            )
     rng = np.random.default_rng(args.seed)
     shape = (CLASSES, args.channels)
     codes = {name: rng.choice([-1.0, 1.0], shape) for name in ('context', 'trace', 'motion')}
     frames = args.steps * FRAMES_PER_STEP
-    for subset in ('train', 'val'):
+    for subset, target in targets.items():
         videos = {}
         for index in range(getattr(args, subset)):
             segments = plan_segments(rng, int(rng.integers(2, 6)))
@@ -130,7 +138,7 @@ def generate(args: argparse.Namespace) -> int:
                 annotations=[dict(segment=s, label=f'action{label}') for s in seconds],
                 proposals=make_proposals(rng, actions, args.proposals),
             )
-        with atomic_write(args.out / f'anno_{subset}.json', 'w') as file:
+        with atomic_write(target, 'w') as file:
             json.dump(videos, file)
     print(f'{args.train} training and {args.val} validation videos in {args.out}')
     return 0

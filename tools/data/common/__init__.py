@@ -3,7 +3,13 @@
 from tools.command_line import run_main
 
 from . import labelled
-from .annotations import census_table, make_video_entry, read_database, write_annotations
+from .annotations import (
+    census_table,
+    make_video_entry,
+    read_database,
+    refuse_other_annotations,
+    write_annotations,
+)
 from .files import atomic_folder, atomic_path, read_json, write_json
 from .manifest import Manifest
 from .parallel import Failure, parallel_map, print_failures
@@ -21,6 +27,7 @@ __all__ = [
     'print_failures',
     'read_database',
     'read_json',
+    'refuse_other_annotations',
     'run_main',
     'write_annotations',
     'write_json',

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .files import read_json, write_json
 
+_NUMBER = re.compile(r'\d+')
 _SUBSETS = ('training', 'validation', 'testing')
 
 
@@ -73,6 +75,32 @@ def write_annotations(
     """Write an ActivityNet-style file atomically, videos in the order of ``database``."""
     content = {'version': version, 'classes': list(classes), 'database': dict(database)}
     write_json(path, content)
+
+
+def refuse_other_annotations(target: Path, version: str) -> None:
+    """Refuse to replace an annotation file that the command did not write.
+
+    It is known by its ``version``, whose numbers may be others: of an earlier version of the
+    command, or of another census.
+
+    Args:
+        target: The file that will be written.
+        version: Its ``version``.
+
+    Raises:
+        ValueError: If ``target`` is there and has another one, or none.
+    """
+    if not target.is_file():
+        return
+    try:
+        found = read_json(target).get('version')
+    except ValueError:  # no JSON
+        found = None
+    if not isinstance(found, str) or _NUMBER.sub('0', found) != _NUMBER.sub('0', version):
+        raise ValueError(
+            f'{target} would be replaced, but this command did not make it (its "version" is not '
+            f'such as {version!r}); move it away, or name another --out'
+        )
 
 
 def census_table(database: Mapping[str, dict], classes: Sequence[str]) -> str:

@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .annotations import census_table, make_video_entry, read_database, write_annotations
+from .annotations import (
+    census_table,
+    make_video_entry,
+    read_database,
+    refuse_other_annotations,
+    write_annotations,
+)
 from .files import atomic_path
 from .parallel import Failure, add_workers, parallel_map, print_failures
 
@@ -145,10 +151,12 @@ def prepare(
         Exit code: 0, or 1 if a video failed (nothing is written then).
 
     Raises:
-        ValueError: If a label is unknown, or a file of SRC or another video would be replaced.
+        ValueError: If a label is unknown, or a file of SRC, another video or annotations of the
+            user would be replaced.
     """
     source, out = args.source, args.out
     check_folder(source, out)
+    refuse_other_annotations(out / 'annotations.json', version)
     paths = {key: source / 'videos' / f'{key}.mp4' for key in videos}
     instances = {
         key: _select_instances(key, video, classes, ignored, source / 'annotations.json')

@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from .annotations import census_table, make_video_entry, write_annotations
+from .annotations import (
+    census_table,
+    make_video_entry,
+    refuse_other_annotations,
+    write_annotations,
+)
 from .files import refuse_to_replace
 from .parallel import Failure, parse_shard, print_failures, share
 from .storing import StoredVideo, StoreSettings, store_videos, was_stored
@@ -233,6 +238,7 @@ def prepare(
     """
     target = args.out / 'annotations.json'
     refuse_to_replace(target, [args.annotations])
+    refuse_other_annotations(target, version)
     if not records:
         raise ValueError(f'{args.annotations}: all videos are left out; nothing is written')
     shard = parse_shard(args.shard)

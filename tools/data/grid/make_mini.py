@@ -20,6 +20,7 @@ from tools.data.common import (
     census_table,
     labelled,
     make_video_entry,
+    refuse_other_annotations,
     run_main,
     write_annotations,
     write_video,
@@ -34,12 +35,13 @@ def prepare(args: argparse.Namespace) -> int:
     """Write the recordings drawn and their annotations; returns the exit code.
 
     Raises:
-        ValueError: If SRC itself would be written to.
+        ValueError: If SRC itself would be written to, or annotations of the user be replaced.
     """
     from mmtad_decomp.datasets import SampledFrames, probe_video
 
     labelled.check_folder(args.source, args.out)
     labelled.check_folder(args.source / 'videos', args.out / 'videos')
+    refuse_other_annotations(args.out / 'annotations.json', VERSION)
     videos = labelled.read_videos(args.source)
     draw = random.Random(args.seed)
     database = {}

@@ -23,6 +23,7 @@ from tools.data.common import (
     census_table,
     make_video_entry,
     read_json,
+    refuse_other_annotations,
     run_main,
     write_annotations,
 )
@@ -108,6 +109,10 @@ def prepare(args: argparse.Namespace) -> int:
         raise ValueError(f'--stride must be at least 1 step, got {args.stride}')
     videos = read_json(source / 'videos.json')[kind]
     rate, classes = STEP_RATES[kind], [f'action{i + 1}' for i in range(CLASSES[kind])]
+    planned = enumerate(plan_folds(videos))
+    folds = {out / f'annotations_fold{number}.json': fold for number, fold in planned}
+    for target in folds:
+        refuse_other_annotations(target, VERSION)
     database = {}
     for key, video in videos.items():
         steps = video['steps']
@@ -122,11 +127,10 @@ def prepare(args: argparse.Namespace) -> int:
         database[key] = make_video_entry(
             'training', steps / rate, rate, steps, f'video/{key}.npy', items
         )
-    folds = plan_folds(videos)
-    for number, (trained, held_out) in enumerate(folds):
+    for target, (trained, held_out) in folds.items():
         subsets = dict.fromkeys(trained, 'training') | dict.fromkeys(held_out, 'validation')
         content = {key: {**database[key], 'subset': subset} for key, subset in subsets.items()}
-        write_annotations(out / f'annotations_fold{number}.json', VERSION, classes, content)
+        write_annotations(target, VERSION, classes, content)
     print(census_table(database, classes))
     print(
         f'{len(folds)} folds, each of one split without one user; times by {rate} steps a second'
