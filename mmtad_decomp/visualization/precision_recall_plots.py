@@ -65,11 +65,15 @@ def plot_precision_recall(
         models: Detections of each model by its name.
         tiou: Threshold in (0, 1].
         classes: Class names in label order.
-        max_classes: Of more classes, those with most ground truth are drawn.
+        max_classes: Of more classes, those with most ground truth are drawn; at least 1.
 
     Returns:
         The figure; without any ground truth, one that says so.
+
+    Raises:
+        ValueError: If there is no model, or ``max_classes`` is below 1.
     """
+    _check(models, max_classes)
     if not len(ground_truth.labels):
         return _without_ground_truth()
     counts = np.bincount(ground_truth.labels, minlength=len(classes))
@@ -136,11 +140,15 @@ def plot_class_ap(
         models: Detections of each model by its name.
         tious: Thresholds in (0, 1].
         classes: Class names in label order.
-        max_classes: Bars of so many classes at most, those with most ground truth.
+        max_classes: Bars of so many classes at most, those with most ground truth; at least 1.
 
     Returns:
         The figure; without any ground truth, one that says so.
+
+    Raises:
+        ValueError: If there is no model, or ``max_classes`` is below 1.
     """
+    _check(models, max_classes)
     if not len(ground_truth.labels):
         return _without_ground_truth()
     counts = np.bincount(ground_truth.labels, minlength=len(classes))
@@ -179,6 +187,13 @@ def plot_class_ap(
         axes.spines[side].set_visible(False)
     _legend(figure, axes.containers)
     return figure
+
+
+def _check(models: Mapping[str, Predictions], max_classes: int) -> None:
+    if not models:
+        raise ValueError('`models` is empty; give the detections of at least one model')
+    if max_classes < 1:
+        raise ValueError(f'`max_classes` must be at least 1, got {max_classes}')
 
 
 def _without_ground_truth() -> Figure:

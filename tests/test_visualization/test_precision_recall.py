@@ -101,6 +101,16 @@ def test_no_ground_truth_is_said(found):
         assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
 
 
+@pytest.mark.parametrize('count', [0, -1])
+def test_a_picture_of_no_class_or_no_model_is_refused(count):
+    for truth in (TRUTH, GroundTruth(*(column[:0] for column in TRUTH))):
+        for plot, tiou in ((plot_precision_recall, 0.5), (plot_class_ap, [0.5])):
+            with pytest.raises(ValueError, match=f'`max_classes` must be at least 1, got {count}'):
+                plot(truth, {'a': FOUND}, tiou, CLASSES, max_classes=count)
+            with pytest.raises(ValueError, match='at least one model'):
+                plot(truth, {}, tiou, CLASSES)
+
+
 def test_the_tool_writes_both_and_refuses_nonsense(tmp_path, capsys):
     database = {
         'v': dict(
@@ -118,6 +128,8 @@ def test_the_tool_writes_both_and_refuses_nonsense(tmp_path, capsys):
     assert names == {'precision_recall.png', 'class_ap.png'}
     assert run_main(tool.main, [*arguments, *out, '--tiou', '0']) == 2
     assert '--tiou' in capsys.readouterr().err
+    assert run_main(tool.main, [*arguments, *out, '--max-classes', '0']) == 2
+    assert '--max-classes must be at least 1, got 0' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool.parse_args([str(annotations), '--results', 'nameless'])
 

@@ -56,6 +56,8 @@ def main(argv: list[str] | None = None) -> None:
 
     if not 0 < args.tiou <= 1:
         raise ValueError(f'--tiou must be in (0, 1], got {args.tiou}')
+    if args.max_classes < 1:
+        raise ValueError(f'--max-classes must be at least 1, got {args.max_classes}')
     curves, bars = (Path(args.out_dir, f'{n}.png') for n in ('precision_recall', 'class_ap'))
     demand_writable(curves, '--out-dir')
     _, fields, found_fields = args.labels
