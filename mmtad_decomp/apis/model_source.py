@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
 
+from mmtad_decomp.annotations.content import class_difference
 from mmtad_decomp.compat.checkpoint_loaders import load_from_http
 from mmtad_decomp.utils import (
     embedded_config,
@@ -177,14 +178,11 @@ def _classes(config: Config, meta: dict, weights: str) -> tuple[str, ...]:
     trained = (meta.get('dataset_meta') or {}).get('classes') or meta.get('classes')
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
     stated = (dataset.get('metainfo') or {}).get('classes') or config.get('classes')
-    if trained and stated and list(trained) != list(stated):
-        wrong = next((i for i, pair in enumerate(zip(trained, stated)) if len({*pair}) > 1), None)
-        where = (
-            '' if wrong is None else f'; label {wrong} is {trained[wrong]!r} and {stated[wrong]!r}'
-        )
+    how = class_difference(trained, stated) if trained and stated else ''
+    if how:
         raise ModelError(
-            f'checkpoint {weights} was trained for {len(trained)} classes, the config names other '
-            f'ones ({len(stated)}){where}. Give the config that it was trained with'
+            f'checkpoint {weights} and the config have {how}; give the config that it was trained '
+            'with'
         )
     classes = trained or stated
     if not classes:
