@@ -11,9 +11,8 @@ from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
-from mmtad_decomp.utils import latest_checkpoint
-
 from .model_wrappers.fully_sharded_model import FullyShardedModel, save_whole_state
+from .resuming import resume_from_work_dir
 
 _FILE_ONLY = (
     'Config:\n',
@@ -41,9 +40,6 @@ class ConciseRunner(Runner):
     Checkpoints of a :class:`~mmtad_decomp.engine.model_wrappers.FullyShardedModel` are whole.
     """
 
-    _load_from: str | None
-    _resume: bool
-
     def build_logger(self, *args, **kwargs) -> MMLogger:
         """Build the logger; the arguments are those of ``Runner.build_logger``."""
         logger = super().build_logger(*args, **kwargs)
@@ -66,15 +62,8 @@ class ConciseRunner(Runner):
         super().save_checkpoint(*args, save_optimizer=save_optimizer, **kwargs)
 
     def load_or_resume(self) -> None:
-        """Load or resume a checkpoint; a training with none to resume says that it starts anew."""
-        if self._resume and self._load_from is None and not self._has_loaded:
-            # MMEngine takes the path in `last_checkpoint` as it is: of a copy, the original's.
-            self._load_from = latest_checkpoint(self.work_dir)
-            if self._load_from is None:
-                self.logger.info(f'nothing to resume in {self.work_dir}: training starts anew')
-                self._resume = False
-            else:
-                self.logger.info(f'Auto resumed from the latest checkpoint {self._load_from}.')
+        """Load or resume a checkpoint; see ``resume_from_work_dir``."""
+        resume_from_work_dir(self)
         super().load_or_resume()
 
     def _init_model_weights(self) -> None:

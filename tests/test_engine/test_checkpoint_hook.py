@@ -16,6 +16,7 @@ import torch
 from checkpoint_runner import RisingMetric, build, final_state, train, train_and_die
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import Runner
 
 from mmtad_decomp.engine.concise_runner import ConciseRunner
 from mmtad_decomp.engine.hooks import safe_checkpoint_hook as hook_module
@@ -226,8 +227,9 @@ def test_a_best_checkpoint_is_found_in_a_copy_that_gets_no_better(tmp_path):
     assert info['best_ckpt'] == str(tmp_path / 'copy' / 'best_tiny_acc_epoch_2.pth')
 
 
-def test_a_training_goes_on_after_its_directory_is_moved(tmp_path):
-    settings = dict(save_best='tiny/acc', runner=ConciseRunner)
+@pytest.mark.parametrize('runner', [Runner, ConciseRunner])
+def test_a_training_goes_on_after_its_directory_is_moved(tmp_path, runner):
+    settings = dict(save_best='tiny/acc', runner=runner)
     build(tmp_path / 'one', 2, **settings).train()
     (tmp_path / 'one').rename(tmp_path / 'moved')
     resumed = build(tmp_path / 'moved', 3, resume=True, **settings)

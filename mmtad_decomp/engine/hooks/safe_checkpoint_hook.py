@@ -13,6 +13,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from mmtad_decomp.engine.resuming import resume_from_work_dir
 from mmtad_decomp.utils import checkpoint as _checkpoint  # noqa: F401  (registers the loaders)
 from mmtad_decomp.utils.atomic import atomic_write, remove_temporary_files
 from mmtad_decomp.utils.serialization import from_plain, to_plain
@@ -73,8 +74,8 @@ class SafeCheckpointHook(CheckpointHook):
     5. A training resumed from the end of an epoch repeats the validation of that epoch, which
        its checkpoint does not know of: no result and no best checkpoint is lost.
     6. It removes files of the directory that it writes to alone. A training that is resumed in a
-       copied or moved directory goes on with the best checkpoint there, and one that is resumed
-       from another directory leaves that one's as it is.
+       copied or moved directory goes on with the latest and the best checkpoint there, and one
+       that is resumed from another directory leaves that one's as it is.
     """
 
     backend_args: dict | None
@@ -88,6 +89,11 @@ class SafeCheckpointHook(CheckpointHook):
         if self.backend_args is None and self.file_client_args is None and not remote:
             self.backend_args = dict(backend='atomic_local')
         self._training = False
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose the checkpoint to resume, for MMEngine's own Runner too."""
+        super().before_run(runner)
+        resume_from_work_dir(runner)
 
     def before_train(self, runner: Runner) -> None:
         """Prepare as MMEngine does, and clear what a killed run left half-written.
