@@ -9,6 +9,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from mmtad_decomp.utils.compilation import outside_of_graphs
+
 
 def pad_and_stack(clips: list[Tensor], length: int, time_dim: int, repeat_last: bool) -> Tensor:
     """Stack clips of different lengths.
@@ -66,14 +68,13 @@ class TADDataPreprocessor(BaseDataPreprocessor):
         self.modality = MODELS.build(modality)
         self.pad_to = pad_to
 
+    @outside_of_graphs
     def cast_data(self, data: Any) -> Any:
         """Move a batch to the device; ``torch.compile`` leaves this out of its graphs.
 
         MMEngine copies the metadata of samples. A graph of that holds for this batch alone, so
         each batch would be compiled again.
         """
-        if torch.compiler.is_compiling():
-            return torch.compiler.disable(super().cast_data)(data)
         return super().cast_data(data)
 
     def forward(self, data: dict, training: bool = False) -> dict:

@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmtad_decomp.structures import TADDataSample, TimeGrid
+from mmtad_decomp.utils.compilation import outside_of_graphs
 
 
 @MODELS.register_module()
@@ -159,6 +160,7 @@ class TADDetector(BaseModel):
             for sample, found in zip(data_samples, candidates)
         ]
 
+    @outside_of_graphs
     def targets(self, data_samples: list[TADDataSample]) -> list[InstanceData]:
         """Ground truth of every window in feature steps."""
         agnostic = getattr(self.head, 'num_classes', None) == 1

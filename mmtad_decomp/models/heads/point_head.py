@@ -12,6 +12,8 @@ from mmaction.registry import MODELS, TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmtad_decomp.utils.compilation import outside_of_graphs
+
 from ..task_modules import CenterSamplingAssigner, PointGenerator, Points
 from .candidate_head import CandidateHead
 from .temporal_head import ExportedLengths
@@ -84,6 +86,7 @@ class PointHead(CandidateHead):
         lengths = [mask.shape[1] for mask in outputs.masks]
         return self.point_generator(lengths, outputs.masks[0].device)
 
+    @outside_of_graphs
     def targets(self, outputs: Any, gt: Sequence[InstanceData]) -> tuple[Tensor, Tensor]:
         """Targets of all points, the levels one after the other.
 

@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmtad_decomp.structures import ScoreMapOutputs, valid_pairs
+from mmtad_decomp.utils.compilation import outside_of_graphs
 
 from ...layers import GCNeXtBlock
 from ...losses.elementwise_loss import ElementwiseLoss
@@ -154,6 +155,7 @@ class GTADHead(CandidateHead):
             masks=masks,
         )
 
+    @outside_of_graphs
     def targets(self, outputs: ScoreMapOutputs, gt: Sequence[InstanceData]) -> ScoreMapTargets:
         """Targets of all pairs and steps; see :class:`ScoreMapTargetGenerator`."""
         return self.target_generator(outputs.masks, gt, self.num_classes)

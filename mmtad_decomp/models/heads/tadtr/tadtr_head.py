@@ -17,6 +17,7 @@ from mmtad_decomp.structures import (
     pairwise_tiou,
     start_end_to_center_width,
 )
+from mmtad_decomp.utils.compilation import outside_of_graphs
 
 from ...losses.reduction import batch_divisor
 from ..temporal_head import ExportedLengths, TemporalHead
@@ -143,6 +144,7 @@ class TadTRHead(TemporalHead):
             actionness = self.actionness(memory, segments[-1])
         return QueryOutputs(cls_logits, segments, actionness, memory.lengths[:, 0])
 
+    @outside_of_graphs
     def targets(
         self, outputs: QueryOutputs, gt: Sequence[InstanceData]
     ) -> tuple[list[Tensor], list[Tensor]]:

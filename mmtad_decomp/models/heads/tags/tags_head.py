@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmtad_decomp.structures import IMPOSSIBLE, MaskOutputs
+from mmtad_decomp.utils.compilation import outside_of_graphs
 
 from ...layers import MaskedConv1d, MaskedLayerNorm, TransformerBlock
 from ...losses.reduction import batch_divisor
@@ -140,6 +141,7 @@ class TAGSHead(CandidateHead):
             masks=masks,
         )
 
+    @outside_of_graphs
     def targets(self, outputs: MaskOutputs, gt: Sequence[InstanceData]) -> MaskTargets:
         """Targets of all snippets; see :func:`mask_targets`."""
         return mask_targets(outputs.masks, gt, self.num_classes)
