@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from tools.analysis_tools import report
 from tools.command_line import run_main
-from tools.report_page import load_run
+from tools.report_page import load_run, load_runs
 
 CLASSES = ('jump', 'run')
 TRUTH = {'v0': [(0.4, 1.2, 'jump'), (1.6, 2.0, 'run')], 'v1': [(0.2, 1.2, 'run')]}
@@ -142,6 +142,24 @@ def test_detections_of_a_study_meet_the_videos_that_they_are_of(
         assert run.tious == (0.3, 0.5, 0.7), named
 
 
+def test_equal_names_of_folders_are_told_apart(runs, tmp_path):
+    """As of decomp/x and baseline/x, of which the page drew one only."""
+    first, second, _ = runs
+    folders = [tmp_path / name / 'seed0' / 'x' for name in ('decomp', 'baseline')]
+    for run, folder in zip((first, second), folders):
+        shutil.copytree(run, folder)
+    out = tmp_path / 'page.html'
+    assert report.main([*map(str, folders), '--out', str(out)]) == 0
+    names = ['decomp/seed0/x', 'baseline/seed0/x']
+    assert [run['name'] for run in content_of(out)['runs']] == names
+    for name in names:
+        assert f'<figcaption>Errors by kind: {name}</figcaption>' in out.read_text()
+    assert [run.name for run in load_runs([first, folders[0]])] == ['first', 'x']
+    shutil.copy(second / 'detections.json', first / 'other.json')
+    files = [first / 'detections.json', first / 'other.json']
+    assert [run.name for run in load_runs(files)] == ['detections', 'other']
+
+
 def test_a_run_on_verbs(runs):
     first, _, data = runs
     ann_file = data / 'annotations.json'
@@ -167,6 +185,8 @@ def test_names_that_look_like_markup_stay_text(runs):
         (None, ['none'], 'none does not exist'),
         (None, ['first', 'second', 'first'], 'name one run, or two to compare, got 3'),
         (None, ['first', '--name', 'a', 'b'], '--name takes one value for each run, got 2'),
+        (None, ['first', 'second', '--name', 'a', 'a'], '2 runs have the name "a"; give each'),
+        (None, ['first', 'first'], '2 runs have the name'),
         (None, ['first', '--embed-mb', '-1'], '--embed-mb must be 0 or more'),
         (lambda f: (f / 'detections.json').unlink(), ['first'], '--dump-json'),
         (lambda f: (f / 'any.py').unlink(), ['first'], 'name it by --config'),

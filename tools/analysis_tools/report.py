@@ -29,7 +29,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'runs', nargs='+', metavar='RUN', help='work directory, or file of detections; one or two'
     )
     parser.add_argument('--config', nargs='+', help='config of each run, where it is elsewhere')
-    parser.add_argument('--name', nargs='+', help="name of each run (default: its folder's)")
+    parser.add_argument(
+        '--name',
+        nargs='+',
+        help="name of each run (default: its folder's, with those above where two are equal)",
+    )
     parser.add_argument('--out', help='the page (default: report.html in the first run)')
     parser.add_argument(
         '--embed-mb',
@@ -55,15 +59,12 @@ def report(args: argparse.Namespace) -> None:
     if args.embed_mb < 0:
         raise ValueError(f'--embed-mb must be 0 or more, got {args.embed_mb:g}')
     from mmtad_decomp.utils import demand_writable  # late: takes seconds
-    from tools.report_page import load_run, write_page
+    from tools.report_page import load_runs, write_page
 
     first = Path(args.runs[0])
     out = Path(args.out or (first if first.is_dir() else first.parent) / 'report.html')
     demand_writable(out, '--out')
-    count = len(args.runs)
-    configs, names = args.config or [None] * count, args.name or [None] * count
-    runs = [load_run(*parts) for parts in zip(args.runs, configs, names)]
-    content = write_page(out, runs, args.embed_mb)
+    content = write_page(out, load_runs(args.runs, args.config, args.name), args.embed_mb)
     sources = [video['src'] or '' for video in content['videos']]
     embedded = sum(source.startswith('data:') for source in sources)
     linked = sum(bool(source) for source in sources) - embedded

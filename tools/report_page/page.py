@@ -28,8 +28,10 @@ def write_page(out: str | Path, runs: Sequence[Run], embed_mb: float) -> dict:
         The content shown.
 
     Raises:
-        ReportError: If two runs were tested on different videos, instances or classes.
+        ReportError: If two runs have the same name, or were tested on different videos, instances
+            or classes.
     """
+    demand_own_names(runs)
     demand_same_truth(runs)
     out, tious = Path(out), runs[0].tious
     content = page_content(runs, tious, embed_mb, out)
@@ -53,6 +55,21 @@ def write_page(out: str | Path, runs: Sequence[Run], embed_mb: float) -> dict:
     with atomic_write(out, 'w', encoding='utf-8') as file:
         file.write(text)
     return content
+
+
+def demand_own_names(runs: Sequence[Run]) -> None:
+    """Check that the page can tell the runs apart.
+
+    Raises:
+        ReportError: If two have the same name.
+    """
+    names = [run.name for run in runs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ReportError(
+                f'{names.count(name)} runs have the name "{name}"; give each a name of its own by '
+                '--name'
+            )
 
 
 def demand_same_truth(runs: Sequence[Run]) -> None:

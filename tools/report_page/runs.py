@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmengine.config import Config
@@ -27,7 +28,7 @@ class Run:
     """A tested model.
 
     Attributes:
-        name: As the page shows it.
+        name: As the page shows it; no two runs of a page have the same.
         folder: Its work directory.
         config: Its config.
         detections_file: Where its detections come from.
@@ -45,6 +46,33 @@ class Run:
     detections: dict[str, Detections]
     tious: tuple[float, ...]
     data_root: Path
+
+
+def load_runs(
+    paths: Sequence[str | Path],
+    configs: Sequence[str | Path] | None = None,
+    names: Sequence[str] | None = None,
+) -> list[Run]:
+    """Read the runs of a page, see :func:`load_run`.
+
+    Args:
+        paths: One for each run.
+        configs: One for each run; None as in :func:`load_run`.
+        names: One for each run; None takes those of their folders, with as many parent folders
+            before them as tell them apart, and of runs in one folder those of their files.
+    """
+    none = [None] * len(paths)
+    runs = [load_run(*parts) for parts in zip(paths, configs or none, names or none)]
+    if names is not None:
+        return runs
+    places = [run.folder.resolve() for run in runs]
+    if len(set(places)) < len(places):
+        places = [run.detections_file.resolve().with_suffix('') for run in runs]
+    depth, most = 1, max(len(place.parts) for place in places)
+    while depth < most and len({place.parts[-depth:] for place in places}) < len(places):
+        depth += 1
+    shown = [Path(*place.parts[-depth:]).as_posix() for place in places]
+    return [replace(run, name=name) for run, name in zip(runs, shown)]
 
 
 def load_run(path: str | Path, config: str | Path | None = None, name: str | None = None) -> Run:
