@@ -142,8 +142,12 @@ def test_nothing_in_common_is_an_error_and_no_zero(files):
     renamed = {f'v_{name}': items for name, items in results.items()}
     with pytest.raises(ValueError, match=r'none of its 6 detections is in one of the 4 annotated'):
         run((files[0], database, renamed))
-    with pytest.raises(ValueError, match='none of its 0 detections'):
-        run((files[0], database, {}))
+    for results in ({}, {name: [] for name in database}):
+        with pytest.raises(ValueError, match='has no detections; name the file of a test that f'):
+            run((files[0], database, results))
+    results = {'v0': [dict(segment=[1, 6], score=0.5, label='swim')]}
+    with pytest.raises(ValueError, match=r'has no detections.*; 1 .* are not classes: swim \(1\)'):
+        run((files[0], database, results), '--drop-unknown-labels')
     for video in database.values():
         video['annotations'] = []
 

@@ -197,6 +197,8 @@ def test_names_that_look_like_markup_stay_text(runs):
          ['first', 'second'], 'on different ground truth'),
         (lambda f: submission(f / 'detections.json', {'x': FIRST['v0']}), ['first'],
          'and name the config of their test by --config'),
+        (lambda f: submission(f / 'detections.json', {}), ['first'],
+         'detections.json has no detections; name'),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_sentence(runs, tmp_path, monkeypatch, capsys, change, arguments, words):

@@ -220,6 +220,9 @@ def demand_overlap(
     """
     from mmtad_decomp.evaluation import SubmissionError
 
+    if len(truth.labels) and not submission.census.detections:
+        empty = f'{submission.path} has no detections; name the file of a test that found some'
+        raise SubmissionError('; '.join([empty, *count_oddities(submission)]))
     if len(truth.labels) and not len(found.scores):
         raise SubmissionError(
             f'{submission.path}: none of its {submission.census.detections} detections is in one '
