@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from clock_videos import record
@@ -100,12 +101,17 @@ def test_categories_results_and_found_instances(runs, capsys):
 def test_large_videos_are_linked_and_missing_ones_said(runs, tmp_path, capsys):
     first, _, data = runs
     (data / 'videos' / 'v1.mp4').unlink()
+    name = 'clip #1? 100%25.mp4'
+    (data / 'videos' / 'v0.mp4').rename(data / 'videos' / name)
+    ann_file = data / 'annotations.json'
+    ann_file.write_text(ann_file.read_text().replace('v0.mp4', name))
     out = tmp_path / 'pages' / 'page.html'
     arguments = ['--embed-mb', '0', '--out', str(out)]
     assert report.main([str(first / 'detections.json'), *arguments]) == 0
     assert '1 linked, 1 without a file' in capsys.readouterr().out
     v0, v1 = content_of(out)['videos']
-    assert (out.parent / v0['src']).resolve() == (data / 'videos' / 'v0.mp4').resolve()
+    address = urlsplit(urljoin(out.as_uri(), v0['src']))
+    assert Path(unquote(address.path)).resolve() == (data / 'videos' / name).resolve()
     assert v1['src'] is None
 
 

@@ -7,6 +7,7 @@ import mimetypes
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -138,6 +139,7 @@ def _source(root: Path, video: VideoAnnotation, room: float, out: Path) -> tuple
         return None, 0
     size = -(-file.stat().st_size * 4 // 3)
     if size > room:
-        return Path(os.path.relpath(file.resolve(), out.resolve().parent)).as_posix(), 0
+        link = Path(os.path.relpath(file.resolve(), out.resolve().parent)).as_posix()
+        return quote(os.fsencode(link)), 0
     kind = mimetypes.guess_type(file.name)[0] or 'video/mp4'
     return f'data:{kind};base64,{base64.b64encode(file.read_bytes()).decode("ascii")}', size
