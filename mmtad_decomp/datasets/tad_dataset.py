@@ -25,6 +25,28 @@ DEFAULT_TEMPLATES = {'video': '{}.mp4', 'frames': '{}', 'feature': '{}.npy'}
 """Names of files and folders by source, for annotations without ``path``."""
 
 
+def stored_file(
+    video: VideoAnnotation,
+    data_root: str,
+    folder: str,
+    source: str = 'video',
+    template: str | None = None,
+) -> Path:
+    """Where :class:`TADDataset` looks for a video.
+
+    Args:
+        video: The annotated video.
+        data_root: See :class:`TADDataset`.
+        folder: ``data_prefix`` of the source, joined to ``data_root``.
+        source: See :class:`TADDataset`.
+        template: See :class:`TADDataset`.
+    """
+    if template is None and source != 'feature' and video.path is not None:
+        return Path(data_root) / video.path
+    name = (template or DEFAULT_TEMPLATES[source]).format(video.video_id)
+    return Path(folder) / name
+
+
 @DATASETS.register_module()
 class TADDataset(BaseDataset):
     """Windows of untrimmed videos with their action segments.
@@ -230,10 +252,8 @@ class TADDataset(BaseDataset):
             return super().__getitem__(idx)
 
     def _file_of(self, video: VideoAnnotation) -> Path:
-        if self.template is None and self.source != 'feature' and video.path is not None:
-            return Path(self.data_root) / video.path
-        template = self.template or DEFAULT_TEMPLATES[self.source]
-        return Path(self.data_prefix[self.source]) / template.format(video.video_id)
+        folder = self.data_prefix[self.source]
+        return stored_file(video, self.data_root, folder, self.source, self.template)
 
     def _is_there(self, video: VideoAnnotation) -> bool:
         file = self._file_of(video)

@@ -166,6 +166,31 @@ def test_equal_names_of_folders_are_told_apart(runs, tmp_path):
     assert [run.name for run in load_runs(files)] == ['detections', 'other']
 
 
+def test_videos_are_where_the_data_set_has_them(runs):
+    first, _, data = runs
+    ann_file = data / 'annotations.json'
+    database = json.loads(ann_file.read_text())
+    del database['database']['v0']['path']
+    ann_file.write_text(json.dumps(database))
+    text = (first / 'any.py').read_text()
+
+    def files(**settings):
+        config = Config.fromfile(first / 'any.py')
+        config.test_dataloader.dataset.update(settings)
+        (first / 'any.py').write_text(config.pretty_text)
+        run = load_run(first)
+        (first / 'any.py').write_text(text)
+        found = [run.video_file(video) for video in run.annotations.videos.values()]
+        return [file.relative_to(data).as_posix() for file in found]
+
+    assert files() == ['v0.mp4', 'videos/v1.mp4']
+    prefix = dict(data_prefix=dict(video='videos'))
+    assert files(**prefix) == ['videos/v0.mp4', 'videos/v1.mp4']
+    assert files(**prefix, template='{}.mkv') == ['videos/v0.mkv', 'videos/v1.mkv']
+    features = dict(source='feature', data_prefix=dict(feature='i3d'), template='{}.npz')
+    assert files(**features) == ['v0.mp4', 'videos/v1.mp4']
+
+
 def test_a_run_on_verbs(runs):
     first, _, data = runs
     ann_file = data / 'annotations.json'

@@ -23,7 +23,6 @@ from mmtad_decomp.evaluation.diagnosis import (
 from mmtad_decomp.evaluation.diagnosis.false_positives import best_overlaps
 from mmtad_decomp.evaluation.diagnosis.instances import missed
 from mmtad_decomp.evaluation.functional import GroundTruth, mean_over_classes
-from mmtad_decomp.structures import VideoAnnotation
 
 from .runs import Run
 
@@ -51,7 +50,7 @@ def page_content(runs: Sequence[Run], tious: Sequence[float], embed_mb: float, o
     room = embed_mb * 1e6
     listed = []
     for number, video in enumerate(videos):
-        source, used = _source(runs[0].data_root, video, room, out)
+        source, used = _source(runs[0].video_file(video), room, out)
         room -= used
         listed.append(
             dict(
@@ -132,9 +131,8 @@ def _instances(truth: GroundTruth, video: int, judged: Sequence[dict]) -> list[d
     ]
 
 
-def _source(root: Path, video: VideoAnnotation, room: float, out: Path) -> tuple[str | None, int]:
+def _source(file: Path, room: float, out: Path) -> tuple[str | None, int]:
     """Address of a video's file, and the bytes that it takes in the page."""
-    file = root / (video.path or f'{video.video_id}.mp4')
     if not file.is_file():
         return None, 0
     size = -(-file.stat().st_size * 4 // 3)

@@ -9,9 +9,10 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmtad_decomp.annotations import load_annotations
+from mmtad_decomp.datasets.tad_dataset import stored_file
 from mmtad_decomp.evaluation import ground_truth_table, prediction_table, read_submission
 from mmtad_decomp.postprocessing import Detections
-from mmtad_decomp.structures import AnnotationSet
+from mmtad_decomp.structures import AnnotationSet, VideoAnnotation
 from tools.analysis_tools.evaluate import demand_overlap
 
 DETECTION_FILES = ('detections.json', 'validation.json')
@@ -35,7 +36,6 @@ class Run:
         annotations: Ground truth that its config is tested on.
         detections: By video id.
         tious: Thresholds of its evaluator.
-        data_root: Folder of its videos.
     """
 
     name: str
@@ -45,7 +45,19 @@ class Run:
     annotations: AnnotationSet
     detections: dict[str, Detections]
     tious: tuple[float, ...]
-    data_root: Path
+
+    def video_file(self, video: VideoAnnotation) -> Path:
+        """Where the data set that it is tested on has a video.
+
+        A data set of frames or features may have videos beside them: by the ``path`` of the
+        annotation, else ``<id>.mp4`` in ``data_prefix.video``.
+        """
+        dataset = self.config.test_dataloader.dataset
+        root = dataset.get('data_root') or ''
+        folder = Path(root, (dataset.get('data_prefix') or {}).get('video', ''))
+        of_videos = dataset.get('source', 'video') == 'video'
+        template = dataset.get('template') if of_videos else None
+        return stored_file(video, root, str(folder), template=template)
 
 
 def load_runs(
@@ -127,7 +139,6 @@ def load_run(path: str | Path, config: str | Path | None = None, name: str | Non
         annotations,
         submission.videos,
         _thresholds(evaluator),
-        Path(settings.test_dataloader.dataset.get('data_root', '')),
     )
 
 
