@@ -79,6 +79,13 @@ rows = [
         **student,
         cfg_options=predictions_alone,
     ),
+    dict(
+        name='conventional_predictions',
+        title='features, conventional distillation, without the mimic of features',
+        config='configs/conventional/actionformer_features_salads.py',
+        teacher='teacher',
+        cfg_options=predictions_alone,
+    ),
     # Each leaves out one user of four, whose videos it will be asked about.
     *(
         dict(
@@ -114,6 +121,8 @@ compare = [
     ('no_feature_mimic', 'features'),
     ('no_feature_mimic', 'no_distill'),
     ('no_feature_mimic', 'conventional'),
+    ('no_feature_mimic', 'conventional_predictions'),
+    ('conventional_predictions', 'features'),
     ('cross_fitted_predictions', 'no_feature_mimic'),
     ('cross_fitted_predictions', 'local'),
     ('cross_fitted_predictions', 'features'),
