@@ -18,6 +18,7 @@ from mmtad_decomp.utils import (
     ConfigError,
     atomic_write,
     check_config,
+    demand_sources_kept,
     embedded_config,
     load_checkpoint,
     resolve_checkpoint,
@@ -214,12 +215,16 @@ def publish(
         FileNotFoundError: If the checkpoint does not exist.
         CheckpointError: If it cannot be read, does not fit the config, or was trained with another
             network.
+        OutputPathError: If a published file would replace the config or the checkpoint.
         ValueError: If a weight is beyond the range of float16.
     """
     source = source_config
     if not isinstance(source, Config):
         source = Config.fromfile(source)
     path = resolve_checkpoint(source_checkpoint)
+    weights, text = Path(f'{prefix}.pth'), Path(f'{prefix}.py')
+    for target in (weights, text):
+        demand_sources_kept(target, [path, *filter(None, [source.filename])])
     content = load_checkpoint(path)
     demand_trained_network(source, content, path)
     distilled = source.model.type == 'CrossModalDistiller'
@@ -235,7 +240,6 @@ def publish(
         source_config=Path(source.filename or '').name,
         cfg=config.pretty_text,
     )
-    weights, text = Path(f'{prefix}.pth'), Path(f'{prefix}.py')
     with atomic_write(weights) as file:
         torch.save(dict(meta=meta, state_dict=halved(state) if half else state), file)
     with atomic_write(text, 'w', encoding='utf-8') as file:

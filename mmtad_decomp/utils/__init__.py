@@ -4,6 +4,7 @@ from .archives import ARCHIVE_ERRORS, refuse_bombs, refuse_larger
 from .atomic import (
     OutputPathError,
     atomic_write,
+    demand_sources_kept,
     demand_writable,
     remove_temporary_files,
     write_json,
@@ -65,6 +66,7 @@ __all__ = [
     'check_device',
     'choose_precision',
     'config_as_data',
+    'demand_sources_kept',
     'demand_writable',
     'embedded_config',
     'explain_build_error',

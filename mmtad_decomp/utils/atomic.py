@@ -12,7 +12,7 @@ import platform
 import re
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -171,6 +171,23 @@ def demand_writable(path: str | Path, option: str) -> None:
         raise OutputPathError(
             f'{option} {path}: {folder} {state}; choose another place'
         ) from error
+
+
+def demand_sources_kept(path: str | Path, sources: Iterable[str | Path]) -> None:
+    """Check that a file can be written without replacing what it is made from.
+
+    Args:
+        path: The file that will be written.
+        sources: Files that are read.
+
+    Raises:
+        OutputPathError: If ``path`` is one of them, under whatever name.
+    """
+    for source in sources:
+        if os.path.exists(path) and os.path.exists(source) and os.path.samefile(path, source):
+            raise OutputPathError(
+                f'{path} would be replaced, but it is what is read; name another file to write'
+            )
 
 
 def write_json(path: str | Path, content: object, **kwargs: Any) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from tool_runner import run_tool
 
 from mmtad_decomp.models.heads import GTADHead
-from mmtad_decomp.utils import CheckpointError
+from mmtad_decomp.utils import CheckpointError, OutputPathError
 from tools.model_converters.gtad import convert_state_dict, head_settings, main
 
 NEIGHBORS, GROUPS, WIDTH = 3, 32, 4
@@ -165,6 +165,10 @@ def test_command_line(tmp_path):
     assert len(content['state_dict']) == len(weights)
     assert all(name.startswith('head.') for name in content['state_dict'])
     assert "dict(type='GTADHead', num_classes=1, in_channels=8" in result.stdout
+    before = source.read_bytes()
+    with pytest.raises(OutputPathError, match='would be replaced'):
+        main([str(source), str(source)])
+    assert source.read_bytes() == before
 
 
 def test_errors_leave_no_file(tmp_path):

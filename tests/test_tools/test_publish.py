@@ -10,7 +10,7 @@ from tiny_training import ROOT, config, options, write_videos
 
 from mmtad_decomp import __version__
 from mmtad_decomp.apis.publishing import publish, published_config
-from mmtad_decomp.utils import CheckpointError, check_config
+from mmtad_decomp.utils import CheckpointError, OutputPathError, check_config
 from tools import test as test_tool
 from tools.deployment import export
 from tools.model_converters import publish_student
@@ -108,6 +108,20 @@ def test_a_checkpoint_of_another_config_is_refused(tmp_path):
     assert not list(tmp_path.glob('student*'))
     with pytest.raises(FileNotFoundError, match='gone'):
         publish(config('decomp'), str(tmp_path / 'gone'), str(tmp_path / 's'))
+
+
+def test_sources_are_not_replaced(tmp_path):
+    """Neither under their own name nor under that of a link."""
+    source = tmp_path / 'cfg.py'
+    source.write_text(f"_base_ = '{config('baseline')}'\n")
+    trained = write_checkpoint(tmp_path / 'epoch_1.pth', Config.fromfile(source))
+    (tmp_path / 'link.pth').symlink_to(trained)
+    before = [path.read_bytes() for path in (source, trained)]
+    for prefix in ('epoch_1', '../' + tmp_path.name + '/epoch_1', 'cfg', 'link'):
+        with pytest.raises(OutputPathError, match='would be replaced'):
+            publish_student.main([str(source), str(trained), str(tmp_path / prefix)])
+    assert [path.read_bytes() for path in (source, trained)] == before
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def trained_with(path, kind, changes, **meta):

@@ -10,10 +10,8 @@ says that the offsets were trained with ReLU; a head needs ``offset_activation='
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tools.command_line import run_main
-from tools.model_converters.common import demand_fit
+from tools.model_converters.common import demand_fit, write_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -200,22 +198,6 @@ def load_official(path: str | Path, weights: str = 'ema', legacy: bool = False) 
     return dict(content)
 
 
-def save_atomically(content: object, path: str | Path) -> None:
-    """``torch.save`` so that ``path`` is either whole or not there."""
-    import torch
-
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            torch.save(content, file)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -246,8 +228,7 @@ def main() -> None:
     # One attention head fits every width; the number of heads changes no shape.
     encoder = {**settings['encoder'], 'num_heads': 1}
     demand_fit(converted, {**settings, 'type': 'ActionFormerHead', 'encoder': encoder})
-    named = {args.prefix + name: value for name, value in converted.items()}
-    save_atomically({'meta': {'source': 'ActionFormer'}, 'state_dict': named}, args.dst)
+    write_weights(args.dst, converted, 'ActionFormer', [args.src], args.prefix)
     listed = ', '.join(f'{name}={value!r}' for name, value in settings.items())
     print(
         f"{len(converted)} tensors written to {args.dst}, for dict(type='ActionFormerHead', "

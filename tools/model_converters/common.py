@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -171,24 +171,32 @@ def demand_fit(state: Mapping[str, Tensor], config: dict) -> None:
 
 
 def write_weights(
-    path: str | Path, state: Mapping[str, Tensor], source: str, prefix: str = ''
+    path: str | Path,
+    state: Mapping[str, Tensor],
+    origin: str,
+    read: Sequence[str | Path],
+    prefix: str = '',
 ) -> None:
     """Write ``{"meta": {"source": ...}, "state_dict": ...}``, whole or not at all.
 
     Args:
         path: The file.
         state: Weights by name.
-        source: Where they come from.
+        origin: Whose weights they are.
+        read: Files that they were made from.
         prefix: Prepended to every name.
+
+    Raises:
+        OutputPathError: If ``path`` is one of ``read``.
     """
     import torch
 
-    from mmtad_decomp.utils import atomic_write
+    from mmtad_decomp.utils import atomic_write, demand_sources_kept
 
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    demand_sources_kept(path, read)
     named = {prefix + name: value for name, value in state.items()}
     with atomic_write(Path(path)) as file:
-        torch.save({'meta': {'source': source}, 'state_dict': named}, file)
+        torch.save({'meta': {'source': origin}, 'state_dict': named}, file)
 
 
 def backbone_parser(

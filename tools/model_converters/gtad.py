@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     converted = convert_state_dict(read_weights(args.src))
     settings = head_settings(converted)
     demand_fit(converted, dict(type='GTADHead', **settings))
-    write_weights(args.dst, converted, 'G-TAD', args.prefix)
+    write_weights(args.dst, converted, 'G-TAD', [args.src], args.prefix)
     listed = ', '.join(f'{name}={value!r}' for name, value in settings.items())
     print(f"{len(converted)} tensors written to {args.dst}, for dict(type='GTADHead', {listed})")
 

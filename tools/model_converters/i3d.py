@@ -131,7 +131,7 @@ def convert(
     backbone = dict(type='InceptionI3D', in_channels=in_channels or state[_STEM].shape[1])
     encoder = MODELS.build(dict(type='VideoEncoder', backbone=backbone))
     weights = fit_to_encoder(src, converted, encoder, stem_init)
-    write_weights(dst, weights, 'I3D', prefix)
+    write_weights(dst, weights, 'I3D', [src], prefix)
     return len(weights)
 
 

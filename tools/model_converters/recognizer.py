@@ -80,7 +80,7 @@ def convert(
     init_default_scope('mmaction')
     encoder = MODELS.build(encoder_config)
     weights = fit_to_encoder(src, state, encoder, stem_init or encoder.stem_init)
-    write_weights(dst, weights, 'MMAction2 recognizer', prefix)
+    write_weights(dst, weights, 'MMAction2 recognizer', [config, src], prefix)
     return len(weights), len(state) - len(weights)
 
 

@@ -119,7 +119,7 @@ def convert(
         )
     )
     weights = fit_to_encoder(src, converted, encoder, stem_init)
-    write_weights(dst, weights, 'E2E-TAD', prefix)
+    write_weights(dst, weights, 'E2E-TAD', [src], prefix)
     return depth, len(weights)
 
 

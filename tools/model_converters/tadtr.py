@@ -157,7 +157,7 @@ def main() -> None:
     converted = convert_state_dict(read_weights(args.src))
     settings = head_settings(converted)
     demand_fit(converted, dict(type='TadTRHead', **settings))
-    write_weights(args.dst, converted, 'TadTR', args.prefix)
+    write_weights(args.dst, converted, 'TadTR', [args.src], args.prefix)
     listed = ', '.join(f'{name}={value}' for name, value in settings.items())
     print(f"{len(converted)} tensors written to {args.dst}, for dict(type='TadTRHead', {listed})")
 
