@@ -10,21 +10,33 @@ from mmaction.registry import MODELS
 
 _TRAINING = {
     'assigner',
+    'best_iou',
+    'contrast_background',
     'freeze_norm',
     'frozen_stages',
     'init_cfg',
+    'init_std',
+    'iou_power',
     'label_smoothing',
+    'layer_scale',
     'norm_eval',
+    'partial_bn',
+    'positive_iou',
+    'positive_node',
     'pretrained',
     'pretrained2d',
     'prior_prob',
+    'refine_iou',
+    'separate_heads',
     'stem_init',
+    'target_generator',
     'train_cfg',
 }
-"""Initial weights and training; so do keys that begin with ``loss`` or contain ``drop``."""
+"""Initial weights, targets and losses; so are keys that begin with ``loss``, end with ``_weight``
+(of a loss) or contain ``drop``."""
 _EXECUTION = {'_scope_', 'channels_last', 'chunk_size', 'conv_cfg', 'non_blocking', 'with_cp'}
 """Other ways to the same outputs."""
-_SELECTION = {'nms_pre', 'score_thr'}
+_SELECTION = {'max_candidates', 'min_length', 'nms_pre', 'score_thr'}
 """Which outputs become detections."""
 _UNKNOWN = object()
 
@@ -82,7 +94,7 @@ def _differences(then: Any, now: Any, path: str) -> Iterator[Difference]:
 
 def _is_ignored(key: str) -> bool:
     ignored = key in _TRAINING or key in _EXECUTION or key in _SELECTION
-    return ignored or key.startswith('loss') or 'drop' in key
+    return ignored or key.startswith('loss') or key.endswith('_weight') or 'drop' in key
 
 
 def _class_name(kind: Any) -> str | None:
