@@ -73,7 +73,8 @@ class VideoSource(FrameSource):
         rate = 0.0 if fps is None else float(fps)
         if not live:
             with VideoStream(path) as video:
-                self.duration = video.stated_duration
+                whole = num_samples is None
+                self.duration = video.stated_duration if whole else video.picture_duration
                 rate = video.rate if fps is None else rate
         if num_samples is not None:
             self.duration = self.duration or probe_video(path).duration

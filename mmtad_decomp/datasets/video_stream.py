@@ -218,6 +218,15 @@ class VideoStream:
         return (self.container.duration or 0) / av.time_base or None
 
     @property
+    def picture_duration(self) -> float | None:
+        """Seconds that the header promises of the pictures; None if other streams may count too.
+
+        The length of a container, such as Matroska, is that of its longest stream.
+        """
+        alone = self.stream.duration is not None or len(self.container.streams) == 1
+        return self.stated_duration if alone else None
+
+    @property
     def file_end(self) -> float:
         """Seconds at which the last stream of the file ends, sound included."""
         length = (self.container.duration or 0) / av.time_base

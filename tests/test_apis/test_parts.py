@@ -105,6 +105,14 @@ def test_num_samples_are_spread_over_the_video(tmp_path):
         VideoSource(path, num_samples=8, live=True)
 
 
+@pytest.mark.parametrize('name', ['v.mkv', 'v.mp4'])
+def test_num_samples_are_spread_over_the_pictures_not_over_longer_sound(tmp_path, name):
+    path = record(tmp_path / name, range(40), sound=8.0)
+    source = VideoSource(path, num_samples=8)
+    assert [number_of(frame) for frame in source] == [2, 7, 12, 17, 22, 27, 32, 37]
+    assert source.duration == pytest.approx(1.6, abs=0.01)
+
+
 def test_folder_frames_come_by_number_and_rate(tmp_path):
     import cv2
 
