@@ -1,7 +1,8 @@
 """Frames of video files: the one reader of training, preparing, flow and inference.
 
 Frame ``k`` at a rate ``fps`` is the picture that a player shows at ``(k + 0.5) / fps`` seconds of
-the file's own clock, upright, whole, and of one size for the whole video.
+the file's own clock, upright, whole, and of one size for the whole video. Pixels are taken as
+square, as OpenCV does: a sample aspect ratio in the file is ignored.
 """
 
 from __future__ import annotations

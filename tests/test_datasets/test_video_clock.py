@@ -2,6 +2,7 @@
 
 import av
 import clock_videos as videos
+import cv2
 import numpy as np
 import pytest
 
@@ -110,6 +111,14 @@ def test_picture_size_that_changes(tmp_path):
     frames = read_frames(path, [10, 90], 25, short_side=32)
     assert frames.shape == (2, 32, 48, 3) and all(map(videos.is_upright, frames))
     assert read_frames(path, [90]).shape == (1, 64, 96, 3), 'the size does not depend on the seek'
+
+
+def test_pixels_are_square_as_in_opencv(tmp_path):
+    path = videos.record(tmp_path / 'wide.mp4', [5] * 3, **{'x264-params': 'sar=2/1'})
+    with av.open(str(path)) as file:
+        assert file.streams.video[0].sample_aspect_ratio == 2
+    (frame,) = read_frames(path, [0])
+    assert frame.shape == cv2.VideoCapture(str(path)).read()[1].shape == (64, 96, 3)
 
 
 def test_cover_picture_and_second_stream(tmp_path):
