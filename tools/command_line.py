@@ -69,8 +69,44 @@ def add_traceback_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def named_path(text: str) -> tuple[str, str]:
-    """``NAME=PATH`` as its two parts, for a command line."""
+def add_named_paths_argument(
+    parser: argparse.ArgumentParser, option: str, explanation: str, required: bool = False
+) -> None:
+    """Add an option ``NAME=PATH`` that may be repeated, each time with another name.
+
+    Args:
+        parser: The command line.
+        option: Its name.
+        explanation: Its help text.
+        required: Whether it is needed at least once.
+    """
+    parser.add_argument(
+        option,
+        metavar='NAME=PATH',
+        type=_named_path,
+        action=_AppendNamedPath,
+        default=[],
+        required=required,
+        help=explanation,
+    )
+
+
+class _AppendNamedPath(argparse.Action):
+    """Appends a name and a path, whose name must be new, to a list."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        name, path = values
+        before = getattr(namespace, self.dest)
+        if name in dict(before):
+            raise argparse.ArgumentError(
+                self,
+                f'{dict(before)[name]} and {path} have the same name, "{name}"; give each a name '
+                'of its own',
+            )
+        setattr(namespace, self.dest, [*before, values])
+
+
+def _named_path(text: str) -> tuple[str, str]:
     name, equals, path = text.partition('=')
     if not name or not equals or not path:
         raise argparse.ArgumentTypeError(f'expected name=path, got {text!r}')

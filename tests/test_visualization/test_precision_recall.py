@@ -132,6 +132,9 @@ def test_the_tool_writes_both_and_refuses_nonsense(tmp_path, capsys):
     assert '--max-classes must be at least 1, got 0' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool.parse_args([str(annotations), '--results', 'nameless'])
+    with pytest.raises(SystemExit):
+        tool.parse_args([*arguments, '--results', 'm=other.json'])
+    assert 'have the same name, "m"' in capsys.readouterr().err
 
 
 def epic_files(folder):

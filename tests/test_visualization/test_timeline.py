@@ -363,6 +363,17 @@ def test_tool_wants_named_results(tool, files, capsys):
     with pytest.raises(SystemExit):
         tool.main([f'{files}/ann.json', '--results', f'{files}/a.json'])
     assert 'expected name=path' in capsys.readouterr().err
+    # joint is an entry of both lists; a second one of either would take the first one's place
+    named = ['a.json', '--results', 'joint=r.json', '--curves', 'joint=c.json']
+    args = tool.parse_args([*named, '--curves', 'motion=m.json'])
+    assert args.results == [('joint', 'r.json')]
+    assert args.curves == [('joint', 'c.json'), ('motion', 'm.json')]
+    for option in ('--results', '--curves'):
+        with pytest.raises(SystemExit):
+            tool.parse_args([*named, option, 'joint=d.json'])
+        assert f'{option}: {option[2]}.json and d.json have the same name, "joint"; give' in (
+            capsys.readouterr().err
+        )
 
 
 def test_tool_reads_verbs(tool, files, capsys):

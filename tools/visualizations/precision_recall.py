@@ -21,7 +21,7 @@ from tools.analysis_tools.evaluate import (
     read_annotations,
     read_detections,
 )
-from tools.command_line import add_traceback_argument, named_path, run_main
+from tools.command_line import add_named_paths_argument, add_traceback_argument, run_main
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -31,13 +31,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add_annotation_arguments(parser)
     add_labels_argument(parser)
-    parser.add_argument(
+    add_named_paths_argument(
+        parser,
         '--results',
-        metavar='NAME=PATH',
-        type=named_path,
-        action='append',
+        'submission JSON of a model under a name; may be repeated',
         required=True,
-        help='submission JSON of a model under a name; may be repeated',
     )
     parser.add_argument('--tiou', type=float, default=0.5, help='threshold (default: 0.5)')
     parser.add_argument('--max-classes', type=int, default=12, help='panels at most')

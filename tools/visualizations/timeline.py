@@ -32,7 +32,7 @@ from tools.analysis_tools.evaluate import (
     read_annotations,
     read_detections,
 )
-from tools.command_line import named_path, run_main
+from tools.command_line import add_named_paths_argument, run_main
 
 if TYPE_CHECKING:
     from mmtad_decomp.postprocessing import Detections
@@ -46,21 +46,16 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add_annotation_arguments(parser)
     add_labels_argument(parser)
-    parser.add_argument(
+    add_named_paths_argument(
+        parser,
         '--results',
-        metavar='NAME=PATH',
-        type=named_path,
-        action='append',
+        'submission JSON of a model (dump_path of TADMetric) under a name; may be repeated',
         required=True,
-        help='submission JSON of a model (dump_path of TADMetric) under a name; may be repeated',
     )
-    parser.add_argument(
+    add_named_paths_argument(
+        parser,
         '--curves',
-        metavar='NAME=PATH',
-        type=named_path,
-        action='append',
-        default=[],
-        help='submission JSON whose highest score at each moment is drawn as a curve; may be '
+        'submission JSON whose highest score at each moment is drawn as a curve; may be '
         'repeated, but not with --best',
     )
     parser.add_argument(
