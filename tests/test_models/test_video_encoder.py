@@ -168,6 +168,24 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
         build(init_cfg=init_cfg).init_weights()
 
 
+@pytest.mark.parametrize('prefix', [None, 'detector.', 'backbone.backbone.'])
+@pytest.mark.parametrize('place', ['backbone.', 'student.backbone.', 'student.detector.backbone.'])
+def test_the_prefix_of_a_detector_is_named(tmp_path, place, prefix):
+    """And it is the one that loads; without weights that fit, there is none to name."""
+    state = {f'{place}{key}': value for key, value in build(seed=5).state_dict().items()}
+    torch.save(dict(state_dict=state), tmp_path / 'detector.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'detector.pth'))
+    with pytest.raises(ValueError, match='not in it') as caught:
+        build(init_cfg=dict(init_cfg, prefix=prefix)).init_weights()
+    assert f"set `backbone.init_cfg.prefix` to '{place}'" in str(caught.value)
+    encoder = build(init_cfg=dict(init_cfg, prefix=place))
+    encoder.init_weights()
+    key = 'backbone.conv1.conv.weight'
+    assert torch.equal(encoder.state_dict()[key], state[place + key])
+    with pytest.raises(ValueError, match='same depth'):
+        build(50, init_cfg=dict(init_cfg, prefix=prefix)).init_weights()
+
+
 def as_torchvision(key):
     """The name that torchvision gives to one of MMAction2's ResNet weights."""
     key = key.removeprefix('backbone.').replace('.conv.net.', '.conv.')

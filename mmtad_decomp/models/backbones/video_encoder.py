@@ -130,7 +130,8 @@ class VideoEncoder(BaseModule):
 
         Raises:
             FileNotFoundError: If that checkpoint is a local file that does not exist.
-            ValueError: If it does not hold every weight of the backbone, or its first convolution
+            ValueError: If it does not hold every weight of the backbone (the error names the
+                ``prefix`` with which it does), or its first convolution
                 has another number of input channels and ``stem_init`` does not say what to do.
         """
         loaded_channels = None
@@ -138,7 +139,7 @@ class VideoEncoder(BaseModule):
             loaded_channels = self._pretrained_channels()
         with loading_stems(self.backbone, loaded_channels, self.stem_init or ''):
             for path, prefix in [] if self.is_init else self._checkpoints():
-                check_fit(path, read_state(path, prefix), self)
+                check_fit(path, read_state(path, prefix), self, read_state(path))
             super().init_weights()
         self.backbone.to(memory_format=self.memory_format)
 
