@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -50,6 +51,7 @@ class TADInferencer(BaseInferencer):
 
     Windows, transforms and post-processing are those of the config's test. Frames are decoded
     once, in a thread beside the network, and memory does not grow with the length of a video.
+    Several threads may call it at once; the network runs for one of them at a time.
 
     Args:
         model: A published model, a name in ``model-index.yml``, a config, a checkpoint or a work
@@ -92,6 +94,7 @@ class TADInferencer(BaseInferencer):
         _demand_device(device)
         self.source: ModelSource = load_model_source(model, weights)
         self.block = block
+        self._network_lock = threading.Lock()
         super().__init__(
             model=self.source.config,
             weights=self.source.weights,
@@ -319,8 +322,8 @@ class TADInferencer(BaseInferencer):
 
     @torch.no_grad()
     def forward(self, inputs: dict) -> list[TADDataSample]:
-        """Candidates of a batch of windows."""
-        with self.precision.autocast():
+        """Candidates of a batch of windows; the network keeps the length of its windows."""
+        with self._network_lock, self.precision.autocast():
             return self.model.test_step(inputs)
 
     def visualize(

@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+import time
 
 import cv2
 import numpy as np
@@ -90,6 +92,25 @@ def test_predictions_are_plain_and_limited(tmp_path, inferencer):
             inferencer(wrong)
     (sample,) = inferencer(video, return_datasamples=True)['predictions']
     assert len(sample.pred_instances.scores) == len(everything)
+
+
+def test_the_network_runs_for_one_thread_at_a_time(inferencer, monkeypatch):
+    """It writes the length of the windows into its temporal shifts."""
+    running, seen = [], []
+
+    def step(inputs):
+        running.append(inputs)
+        seen.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+
+    monkeypatch.setattr(inferencer.model, 'test_step', step)
+    threads = [threading.Thread(target=inferencer.forward, args=({},)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1, 1, 1, 1]
 
 
 def test_a_folder_of_frames_is_a_video(tmp_path, inferencer):
