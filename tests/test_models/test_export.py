@@ -2,11 +2,13 @@
 
 import inspect
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from tiny_detectors import build, detector_config
 
@@ -20,6 +22,7 @@ onnx = pytest.importorskip('onnx', reason='pip install -r requirements/deploymen
 pytest.importorskip('onnxscript', reason='pip install -r requirements/deployment.txt')
 pytest.importorskip('onnxruntime', reason='pip install -r requirements/deployment.txt')
 
+ROOT = Path(__file__).resolve().parents[2]
 FUSIONS = ('Concat', 'Sum', 'SelfAttention', 'CrossAttention', 'DiffAttention', 'LocalAttentive')
 STANDARD = {'', 'ai.onnx'}
 
@@ -158,6 +161,62 @@ def test_nothing_is_written_if_a_file_would_differ(tmp_path, monkeypatch):
     with pytest.raises(deployment.ExportError, match='differ'):
         export.main([*args, '--size', '8', '8', '--format', 'pt2'])
     assert not (tmp_path / 'out').exists()
+
+
+def seconds_of(meta, steps, start, fps=None, duration=None, length=None):
+    """The formula of the deployment guide."""
+    offset, stride = meta['input_offset'], meta['input_stride']
+    if 'resized_steps' in meta:
+        ratio = length / meta['resized_steps']
+        offset, stride = offset + stride * (ratio - 1) / 2, stride * ratio
+    if 'num_samples' in meta:
+        fps = meta['num_samples'] / duration
+    fps = meta.get('sample_fps', fps)
+    places = start + steps * meta['feature_stride'] + meta['feature_offset']
+    return (offset + places * stride) / fps
+
+
+@pytest.mark.parametrize(
+    ('name', 'changes', 'facts'),
+    [
+        ('actionformer_features_thumos', {}, dict(input_stride=4, input_offset=8)),
+        ('actionformer_features_thumos', dict(window=40), dict(window=40)),
+        ('actionformer_features_activitynet', {}, dict(resized_steps=192, sample_fps=25)),
+        ('gtad_tsm18_activitynet', {}, dict(num_samples=100, input_stride=1, input_offset=0.5)),
+        ('actionformer_tsm18_fir', {}, dict(input_stride=1, input_offset=0.5)),
+    ],
+)
+def test_metadata_give_the_seconds_of_the_data_set(tmp_path, name, changes, facts):
+    config = Config.fromfile(ROOT / 'configs' / 'baseline' / f'{name}.py')
+    dataset = config.test_dataloader.dataset
+    dataset.update(changes)
+    meta = export.facts_of_test(config)
+    assert facts.items() <= meta.items()
+    meta.update(feature_stride=2, feature_offset=0.5)  # of a backbone that pools pairs
+    fps, duration = 30.0, 31.7
+    length = int(duration * meta.get('sample_fps', fps) / meta['input_stride'])
+    video = dict(subset=dataset.subset, duration=duration, fps=fps, path='a.mp4', annotations=[])
+    classes = dataset.get('metainfo', {}).get('classes', ['walk'])
+    content = dict(version='t', classes=list(classes), database=dict(a=video))
+    (tmp_path / 'annotations.json').write_text(json.dumps(content))
+    features = dataset.get('source') == 'feature'
+    if features:
+        np.save(tmp_path / 'a.npy', np.zeros((length, 2048), dtype=np.float32))
+    make = Path.mkdir if dataset.get('source') == 'frames' else Path.touch
+    make(tmp_path / 'a.mp4')
+    dataset.update(data_root=str(tmp_path), ann_file='annotations.json', exclude_videos=())
+    dataset.update(data_prefix={dataset.get('source', 'video'): ''}, template=None)
+    if not features:
+        dataset.pipeline = []
+    served = DATASETS.build(dataset)
+    for index in {0, len(served) - 1}:
+        sample = served[index]
+        sample = sample['data_samples'].to_dict() if features else sample
+        grid = sample['time_grid'].coarsen(2, 0.5)
+        start = sample['window'][0]
+        for step in (0.0, 7.25):
+            found = seconds_of(meta, step, start, fps, duration, length)
+            assert found == pytest.approx(grid.to_seconds(step), abs=1e-9)
 
 
 class Slices(torch.nn.Module):

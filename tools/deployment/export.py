@@ -12,6 +12,7 @@ Example::
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import tempfile
 from pathlib import Path
@@ -133,11 +134,27 @@ def export(
 
 
 def facts_of_test(config: Config) -> dict[str, object]:
-    """What a user of the files has to know of a config: classes, frames per second, window."""
+    """What a user of the files has to know of a config: classes, window, clock of its steps.
+
+    Step i of the input lies ``input_offset + (start + i) * input_stride`` frames into the video.
+    """
+    from mmtad_decomp.datasets import TADDataset
     from tools.config_reading import test_dataset
 
     dataset = test_dataset(config)
-    facts = {key: dataset.get(key) for key in ('sample_fps', 'window')}
+    if not dataset:
+        return {}
+    facts = {key: dataset.get(key) for key in ('sample_fps', 'num_samples', 'window')}
+    facts |= dict(input_stride=1, input_offset=0.5)
+    if dataset.get('source') == 'feature':
+        defaults = inspect.signature(TADDataset).parameters
+        stride, frames = (
+            dataset.get(key, defaults[key].default) for key in ('feature_stride', 'feature_frames')
+        )
+        facts |= dict(input_stride=stride, input_offset=frames / 2)
+    for step in dataset.get('pipeline') or ():
+        if step['type'] == 'ResizeFeatures':
+            facts['resized_steps'] = step['steps']
     classes = (dataset.get('metainfo') or {}).get('classes')
     facts['classes'] = None if classes is None else list(classes)
     return {key: value for key, value in facts.items() if value is not None}
