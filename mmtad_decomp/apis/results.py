@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +27,9 @@ class VideoResult:
         fps: Rate in frames per second at which it was sampled.
         detections: By falling score.
         classes: Class names in label order.
+        complete_above: Of the detections that score higher than this, none was cut by the
+            post-processor's ``max_per_video``; see
+            :class:`~mmtad_decomp.postprocessing.block_merger.BlockMerger`.
     """
 
     video: VideoInput
@@ -33,12 +37,13 @@ class VideoResult:
     fps: float
     detections: Detections
     classes: Sequence[str]
+    complete_above: float = -math.inf
 
     def best(self, score_thr: float = 0.0, top_k: int | None = None) -> VideoResult:
         """The ``top_k`` best detections of those that score ``score_thr`` or more."""
         found = by_score(take(self.detections, self.detections.scores >= score_thr))
         found = take(found, slice(top_k))
-        return VideoResult(self.video, self.duration, self.fps, found, self.classes)
+        return replace(self, detections=found)
 
     def rows(self) -> list[dict]:
         """Plain dicts: ``segment`` ``[start, end]`` in seconds, ``label``, ``score``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ import torch
 from mmaction.registry import INFERENCERS
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from mmtad_decomp.datasets.frame_source import FrameSource, GrowingFile
@@ -236,7 +238,26 @@ class TADInferencer(BaseInferencer):
                         raise
                     errors[video.path] = str(error)
                 else:
-                    yield result.best(score_thr, top_k)
+                    kept = result.best(score_thr, top_k)
+                    self._warn_if_cut(kept, score_thr, top_k)
+                    yield kept
+
+    def _warn_if_cut(self, result: VideoResult, score_thr: float, top_k: int | None) -> None:
+        """Warn if detections above a threshold that was asked for may have been cut."""
+        lowest = result.complete_above
+        all_asked_for = top_k is not None and (result.detections.scores > lowest).sum() >= top_k
+        if not 0 < score_thr <= lowest or all_asked_for:
+            return
+        processor = self.merger.post_processor
+        assert processor is not None  # it told the score
+        print_log(
+            f'{result.video.path}: detections below a score of {lowest:.3f} may be missing, '
+            f"though score_thr is {score_thr:g}: the model's post-processor keeps the best "
+            f'{processor.max_per_video} of a video, or of each block of a longer one. Raise '
+            '`test_evaluator.post_processor.max_per_video` in its config',
+            logger='current',
+            level=logging.WARNING,
+        )
 
     def open_live(self, name: str, patience: float = 10.0) -> tuple[VideoInput, FrameSource]:
         """Open a video that is still being written or sent.
@@ -273,14 +294,19 @@ class TADInferencer(BaseInferencer):
         """
         frames = self.pipeline.open(video, frame_rate)
         parts = [concatenate([])]
+        merger = BlockMerger(self.merger, video.video_id, self.block)
         if progress is not None:
             progress.start(video.video_id, frames.duration)
-        for part, seconds in self.detect_in_blocks(video, frames, batch_size, self.block):
+        for part, seconds in self._merge(merger, video, frames, batch_size):
             parts.append(part)
             if progress is not None:
                 progress.advance(seconds)
         duration = frames.duration
-        return VideoResult(video, duration, frames.fps, concatenate(parts), self.classes).best()
+        found = concatenate(parts)
+        result = VideoResult(
+            video, duration, frames.fps, found, self.classes, merger.complete_above
+        )
+        return result.best()
 
     def detect_in_blocks(
         self, video: VideoInput, frames: FrameSource, batch_size: int = 1, block: float = 0.0
@@ -301,6 +327,12 @@ class TADInferencer(BaseInferencer):
             VideoReadError: If the video is broken.
         """
         merger = BlockMerger(self.merger, video.video_id, block)
+        yield from self._merge(merger, video, frames, batch_size)
+
+    def _merge(
+        self, merger: BlockMerger, video: VideoInput, frames: FrameSource, batch_size: int
+    ) -> Iterator[tuple[Detections, float]]:
+        """What a merger makes of the windows of a video, see :meth:`detect_in_blocks`."""
         hop, seconds = self.pipeline.hop(), 0.0
         batches = prefetch(self.preprocess((video, frames), batch_size))
         for batch in batches:

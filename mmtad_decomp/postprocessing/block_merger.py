@@ -30,6 +30,10 @@ class BlockMerger:
         video_id: The video.
         block: Least length of a block in seconds; 0 ends one with every window, infinity only
             with the video.
+
+    Attributes:
+        complete_above: All detections that score higher than this were given; lower ones may have
+            been cut by ``max_per_video``. Infinitely low while no block has so many.
     """
 
     def __init__(self, merger: VideoMerger, video_id: str, block: float = math.inf) -> None:
@@ -39,6 +43,7 @@ class BlockMerger:
         self._windows: list[WindowResult] = []
         self._begin = 0.0
         self._given = concatenate([])
+        self.complete_above = -math.inf
 
     def add(self, window: WindowResult, next_start: float) -> Detections:
         """Take the next window.
@@ -72,7 +77,8 @@ class BlockMerger:
     def _close(self, end: float, known: float) -> Detections:
         spans = np.array([window.span for window in self._windows]).reshape(-1, 2)
         candidates = [window.detections for window in self._windows]
-        found = self.merger.merge(VideoCandidates(self.video_id, known, candidates, spans))
+        video = VideoCandidates(self.video_id, known, candidates, spans)
+        found = self.merger.merge(video, self._note_full)
         centres = found.segments.mean(axis=1)
         found = take(found, (centres >= self._begin) & (centres < end))
         found = take(found, ~self._is_repeat(found))
@@ -80,6 +86,9 @@ class BlockMerger:
         recent = take(self._given, self._given.segments[:, 1] > self._begin)
         self._given, self._begin = concatenate([recent, found]), end
         return found
+
+    def _note_full(self, lowest: float) -> None:
+        self.complete_above = max(self.complete_above, lowest)
 
     def _is_repeat(self, found: Detections) -> np.ndarray:
         """Whether each detection was given before, ``(M,)``."""

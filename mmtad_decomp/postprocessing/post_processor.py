@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from mmaction.registry import TASK_UTILS
@@ -156,6 +156,7 @@ class PostProcessor:
         labels: np.ndarray,
         duration: float,
         video_id: str | None = None,
+        on_full: Callable[[float], None] | None = None,
     ) -> Detections:
         """Process all candidates of one video.
 
@@ -165,6 +166,8 @@ class PostProcessor:
             labels: ``(N,)`` int.
             duration: Length of the video in seconds.
             video_id: The video's id, for the external classifier and for messages.
+            on_full: Called if ``max_per_video`` detections are kept, with the lowest of their
+                scores: more of them, none of which scores higher, may have been cut.
 
         Returns:
             Detections by falling score, inside ``[0, duration]``.
@@ -180,6 +183,8 @@ class PostProcessor:
         if self.classifier is not None and self.classify == 'after_nms':
             kept = by_score(self.classifier(kept, video_id))
             kept = take(kept, slice(self.max_per_video))
+        if on_full is not None and len(kept.scores) == self.max_per_video:
+            on_full(float(kept.scores.min()))
         return self._clip(kept, duration)
 
     def merge(
@@ -188,6 +193,7 @@ class PostProcessor:
         duration: float,
         video_id: str | None = None,
         spans: np.ndarray | None = None,
+        on_full: Callable[[float], None] | None = None,
     ) -> Detections:
         """Process the candidates of several windows of one video together.
 
@@ -197,9 +203,10 @@ class PostProcessor:
             video_id: See :meth:`__call__`.
             spans: ``(W, 2)`` start and end of each window in seconds; needed where windows are
                 joined or compared.
+            on_full: See :meth:`__call__`.
         """
         pool = concatenate(self.clean_windows(windows, spans, video_id))
-        return self(*pool, duration, video_id)
+        return self(*pool, duration, video_id, on_full)
 
     def clean_windows(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from mmaction.registry import TASK_UTILS
 from mmtad_decomp.structures import TimeGrid
 
 from .detections import Detections, concatenate
+from .post_processor import PostProcessor
 from .raw_predictions import VideoCandidates
 
 _UNKNOWN_SPAN = (float('nan'), float('nan'))
@@ -109,15 +110,24 @@ class VideoMerger:
                     np.array([result.span for result in results]),
                 )
 
-    def merge(self, video: VideoCandidates) -> Detections:
+    def merge(
+        self, video: VideoCandidates, on_full: Callable[[float], None] | None = None
+    ) -> Detections:
         """Detections of one video.
+
+        Args:
+            video: Its windows.
+            on_full: See :class:`~mmtad_decomp.postprocessing.PostProcessor`; other post-processors
+                do not call it.
 
         Raises:
             ValueError: If a candidate is not finite.
         """
         if self.post_processor is not None:
+            heard = isinstance(self.post_processor, PostProcessor)
+            options = dict(on_full=on_full) if heard else {}
             return self.post_processor.merge(
-                video.windows, video.duration, video.video_id, video.spans
+                video.windows, video.duration, video.video_id, video.spans, **options
             )
         return _checked(concatenate(video.windows), video.video_id)
 

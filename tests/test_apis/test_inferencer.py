@@ -20,6 +20,7 @@ from mmtad_decomp.apis import (
     TADInferencer,
     VideoInput,
     load_model_source,
+    tad_inferencer,
 )
 from mmtad_decomp.apis.publishing import publish
 from mmtad_decomp.datasets import VideoReadError
@@ -92,6 +93,28 @@ def test_predictions_are_plain_and_limited(tmp_path, inferencer):
             inferencer(wrong)
     (sample,) = inferencer(video, return_datasamples=True)['predictions']
     assert len(sample.pred_instances.scores) == len(everything)
+
+
+def test_a_bound_that_cuts_what_was_asked_for_is_named(tmp_path, model, monkeypatch):
+    """Once for each video; not where a lower score, or fewer detections, are asked for."""
+    warned = []
+    monkeypatch.setattr(tad_inferencer, 'print_log', lambda text, **_: warned.append(text))
+    config = Config.fromfile(f'{model}.py')
+    config.test_evaluator.post_processor.max_per_video = 20
+    bounded = TADInferencer(config, f'{model}.pth', device='cpu', show_progress=False)
+    video = str(record(tmp_path / 'v.mp4', range(60)))
+    scores = [d['score'] for d in bounded(video)['predictions'][0]['detections']]
+    bounded(video, score_thr=0.01, top_k=5)
+    bounded(video, score_thr=scores[-1] + 1e-6)
+    assert not warned
+    bounded(video, score_thr=0.01)
+    (warning,) = warned
+    assert 'v.mp4: ' in warning and f'below a score of {scores[-1]:.3f} may be missing' in warning
+    assert 'Raise `test_evaluator.post_processor.max_per_video`' in warning
+    config.test_evaluator.post_processor.max_per_video = 100_000
+    free = TADInferencer(config, f'{model}.pth', device='cpu', show_progress=False)
+    assert len(free(video, score_thr=0.01)['predictions'][0]['detections']) > 20
+    assert len(warned) == 1
 
 
 def test_the_network_runs_for_one_thread_at_a_time(inferencer, monkeypatch):

@@ -37,6 +37,28 @@ def in_blocks(merger, block, rows):
     return [*parts, blocks.finish((COUNT - 1) * HOP + LENGTH)]
 
 
+@pytest.mark.parametrize(
+    ('block', 'bound', 'lowest'),
+    [
+        (math.inf, 3, 0.6),
+        (0.0, 3, 0.6),
+        (math.inf, 5, 0.4),
+        (60.0, 5, -math.inf),
+        (math.inf, 6, -math.inf),
+    ],
+)
+def test_the_score_above_which_nothing_is_cut(block, bound, lowest):
+    """Five detections far apart; the best lies before the video and counts all the same."""
+    rows = [(0, -3, -1, 0.9, 0), (1, 12, 14, 0.6, 0), (1, 16, 18, 0.7, 0)]
+    rows += [(1, 22, 24, 0.5, 0), (8, 85, 88, 0.4, 0)]
+    post = dict(type='PostProcessor', nms=dict(type='nms', iou_thr=0.5), max_per_video=bound)
+    blocks = BlockMerger(VideoMerger('ab', post), 'v', block)
+    for window in windows(rows):
+        blocks.add(window, window.span[0] + HOP)
+    blocks.finish((COUNT - 1) * HOP + LENGTH)
+    assert blocks.complete_above == lowest
+
+
 def assert_same(found, expected):
     for column, other in zip(by_score(found), by_score(expected)):
         np.testing.assert_allclose(column, other, rtol=0, atol=1e-12)
