@@ -111,6 +111,25 @@ def demand_trained_network(
 ) -> None:
     """Refuse a config whose network computes other outputs than the one that was trained.
 
+    Args:
+        config: See :func:`other_network`.
+        content: See there.
+        checkpoint: See there.
+        advice: See there.
+
+    Raises:
+        CheckpointError: If they differ; it names the keys and the fix.
+    """
+    message = other_network(config, content, checkpoint, advice)
+    if message:
+        raise CheckpointError(message)
+
+
+def other_network(
+    config: Config, content: Mapping, checkpoint: str | Path, advice: str | None = None
+) -> str:
+    """Say where the network of a config computes other outputs than the one that was trained.
+
     A training with ``--cfg-options`` may have another network than its config file, and weights
     that fit both. A checkpoint that does not hold its config, or one that this version does not
     understand, passes.
@@ -118,29 +137,29 @@ def demand_trained_network(
     Args:
         config: The config that the weights are to be used with.
         content: Content of the checkpoint.
-        checkpoint: Where it comes from, for the error.
+        checkpoint: Where it comes from, for the message.
         advice: What to do about a difference; None names the ``--cfg-options`` that a command
             line needs, where these can express it.
 
-    Raises:
-        CheckpointError: If they differ; it names the keys and the fix.
+    Returns:
+        A sentence that names the keys and the fix; empty if there is no difference.
     """
     try:
         trained = embedded_config(content, f'checkpoint {checkpoint}')
         if trained is None:
-            return
+            return ''
         then = published_model(trained.model)
         check_config(Config(dict(model=then)))
     except (ConfigError, AttributeError, KeyError, TypeError):  # of another version, or foreign
-        return
+        return ''
     path = 'model.student' if config.model.type == 'CrossModalDistiller' else 'model'
     found = list(network_differences(then, published_model(config.model), path))
     if not found:
-        return
+        return ''
     if advice is None:
         advice = _advice(found)
     differing = ', '.join(f'{key} was {then!r} and is {now!r}' for key, then, now in found)
-    raise CheckpointError(
+    return (
         f'checkpoint {checkpoint} was trained with another network than that of '
         f'{config.filename or "the config"}: {differing}; {advice}'
     )

@@ -208,6 +208,20 @@ def test_a_missing_teacher_stops_training(data, tmp_path):
         train_tool.main([config('decomp'), *flags])
 
 
+@pytest.mark.parametrize('same', [True, False])
+def test_weights_that_fit_another_network_are_a_warning(trained, data, tmp_path, same):
+    key = 'model.head.encoder.window_size'
+    flags = ['--work-dir', str(tmp_path), *options(data), *([] if same else [f'{key}=3'])]
+    test_tool.main([config('baseline'), str(work_dir(trained)), *flags])
+    (log,) = tmp_path.rglob('*.log')
+    warned = re.search(
+        rf'was trained with another network than that of .*: {key} was \d+ and is 3; add '
+        rf'--cfg-options {key}=\d+, or give',
+        log.read_text(),
+    )
+    assert (warned is None) == same
+
+
 def test_a_checkpoint_of_another_model_is_refused(trained, data, tmp_path):
     flags = ['--work-dir', str(tmp_path), *options(data)]
     with pytest.raises(CheckpointError, match=r'does not fit the model of .*decomp'):

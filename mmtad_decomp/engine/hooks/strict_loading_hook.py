@@ -16,7 +16,8 @@ class StrictLoadingHook(Hook):
     It concerns checkpoints that are tested or resumed. First weights of a training (``load_from``)
     may be of a part of the model. Weights that are missing, left over or of another shape raise a
     :class:`~mmtad_decomp.utils.CheckpointError` where the checkpoint is loaded, after the other
-    hooks that take part in loading it.
+    hooks that take part in loading it. Weights that fit, but were trained with another network,
+    such as one of another ``fusion.window``, are a warning.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -33,11 +34,14 @@ def _load_strictly(runner: Runner, use: str) -> None:
         runner: The runner.
         use: What it does with the checkpoint, for the message.
     """
+    # The package of inference needs hooks.
+    from mmtad_decomp.apis.publishing import other_network
+
     load = type(runner).load_checkpoint.__get__(runner)
 
     def load_strictly(filename: str, *args, **kwargs) -> dict:
         try:
-            return load(filename, *args, **{**kwargs, 'strict': True})
+            content = load(filename, *args, **{**kwargs, 'strict': True})
         except RuntimeError as error:
             if isinstance(error, CheckpointError):
                 raise
@@ -46,5 +50,10 @@ def _load_strictly(runner: Runner, use: str) -> None:
                 f'checkpoint {filename} does not fit the model of {runner.cfg.filename}; {use} it '
                 f'with the config that it was trained with ({" ".join(lines[:3])[:400]})'
             ) from error
+        if 'model' in runner.cfg:
+            warning = other_network(runner.cfg, content, filename)
+            if warning:
+                runner.logger.warning(warning)
+        return content
 
     runner.load_checkpoint = load_strictly
