@@ -413,7 +413,7 @@ def of_features(folder):
 @pytest.mark.parametrize(
     ('make', 'sentence'),
     [
-        (of_other_classes, "label 3 is 'sit' and 'set'. Give the config that it was trained with"),
+        (of_other_classes, "label 3 is 'sit' and 'set'; give the config that it was trained with"),
         (of_features, 'were extracted beforehand, not videos; name a model with a backbone'),
     ],
 )
