@@ -101,8 +101,11 @@ def test_gradients_reach_the_motion_branch_and_no_teacher(tmp_path):
         assert not reaches(losses[name], model.student.neck.appearance)
     for teacher in model.teachers:
         assert not teacher.training and not any(p.requires_grad for p in teacher.parameters())
-    doubled = copy.deepcopy(model).double()
-    assert {p.dtype for t in doubled.teachers for p in t.parameters()} == {torch.float64}
+    twin = copy.deepcopy(model).double()  # the copy shares the teachers
+    assert all(one is other for one, other in zip(twin.teachers, model.teachers))
+    assert {p.dtype for t in model.teachers for p in t.parameters()} == {torch.float32}
+    model.double()
+    assert {p.dtype for t in model.teachers for p in t.parameters()} == {torch.float64}
     kept = [r for each in model._teacher_recorders.values() for r in each]
     assert len(kept) == 4 and not any(r._outputs or r._module._forward_hooks for r in kept)
 
