@@ -103,7 +103,7 @@ rows = [
     ),
     dict(
         name='cross_fitted_predictions',
-        title='the same, without the mimic of features',
+        title='features, local attention, cross-fitted teachers, without the mimic of features',
         **cross_fitted,
         cfg_options=predictions_alone,
     ),
