@@ -220,6 +220,51 @@ def test_a_deep_copy_shares_the_teacher_and_leaves_it_where_it_is(checkpoint):
     assert all(torch.isfinite(loss) for loss in losses_of(model, raw_batch()).values())
 
 
+@pytest.mark.parametrize('moved', ['copy', 'original'])
+def test_a_copy_that_trains_elsewhere_than_its_teacher_takes_one_of_its_own(checkpoint, moved):
+    model, reference = distiller(checkpoint), distiller(checkpoint)
+    twin = copy.deepcopy(model)
+    kinds = {'copy': torch.float32, 'original': torch.float32, moved: torch.float64}
+    (twin if moved == 'copy' else model).double()
+    reference.to(dtype=kinds['copy'])
+    torch.testing.assert_close(
+        losses_as(twin, kinds['copy']), losses_as(reference, kinds['copy']), rtol=0, atol=0
+    )
+    assert twin.teacher is not model.teacher and not twin.teacher.training
+    assert not any(p.requires_grad for p in twin.teacher.parameters())
+    for name, value in twin.teacher.state_dict().items():
+        assert torch.equal(model.teacher.state_dict()[name].to(value.dtype), value), name
+    twin.half()  # from now on its own moves with it
+    assert {p.dtype for p in twin.teacher.parameters()} == {torch.float16}
+    assert {p.dtype for p in model.teacher.parameters()} == {kinds['original']}
+
+
+def losses_as(model, kind):
+    """Losses of a step whose input has the type of the weights."""
+    torch.manual_seed(0)
+    batch = model.train().data_preprocessor(raw_batch(), training=True)
+    for part in (batch, batch['teacher_batch']):
+        part['inputs'] = part['inputs'].to(kind)
+    return model(**batch, mode='loss')
+
+
+def test_a_copy_on_another_device_asks_a_teacher_there(checkpoint, monkeypatch):
+    model = distiller(checkpoint)
+    batch = model.data_preprocessor(raw_batch(), training=True)
+    twin = copy.deepcopy(model).to('meta')  # which stands in for a second GPU, and runs nothing
+    monkeypatch.setattr(twin.student, 'forward', lambda **_: {})
+    monkeypatch.setattr(twin, '_ask_teachers', lambda _: devices(twin.teacher))
+    monkeypatch.setattr(twin, '_add_mimics', lambda losses, masks, asked: asked)
+    assert twin(**batch, mode='loss') == devices(twin.student) == {'meta'}
+    assert devices(model.teacher) == {'cpu'}
+    for recorders in twin._teacher_recorders.values():
+        assert all(r._module in set(twin.teacher.modules()) for r in recorders)
+
+
+def devices(model):
+    return {weight.device.type for weight in model.parameters()}
+
+
 def test_averaging_of_weights_leaves_the_teacher_out(checkpoint):
     model = distiller(checkpoint)
     average = ExponentialMovingAverage(model, momentum=0.25)

@@ -53,7 +53,8 @@ class CrossModalDistiller(BaseModel):
 
     The teacher is loaded when training starts; it is neither in the checkpoint nor among the
     parameters. A deep copy, such as the averaged model of MMEngine's ``EMAHook``, shares it:
-    moving or casting the copy leaves the teacher where it is.
+    moving or casting the copy leaves the teacher where it is. A copy that computes losses where
+    its teacher is not, or with another type of numbers, takes a teacher of its own there.
 
     Args:
         student: Config of the student.
@@ -217,6 +218,20 @@ class CrossModalDistiller(BaseModel):
             teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
+    def _fetch_teachers(self) -> None:
+        """Take copies of shared teachers whose device or type is not the student's."""
+        if self._moves_teachers:
+            return
+        place = _place(self.student)
+        if place == _place(self.teacher):
+            return
+        self._hidden, self._teacher_recorders = copy.deepcopy(
+            (self._hidden, self._teacher_recorders)
+        )
+        for teacher in self.teachers:
+            teacher.to(*place)
+        self._moves_teachers = True
+
     def init_weights(self) -> None:
         """Initialise the student and load the teachers."""
         for teacher in self.teachers:
@@ -253,6 +268,7 @@ class CrossModalDistiller(BaseModel):
                 "mode 'loss' needs `teacher_batch`; the model's data_preprocessor makes it when "
                 'called with training=True'
             )
+        self._fetch_teachers()
         recorders = [r for parts in self._recorders.values() for r in parts.values()]
         recorders += [r for each in self._teacher_recorders.values() for r in each]
         try:
@@ -315,6 +331,12 @@ class CrossModalDistiller(BaseModel):
             loss = mimic(parts['student'].output(), self._teacher_output(name, rows), valid)
             losses[f'loss_{name}'] = loss * self.loss_factors[name]
         return losses
+
+
+def _place(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Device and type of the weights of a model."""
+    weight = next(weight for weight in model.parameters() if weight.is_floating_point())
+    return weight.device, weight.dtype
 
 
 def _steps(model: nn.Module) -> tuple[int, float] | None:
