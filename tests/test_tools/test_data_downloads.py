@@ -254,7 +254,17 @@ def test_a_list_of_blocked_videos_that_is_there_counts_and_stays(tmp_path: Path,
         assert target.read_text() == mine
         assert list(read_json(annotations)['database']) == ['a', 'c']
         assert (f'{target} is that list; it stays' in capsys.readouterr().out) == (not more)
+    (tmp_path / 'same').write_text('b\n')
+    assert activitynet.main([*arguments, '--blocked', str(tmp_path / 'same')]) == 0
+    assert target.read_text() == mine
     (tmp_path / 'other').write_text('c\n')
+    before = annotations.read_bytes()
+    for text in (mine, '["b", "c"]', '["b"'):
+        target.write_text(text)
+        assert activitynet.main([*arguments, '--blocked', str(tmp_path / 'other')]) == 2
+        assert f'{target} ' in capsys.readouterr().err
+        assert target.read_text() == text and annotations.read_bytes() == before
+    target.write_text('[]')  # of a run without --blocked
     assert activitynet.main([*arguments, '--blocked', str(tmp_path / 'other')]) == 0
     assert read_video_list(target) == ('c',)
     assert list(read_json(annotations)['database']) == ['a', 'b']

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from mmaction.registry import HOOKS
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from mmtad_decomp.utils import unwrap_model
 
@@ -15,7 +18,8 @@ class DistillScheduleHook(Hook):
 
     Each factor goes from ``start`` at the beginning of epoch ``begin`` to ``stop`` at the
     beginning of epoch ``end``, iteration by iteration, and is constant before and after. Every
-    factor is logged as ``factor_<name>`` beside the losses that it multiplies.
+    factor is logged as ``factor_<name>`` beside the losses that it multiplies. A training that counts
+    iterations is in a new epoch each time that its processes have seen the whole data set.
 
     Args:
         schedule: Maps names in :attr:`CrossModalDistiller.loss_factors` (the mimics, and ``app``)
@@ -64,7 +68,9 @@ class DistillScheduleHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Set the factors of this iteration."""
         factors = self._factors(runner)
-        epoch = runner.iter / max(1, len(runner.train_dataloader))
+        # Not from `runner.iter`: a resumed training may have other batches than before.
+        iterations = _iterations_per_epoch(runner.train_dataloader)
+        epoch = (runner.epoch * iterations + batch_idx) / iterations
         for name, ramp in self.schedule.items():
             factors[name] = self.value(epoch, **ramp)
         for name, factor in factors.items():
@@ -80,3 +86,11 @@ class DistillScheduleHook(Hook):
         if epoch <= begin:
             return start
         return start + (stop - start) * (epoch - begin) / (end - begin)
+
+
+def _iterations_per_epoch(dataloader: DataLoader) -> float:
+    """Iterations in which the processes together see the data set once."""
+    iterations = max(1, len(dataloader))
+    if isinstance(dataloader.sampler, InfiniteSampler):  # in each process of the whole length
+        return iterations / get_world_size()
+    return iterations
