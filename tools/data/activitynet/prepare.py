@@ -38,6 +38,24 @@ def read_blocked(path: Path | None) -> set[str]:
     return {video_id.removeprefix('v_') for video_id in ids}
 
 
+def refuse_other_list(target: Path, blocked: set[str]) -> None:
+    """Refuse to replace a list of other videos, which may be the user's own.
+
+    Args:
+        target: The list that will be written.
+        blocked: Its ids.
+
+    Raises:
+        ValueError: If ``target`` is there and names other videos, or is no list.
+    """
+    there = read_blocked(target) if target.exists() else set()
+    if there and there != blocked:
+        raise ValueError(
+            f'{target} lists other videos than --blocked and would be replaced; move it away, or '
+            'leave --blocked out, so that it counts'
+        )
+
+
 def choose_subsets(
     wanted: Sequence[str] | None, database: Mapping[str, dict], source: Path
 ) -> list[str]:
@@ -108,21 +126,22 @@ def run(args: argparse.Namespace) -> int:
     """Convert annotations and store videos; returns the exit code.
 
     Besides, ``blocked.json`` lists the ids left out, which the configs exclude from data set and
-    evaluation. One that is there counts and stays, unless ``--blocked`` names another file.
+    evaluation. One that is there counts and stays; ``--blocked`` may not name other videos.
     """
     from mmtad_decomp.utils.atomic import write_json
 
     target = args.out / 'blocked.json'
     source = args.blocked or (target if target.exists() else None)
     blocked = read_blocked(source)
+    refuse_other_list(target, blocked)
     records, classes = read_activitynet(args.annotations, args.subsets, blocked)
     print(f'{len(records)} videos, {len(blocked)} on the list of blocked ones')
     if blocked and args.blocked is None:
-        print(f'{target} is that list; it stays. --blocked names another one')
+        print(f'{target} is that list; it stays. To use another one, move it away first')
     code = prepare(
         args, records, classes, 'ActivityNet-1.3', lambda video_id: f'{args.prefix}{video_id}'
     )
-    is_there = source is not None and source.resolve() == target.resolve()
+    is_there = target.exists() and read_blocked(target) == blocked
     if (args.out / 'annotations.json').exists() and not is_there:
         write_json(target, sorted(blocked))
     return code
