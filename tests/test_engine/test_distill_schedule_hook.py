@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.logging import MessageHub
+from torch.utils.data import DataLoader
 
-from mmtad_decomp.engine.hooks import DistillScheduleHook
+from mmtad_decomp.engine.hooks import DistillScheduleHook, distill_schedule_hook
 
 
 class Distiller(torch.nn.Module):
@@ -28,14 +30,16 @@ class Compiled(torch.nn.Module):
 
 def runner(model, name='schedule', iters=4):
     hub = MessageHub.get_instance(f'{name}-{id(model)}')
-    return SimpleNamespace(model=model, iter=0, train_dataloader=[None] * iters, message_hub=hub)
+    loader = DataLoader(range(iters))
+    return SimpleNamespace(model=model, epoch=0, iter=0, train_dataloader=loader, message_hub=hub)
 
 
 def factors_over(hook, runner, iterations):
     values = []
     hook.before_train(runner)
     for runner.iter in range(iterations):
-        hook.before_train_iter(runner, runner.iter % 4)
+        runner.epoch, batch_idx = divmod(runner.iter, 4)
+        hook.before_train_iter(runner, batch_idx)
         values.append(dict(runner.model.loss_factors))
     return values
 
@@ -64,9 +68,28 @@ def test_a_jump_has_no_ramp():
 def test_a_resumed_run_goes_on_where_it_was():
     hook = DistillScheduleHook(dict(feature=dict(end=2)))
     fresh = runner(Distiller())
-    fresh.iter = 6
+    fresh.epoch, fresh.iter = 1, 6
     hook.before_train_iter(fresh, 2)
     assert fresh.model.loss_factors['feature'] == pytest.approx(0.75)
+
+
+def test_a_run_resumed_with_other_batches_does_not_ramp_again():
+    hook = DistillScheduleHook(dict(feature=dict(end=2)))
+    resumed = runner(Distiller(), iters=16)  # a quarter of the batch size of the first epoch
+    resumed.epoch, resumed.iter = 1, 4
+    hook.before_train_iter(resumed, 0)
+    assert resumed.model.loss_factors['feature'] == 0.5
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_processes_with_infinite_samplers_share_an_epoch(processes, monkeypatch):
+    monkeypatch.setattr(distill_schedule_hook, 'get_world_size', lambda: processes)
+    hook, state = DistillScheduleHook(dict(feature=dict(end=1))), runner(Distiller())
+    sampler = InfiniteSampler(range(8), seed=0)
+    state.train_dataloader = DataLoader(range(8), batch_size=2, sampler=sampler)
+    state.iter = 1  # such trainings have one epoch, whose batches are counted on
+    hook.before_train_iter(state, 1)
+    assert state.model.loss_factors['feature'] == processes / 4
 
 
 def test_every_factor_is_logged():

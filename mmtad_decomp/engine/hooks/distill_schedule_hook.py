@@ -18,8 +18,8 @@ class DistillScheduleHook(Hook):
 
     Each factor goes from ``start`` at the beginning of epoch ``begin`` to ``stop`` at the
     beginning of epoch ``end``, iteration by iteration, and is constant before and after. Every
-    factor is logged as ``factor_<name>`` beside the losses that it multiplies. A training that counts
-    iterations is in a new epoch each time that its processes have seen the whole data set.
+    factor is logged as ``factor_<name>`` beside the losses that it multiplies. A training that
+    counts iterations begins an epoch whenever its processes have seen the whole data set.
 
     Args:
         schedule: Maps names in :attr:`CrossModalDistiller.loss_factors` (the mimics, and ``app``)
