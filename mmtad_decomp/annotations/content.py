@@ -83,6 +83,11 @@ def label_values(item: dict, fields: Sequence[str]) -> object:
     return values[0] if len(values) == 1 else values
 
 
+def name_fields(fields: Sequence[str]) -> str:
+    """Names of the fields of :func:`label_of`, for a message."""
+    return ' and '.join(f'"{name}"' for name in fields)
+
+
 def read_content(ann_file: str | Path) -> dict:
     """Read the JSON object of an annotation file.
 

@@ -18,6 +18,7 @@ from .content import (
     cut,
     label_of,
     list_some,
+    name_fields,
     read_content,
     resolve_classes,
     shorten,
@@ -79,10 +80,9 @@ def raw_instances(
         at = f'{where}, annotations[{i}]'
         label = label_of(item, fields) if isinstance(item, dict) else None
         if label is None:
-            names = ' and '.join(f'"{name}"' for name in fields)
             raise AnnotationError(
-                f'{at}: needs a string field {names}; correct the file, or name the fields that '
-                'hold the class (`label_fields`; --labels of the tools for detections)'
+                f'{at}: needs a string field {name_fields(fields)}; correct the file, or name the '
+                'fields that hold the class (`label_fields`; --labels of the tools)'
             )
         segment = item.get('segment')
         if not isinstance(segment, (list, tuple)) or len(segment) != 2:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmtad_decomp.annotations import label_of
-from mmtad_decomp.annotations.content import as_names, label_values
+from mmtad_decomp.annotations.content import as_names, label_values, name_fields
 from mmtad_decomp.structures import AnnotationSet
 from mmtad_decomp.utils import refuse_duplicates
 
@@ -117,16 +117,13 @@ class ProposalFile:
                     first[labelled] = f'video "{video_id}", item {i}'
         if len(first) == 2:
             raise RawPredictionError(
-                f'{self.path}: {first[False]} has no {self._named_fields()}, but {first[True]} '
-                'has one; give all items a label, or none'
+                f'{self.path}: {first[False]} has no {name_fields(self._fields)}, but '
+                f'{first[True]} has one; give all items a label, or none'
             )
         return False not in first
 
     def _has_label(self, item: dict) -> bool:
         return any(item.get(name) is not None for name in self._fields)
-
-    def _named_fields(self) -> str:
-        return ' and '.join(f'"{name}"' for name in self._fields)
 
     def _row(self, item: dict, video_id: str, i: int) -> tuple[list[float], float, int]:
         where = f'{self.path}: video "{video_id}", item {i}'
@@ -144,7 +141,7 @@ class ProposalFile:
         if label not in self._labels:
             got = label_values(item, self._fields) if label is None else label
             raise RawPredictionError(
-                f'{where}: field {self._named_fields()} is {got!r}, not one of the '
+                f'{where}: field {name_fields(self._fields)} is {got!r}, not one of the '
                 f'{len(self.classes)} classes of the annotations; give those that the file was '
                 'made with'
             )

@@ -480,9 +480,31 @@ def test_activitynet_style_json(tmp_path, videos, capsys):
 
 
 @pytest.mark.parametrize(
+    ('fields', 'name'),
+    [('verb', lambda x: x), ('verb,noun', '{},7'.format), ('noun,verb', '7,{}'.format)],
+)
+def test_fields_of_activitynet_style_json(tmp_path, videos, capsys, fields, name):
+    path = database(tmp_path / 'labels.json')
+    content = json.loads(path.read_text())
+    for video in content['database'].values():
+        for item in video['annotations']:
+            item.update(verb=item.pop('label'), noun=7)
+    path.write_text(json.dumps(content))
+    wanted = {
+        video: [(start, end, name(verb)) for start, end, verb in items]
+        for video, items in WANTED.items()
+    }
+    assert run(tmp_path, videos, path, *SUBSETS, '--labels', fields) == wanted
+    run(tmp_path / 'other', videos, path, *SUBSETS, code=2)
+    assert 'needs a string field "label"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ('changes', 'options', 'words'),
     [
         ({}, (), "subset 'Test' is unknown"),
+        ({}, (*SUBSETS, '--labels', 'verb,'), '--labels verb,: name a field'),
+        ({}, (*SUBSETS, '--labels', 'verb,label'), 'needs a string field "verb" and "label"'),
         ({}, ('--subsets', 'train=Test'), "--subsets train=Test: write SUBSET=NAME"),
         ({}, ('--subsets', 'training=train'), "names ['Test', 'Validation']"),
         (dict(subset=1), SUBSETS, '"subset" must be a text, got 1'),

@@ -100,6 +100,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='what names the class in ELAN (default: the value of the annotation)',
     )
     parser.add_argument(
+        '--labels',
+        dest='label_fields',
+        default='label',
+        metavar='FIELD',
+        help='fields that name the classes in ActivityNet-style JSON: verb, or verb,noun '
+        '(default: label)',
+    )
+    parser.add_argument(
         '--group-by',
         metavar='PATTERN',
         help='regular expression whose first group, or match, in a video id names its group, such '
@@ -135,7 +143,12 @@ def read_options(args: argparse.Namespace) -> ReadOptions:
     for role, name in columns.items():
         if role not in ROLES or not name:
             raise LabelError(f'--columns {role}={name}: write ROLE=NAME; roles are {[*ROLES]}')
-    return ReadOptions(args.unit, args.frame_rate, columns, args.layers, args.name_from)
+    fields = tuple(args.label_fields.split(','))
+    if not all(fields):
+        raise LabelError(
+            f'--labels {args.label_fields}: name a field (verb), or several (verb,noun)'
+        )
+    return ReadOptions(args.unit, args.frame_rate, columns, args.layers, args.name_from, fields)
 
 
 def read_all(names: Sequence[str], options: ReadOptions, target: Path) -> list[Label]:

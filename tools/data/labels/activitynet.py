@@ -30,7 +30,8 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
             if value is not None and not isinstance(value, str):
                 raise LabelError(f'{where}: "{key}" must be a text, got {value!r}; correct it')
         seconds = None if duration is None else number(duration, f'{where}: "duration"')
-        for index, (label, (start, end)) in enumerate(raw_instances(video, ('label',), where)):
+        instances = raw_instances(video, options.label_fields, where)
+        for index, (label, (start, end)) in enumerate(instances):
             place = f'{where}, annotations[{index}]'
             labels.append(
                 Label(

@@ -55,6 +55,7 @@ class ReadOptions:
         columns: Names of a table's columns by role, where they are not the usual ones.
         layers: ELAN's tiers or VIA's attributes to read; empty for all.
         name_from: ``'value'`` or ``'tier'``: what names the class in ELAN.
+        label_fields: Fields that name the class in ActivityNet-style JSON, joined by commas.
     """
 
     unit: str = 'seconds'
@@ -62,6 +63,7 @@ class ReadOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     layers: Sequence[str] = ()
     name_from: str = 'value'
+    label_fields: Sequence[str] = ('label',)
 
 
 def parse_time(text: str, where: str) -> tuple[float, bool]:
