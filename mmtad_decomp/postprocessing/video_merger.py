@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,6 @@ from mmaction.registry import TASK_UTILS
 from mmtad_decomp.structures import TimeGrid
 
 from .detections import Detections, concatenate
-from .post_processor import PostProcessor
 from .raw_predictions import VideoCandidates
 
 _UNKNOWN_SPAN = (float('nan'), float('nan'))
@@ -117,18 +117,17 @@ class VideoMerger:
 
         Args:
             video: Its windows.
-            on_full: See :class:`~mmtad_decomp.postprocessing.PostProcessor`; other post-processors
-                do not call it.
+            on_full: See :class:`~mmtad_decomp.postprocessing.PostProcessor`; not called where the
+                ``merge`` of another post-processor does not take it.
 
         Raises:
             ValueError: If a candidate is not finite.
         """
         if self.post_processor is not None:
-            heard = isinstance(self.post_processor, PostProcessor)
+            merge = self.post_processor.merge
+            heard = 'on_full' in inspect.signature(merge).parameters
             options = dict(on_full=on_full) if heard else {}
-            return self.post_processor.merge(
-                video.windows, video.duration, video.video_id, video.spans, **options
-            )
+            return merge(video.windows, video.duration, video.video_id, video.spans, **options)
         return _checked(concatenate(video.windows), video.video_id)
 
     def __call__(

@@ -59,6 +59,38 @@ def test_the_score_above_which_nothing_is_cut(block, bound, lowest):
     assert blocks.complete_above == lowest
 
 
+class Quiet:
+    """A post-processor of a user's, with what the guide asks for."""
+
+    def prepare(self, classes, video_ids):
+        pass
+
+    def merge(self, windows, duration, video_id=None, spans=None):
+        return concatenate(windows)
+
+
+class Telling(Quiet):
+    """It also says where it may have cut."""
+
+    def merge(self, windows, duration, video_id=None, spans=None, on_full=None):
+        if on_full is not None:
+            on_full(0.25)
+        return concatenate(windows)
+
+
+@pytest.mark.parametrize(('kind', 'lowest'), [(Quiet, -math.inf), (Telling, 0.25)])
+def test_another_post_processor_may_say_what_it_cut(kind, lowest):
+    rows = [(0, 1, 3, 0.9, 0)]
+    merger = VideoMerger('ab', dict(type=kind))
+    blocks = BlockMerger(merger, 'v')
+    for window in windows(rows):
+        blocks.add(window, window.span[0] + HOP)
+    assert blocks.finish(130.0).scores.tolist() == [0.9]
+    assert blocks.complete_above == lowest
+    (found,) = merger(windows(rows), {'v': 130.0}).values()
+    assert found.scores.tolist() == [0.9]
+
+
 def assert_same(found, expected):
     for column, other in zip(by_score(found), by_score(expected)):
         np.testing.assert_allclose(column, other, rtol=0, atol=1e-12)
