@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.structures import InstanceData
 from small_heads import (
     HEADS,
     NUM_CLASSES,
@@ -208,6 +209,24 @@ def test_one_class_learns_every_label_as_it(name):
         model, batch = build(config), raw_batch()
         for sample in batch['data_samples']:
             sample.gt_instances.labels = torch.full_like(sample.gt_instances.labels, label)
+        torch.manual_seed(0)
+        losses.append(losses_of(model, batch))
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_one_class_learns_an_instance_of_two_classes_once(name):
+    config = detector(name)
+    config['head']['num_classes'] = 1
+    losses = []
+    for labels in (1, 2):
+        model, batch = build(config), raw_batch()
+        for sample in batch['data_samples']:
+            segments = sample.gt_instances.segments
+            sample.gt_instances = InstanceData(
+                segments=segments.repeat(labels, 1),
+                labels=torch.arange(labels).repeat_interleave(len(segments)),
+            )
         torch.manual_seed(0)
         losses.append(losses_of(model, batch))
     torch.testing.assert_close(losses[0], losses[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from mmaction.registry import MODELS
 from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
@@ -19,7 +18,7 @@ class TADDetector(BaseModel):
 
     The head works in feature steps; this class is where they meet seconds. A head with
     ``num_classes=1`` is class-agnostic: it learns all instances as one class, whatever their
-    labels, and an external classifier names what it finds.
+    labels, and an external classifier names what it finds. An instance of several classes is one.
 
     Args:
         head: Config of a :class:`~mmtad_decomp.models.heads.TemporalHead`.
@@ -167,8 +166,12 @@ class TADDetector(BaseModel):
         targets = []
         for sample in data_samples:
             instances = sample.gt_instances
-            steps = self.grid(sample).to_steps(instances.segments.double())
-            labels = torch.zeros_like(instances.labels) if agnostic else instances.labels
+            segments, labels = instances.segments, instances.labels
+            if agnostic:
+                same = (segments[:, None] == segments).all(dim=2)  # (G, G)
+                segments = segments[~same.tril(diagonal=-1).any(dim=1)]  # each once
+                labels = labels.new_zeros(len(segments))
+            steps = self.grid(sample).to_steps(segments.double())
             targets.append(InstanceData(segments=steps.float(), labels=labels))
         return targets
 
