@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -80,6 +81,7 @@ HEADER = ('video', 'start', 'end', 'label')
         (HEADER, rows(1000), ',', ('--unit', 'milliseconds')),
         (HEADER, rows(FPS), ',', ('--unit', 'frames')),
         (HEADER, rows(50), ',', ('--unit', 'frames', '--frame-rate', '50')),
+        (HEADER, [(*row, '', ' ') for row in rows()], ';', ()),
         (HEADER, rows(form='00:00:{:06.3f}'), ',', ('--unit', 'milliseconds')),
     ],
 )  # fmt: skip
@@ -312,10 +314,19 @@ def test_boris_projects_and_tables(tmp_path, videos, capsys):
          "no label 'jump'"),
         ('video,start,end,label\na.mp4,0,1,run\nb.mp4,0,1,run\n', ('--group-by', '^c'),
          "does not match the video id 'a'"),
+        ('video,start,end,label\na.mp4,0,1,run\nb.mp4,0,1,run\n', ('--group-by', '('),
+         "--group-by '(' is no regular expression"),
+        ('video,start,end,label\na.mp4,0,1,run\nb.mp4,0,1,run\n', ('--classes', 'run', 'run'),
+         "--classes names 'run' twice"),
+        ('', (), 'labels.csv: the first line is empty'),
+        ('video,start,end,label\na.mp4,0,1,run\nb.mp4,0,1,5,run\n', (),
+         "line 3: more cells than columns, the last is 'run'; put quotes"),
         ('video,start,end,label,subset\na.mp4,0,1,run,dev\nb.mp4,0,1,run,training\n', (),
-         "subset 'dev' is unknown"),
+         "labels.csv, line 2: subset 'dev' is unknown"),
+        ('video,start,end,label,subset\na.mp4,0,1,run,training\nb.mp4,0,1,run,training\n'
+         'a.mp4,1,2,run,validation\n', (), 'labels.csv, line 2 and {path}, line 4; keep one'),
         ('video,start,end,label,subset\na.mp4,0,1,run,training\nb.mp4,0,1,run,\n', (),
-         'video b: its labels name no subset'),
+         'labels.csv, line 3: names no subset of b'),
         ('video,start,end,label\na.mp4,25,50,run\nb.mp4,30,55,run\n', (),
          'look like frames: divide them by the frames per second of their video, or correct '
          '"duration"; for tables say so by --unit'),
@@ -334,7 +345,7 @@ def test_mistakes_are_one_sentence(tmp_path, videos, capsys, content, options, w
     run(tmp_path, videos, path, *options, code=2)
     assert not (tmp_path / 'out').exists()
     (line,) = (li for li in capsys.readouterr().err.splitlines() if li.startswith('error: '))
-    assert words in line
+    assert words.format(path=path) in line
 
 
 @pytest.mark.parametrize('copy', [(), ('--copy',)])
@@ -448,6 +459,50 @@ def test_odd_labels_are_listed_with_their_lines(tmp_path, videos, capsys):
         assert words in out
 
 
+def test_statistics_count_what_loading_keeps(tmp_path, videos, capsys):
+    odd = [('a.mp4', '0.5', '75', 'run'), ('b.mp4', '2.0', '1.0', 'hop')]
+    run(tmp_path, videos, table(tmp_path / 'labels.csv', HEADER, odd))
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in out if line.startswith(('run', 'hop'))] == [
+        ['hop', '0', '0'],
+        ['run', *(('0', '1') if 'videos/a.mp4' in validation(tmp_path) else ('1', '0'))],
+        ['hop'],
+        ['run', '1.90', '1.90', '1.90'],
+    ]
+    assert {'sample_fps = 3', 'window = 8'} <= set(out)  # 4 frames in 1.9 s; all of 2.4 s
+
+
+def validation(folder):
+    content = json.loads((folder / 'out' / 'annotations.json').read_text())['database']
+    return {video['path'] for video in content.values() if video['subset'] == 'validation'}
+
+
+def test_classes_that_differ_in_capital_letters_alone_are_named(tmp_path, videos, capsys):
+    path = table(tmp_path / 'labels.csv', HEADER, [*rows(), ('b.mp4', '2', '2.2', 'Run')])
+    run(tmp_path, videos, path)
+    out = capsys.readouterr().out
+    assert '1 class names that differ in capital letters alone' in out
+    assert f'  run ({path}, line 3), Run ({path}, line 6)\n' in out
+    run(tmp_path, videos, path, '--classes', 'run', 'jump')
+    assert 'capital letters' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('labels', 'files'), [('NFC', 'NFD'), ('NFD', 'NFC')])
+def test_names_with_accents_are_one_name_in_both_forms(tmp_path, videos, labels, files):
+    folder = tmp_path / 'videos'
+    for name in WANTED:
+        folder.mkdir(exist_ok=True)
+        shutil.copy(videos / f'{name}.mp4', folder / unicodedata.normalize(files, f'{name}é.mp4'))
+    lines = [(f'{row[0][0]}é.mp4', *row[1:3], f'{row[3]}é') for row in rows()]
+    lines = [[unicodedata.normalize(labels, cell) for cell in line] for line in lines]
+    lines[1:2] = [[unicodedata.normalize(files, cell) for cell in lines[1]]]
+    found = run(tmp_path, folder, table(tmp_path / 'labels.csv', HEADER, lines))
+    assert found == {
+        f'{name}é': [(*item[:2], f'{item[2]}é') for item in items]
+        for name, items in WANTED.items()
+    }
+
+
 def database(file, **changes):
     """WANTED as ActivityNet-style JSON, with other values in the entry of ``a``."""
     subsets = dict(a='Validation', b='Test')
@@ -502,9 +557,10 @@ def test_fields_of_activitynet_style_json(tmp_path, videos, capsys, fields, name
 @pytest.mark.parametrize(
     ('changes', 'options', 'words'),
     [
-        ({}, (), "subset 'Test' is unknown"),
         ({}, (*SUBSETS, '--labels', 'verb,'), '--labels verb,: name a field'),
         ({}, (*SUBSETS, '--labels', 'verb,label'), 'needs a string field "verb" and "label"'),
+        ({}, (), 'video "a", annotations[0]: subset \'Validation\' is unknown; use training, '
+         "validation, testing, or say which ones ['Validation', 'Test'] are by --subsets"),
         ({}, ('--subsets', 'train=Test'), "--subsets train=Test: write SUBSET=NAME"),
         ({}, ('--subsets', 'training=train'), "names ['Test', 'Validation']"),
         (dict(subset=1), SUBSETS, '"subset" must be a text, got 1'),

@@ -15,6 +15,7 @@ import argparse
 import glob
 import re
 import sys
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
@@ -39,9 +40,9 @@ from tools.data.common.parallel import add_workers
 from tools.data.common.preparing import find_videos
 from tools.data.labels import Label, LabelError, ReadOptions, read_labels
 from tools.data.labels.checks import (
-    Finding,
     Instance,
     check_length,
+    check_names,
     check_video,
     length_table,
     summarize,
@@ -177,9 +178,13 @@ def read_all(names: Sequence[str], options: ReadOptions, target: Path) -> list[L
 
 
 def video_id(name: str) -> str:
-    """Id of a video: its file's name without folder and ending; other dots are part of it."""
+    """Id of a video: its file's name without folder and ending; other dots are part of it.
+
+    macOS writes an accent behind its letter, other systems write both as one character (NFC).
+    """
     from mmtad_decomp.datasets import VIDEO_ENDINGS
 
+    name = unicodedata.normalize('NFC', name)
     path = Path(PureWindowsPath(name).name if '\\' in name else name)
     return path.stem if path.suffix.lower() in (*VIDEO_ENDINGS, *_SOUND_ENDINGS) else path.name
 
@@ -205,10 +210,14 @@ def choose_classes(labels: Sequence[Label], wanted: Sequence[str] | None) -> tup
     """Classes in label order; says which labels are left out.
 
     Raises:
-        LabelError: If one that is wanted does not occur.
+        LabelError: If one that is wanted does not occur, or is named twice.
     """
+    wanted = [unicodedata.normalize('NFC', name) for name in wanted or ()]
+    twice = [name for name, n in Counter(wanted).items() if n > 1]
+    if twice:
+        raise LabelError(f'--classes names {twice[0]!r} twice; name each class once')
     counts = Counter(label.label for label in labels)
-    missing = [name for name in wanted or () if name not in counts]
+    missing = [name for name in wanted if name not in counts]
     if missing:
         raise LabelError(f'--classes: no label {missing[0]!r}; there are {sorted(counts)}')
     left_out = {name: n for name, n in counts.items() if wanted and name not in wanted}
@@ -251,38 +260,46 @@ def choose_subsets(
     Raises:
         LabelError: If labels contradict each other, or a group cannot be told.
     """
-    stated = {
-        video: {(label.group, label.subset) for label in labels}
-        for video, labels in by_video.items()
-    }
-    for video, values in stated.items():
-        if len(values) > 1:
-            raise LabelError(f'video {video}: its labels name several groups or subsets; keep one')
+    stated = {video: (labels[0].group, labels[0].subset) for video, labels in by_video.items()}
+    for video, labels in by_video.items():
+        for label in labels:
+            if (label.group, label.subset) != stated[video]:
+                raise LabelError(
+                    f'video {video}: its labels name several groups or subsets, first in '
+                    f'{labels[0].where} and {label.where}; keep one'
+                )
     subsets = rename_subsets(
-        {video: next(iter(values))[1] for video, values in stated.items()}, args.subsets
+        {video: subset for video, (_, subset) in stated.items()}, args.subsets
     )
     named = {video: subset for video, subset in subsets.items() if subset is not None}
     without = [video for video in subsets if video not in named]
     if named and without:
         raise LabelError(
-            f'video {without[0]}: its labels name no subset, those of other videos do; name the '
-            'subset of all videos, or of none'
+            f'{by_video[without[0]][0].where}: names no subset of {without[0]}, labels of other '
+            'videos do; name the subset of all videos, or of none'
         )
     if not without:
-        unknown = sorted(set(named.values()) - set(SUBSETS))
+        unknown = [video for video, subset in named.items() if subset not in SUBSETS]
         if unknown:
+            names = list(dict.fromkeys(named[video] for video in unknown))
             raise LabelError(
-                f'subset {unknown[0]!r} is unknown; use {", ".join(SUBSETS)}, or say which one '
-                f'it is by --subsets SUBSET={unknown[0]}'
+                f'{by_video[unknown[0]][0].where}: subset {names[0]!r} is unknown; use '
+                f'{", ".join(SUBSETS)}, or say which ones {names} are by --subsets SUBSET=NAME ...'
             )
         return named
+    try:
+        pattern = re.compile(args.group_by) if args.group_by else None
+    except re.error as error:
+        raise LabelError(
+            f'--group-by {args.group_by!r} is no regular expression ({error}); correct it'
+        ) from error
     groups = {}
-    for video, values in stated.items():
-        match = re.search(args.group_by, video) if args.group_by else None
-        if args.group_by and match is None:
+    for video, (group, _) in stated.items():
+        match = pattern.search(video) if pattern else None
+        if pattern and match is None:
             raise LabelError(f'--group-by {args.group_by!r} does not match the video id {video!r}')
         by_name = match and (match.group(1) if match.re.groups else match.group())
-        groups[video] = by_name or next(iter(values))[0] or video
+        groups[video] = by_name or group or video
     counts = {
         video: Counter(label.label for label in labels if label.label in classes)
         for video, labels in by_video.items()
@@ -331,15 +348,12 @@ def convert(args: argparse.Namespace) -> int:
     if failures:
         return print_failures(failures, anything_done=False)
     database: dict[str, dict] = {}
-    findings: list[Finding] = []
-    lengths: dict[str, list[float]] = {name: [] for name in classes}
+    findings = check_names([label for label in labels if label.label in classes])
     for key, path in paths.items():
         info = infos[key]
         found = [to_seconds(item, info) for item in by_video[key] if item.label in classes]
         findings += check_length(by_video[key], info.duration)
         findings += check_video(found, info.duration)
-        for item in found:
-            lengths[item.label].append(item.end - item.start)
         database[key] = make_video_entry(
             subsets[key],
             info.duration,
@@ -348,29 +362,35 @@ def convert(args: argparse.Namespace) -> int:
             f'videos/{path.name}',
             [dict(segment=(item.start, item.end), label=item.label) for item in found],
         )
-    check_units(database, classes, target)
+    loaded = as_loaded(database, classes, target)
     if findings:
         print(summarize(findings))
         if args.strict:
             raise LabelError(f'{len(findings)} labels are odd (--strict): nothing is written')
-    every = [length for values in lengths.values() for length in values if length > 0]
+    lengths: dict[str, list[float]] = {name: [] for name in classes}
+    for video in loaded.values():
+        for item in video['annotations']:
+            lengths[item['label']].append(item['segment'][1] - item['segment'][0])
+    every = [length for values in lengths.values() for length in values]
     if not every:
         raise LabelError(
-            'no action ends after it begins; correct the times (of points in time, make actions '
-            'with a length); nothing is written'
+            'no action ends after it begins, inside its video; correct the times (of points in '
+            'time, make actions with a length); nothing is written'
         )
     for place, path in places.items():
         place_video(path, place, args.copy)
     write_annotations(target, VERSION, classes, database)
-    print(f'{census_table(database, classes)}\n\n{length_table(lengths)}\n')
+    print(f'{census_table(loaded, classes)}\n\n{length_table(lengths)}\n')
     print('lines for configs/custom/data.py:')
     print(suggest(every, list(infos.values()), args.out, classes))
     print(f'\nwritten: {target}')
     return 0
 
 
-def check_units(database: dict, classes: Sequence[str], target: Path) -> None:
-    """Refuse times that are not in seconds.
+def as_loaded(
+    database: Mapping[str, dict], classes: Sequence[str], target: Path
+) -> dict[str, dict]:
+    """The database with the actions that loading keeps, clipped to their videos.
 
     Raises:
         LabelError: If most of the actions lie behind their videos.
@@ -378,9 +398,19 @@ def check_units(database: dict, classes: Sequence[str], target: Path) -> None:
     from mmtad_decomp.annotations import AnnotationError, load_annotations
 
     try:
-        load_annotations(target, content=dict(database=database, classes=list(classes)))
+        found = load_annotations(target, content=dict(database=database, classes=list(classes)))
     except AnnotationError as error:
         raise LabelError(f'{error}; for tables say so by --unit; nothing is written') from error
+    return {
+        key: {
+            **database[key],
+            'annotations': [
+                dict(segment=segment, label=classes[label])
+                for segment, label in zip(video.segments.tolist(), video.labels.tolist())
+            ],
+        }
+        for key, video in found.videos.items()
+    }
 
 
 def main(argv: list[str] | None = None) -> int:

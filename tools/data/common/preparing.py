@@ -6,6 +6,7 @@ import argparse
 import filecmp
 import os
 import sys
+import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,6 +140,8 @@ def find_videos(
 ) -> tuple[dict[str, Path], list[Failure]]:
     """Look for one file per video anywhere under ``folder``, also through links to folders.
 
+    Accented letters of names may be written as one character or, as on macOS, as two (NFC, NFD).
+
     Args:
         folder: Folder to search.
         video_ids: Ids wanted.
@@ -155,11 +158,11 @@ def find_videos(
     files = defaultdict(list)
     for path in sorted(_files_under(folder)):
         if path.suffix.lower() in VIDEO_ENDINGS and path.is_file():
-            files[path.stem].append(path)
+            files[unicodedata.normalize('NFC', path.stem)].append(path)
     found, failures = {}, []
     for video_id in video_ids:
         stem = file_stem(video_id)
-        originals = _originals(files[stem], out)
+        originals = _originals(files[unicodedata.normalize('NFC', stem)], out)
         if len(originals) == 1:
             found[video_id] = originals[0]
         elif originals:

@@ -77,6 +77,23 @@ def check_video(instances: Sequence[Instance], duration: float) -> list[Finding]
     return findings
 
 
+def check_names(labels: Sequence[Label]) -> list[Finding]:
+    """Classes whose names differ in capital letters alone.
+
+    Args:
+        labels: Of all videos.
+    """
+    kind = 'class names that differ in capital letters alone (kept as classes of their own)'
+    places: dict[str, dict[str, str]] = defaultdict(dict)
+    for item in labels:
+        places[item.label.casefold()].setdefault(item.label, item.where)
+    return [
+        Finding(kind, ', '.join(f'{name} ({where})' for name, where in names.items()))
+        for names in places.values()
+        if len(names) > 1
+    ]
+
+
 def check_length(labels: Sequence[Label], duration: float) -> list[Finding]:
     """Whether a video lasts as long as its labels say, where they say it.
 

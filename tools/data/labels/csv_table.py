@@ -37,15 +37,21 @@ def read(path: Path, options: ReadOptions) -> list[Label]:
             delimiter = max(',;\t', key=header.count)
             reader = csv.DictReader(file, delimiter=delimiter)
             # The line at which a row ends: blank lines and line breaks in cells count.
+            columns = find_columns(path, reader.fieldnames or (), options)
             rows = [(reader.line_num, row) for row in reader]
     except UnicodeDecodeError as error:
         raise LabelError(f'{path}: not UTF-8 ({error}); save the table as UTF-8') from error
-    columns = find_columns(path, reader.fieldnames or (), options)
     labels = []
     for line, row in rows:
-        if not any(isinstance(cell, str) and cell.strip() for cell in row.values()):
+        surplus = [cell for cell in row.pop(None, ()) if cell.strip()]
+        if surplus:
+            raise LabelError(
+                f'{path}, line {line}: more cells than columns, the last is {surplus[-1]!r}; put '
+                f'quotes around a cell with {delimiter!r} in it, such as a time with a comma'
+            )
+        if not any(cell and cell.strip() for cell in row.values()):
             continue
-        if (row.get(columns.get('type')) or '').strip().upper().startswith('POINT'):
+        if (row.get(columns.get('type', '')) or '').strip().upper().startswith('POINT'):
             continue
         labels.append(_label(row, columns, f'{path}, line {line}', options))
     return labels
@@ -58,6 +64,8 @@ def find_columns(path: Path, header: Iterable[str], options: ReadOptions) -> dic
         LabelError: If one that is needed is missing.
     """
     names = {name.strip().strip('"').lower(): name for name in header if name}
+    if not names:
+        raise LabelError(f'{path}: the first line is empty; write the names of the columns there')
     columns = {}
     for role, usual in ROLES.items():
         wanted = (options.columns[role],) if role in options.columns else usual

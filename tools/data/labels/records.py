@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -111,11 +112,11 @@ def number(value: object, where: str) -> float:
 
 
 def class_name(text: object, where: str) -> str:
-    """A class's name without spaces around it.
+    """A class's name without spaces around it, accents as one character with their letter (NFC).
 
     Raises:
         LabelError: If it is empty or no text.
     """
     if not isinstance(text, str) or not text.strip():
         raise LabelError(f'{where}: the action has no label; name its class, or delete it')
-    return text.strip()
+    return unicodedata.normalize('NFC', text.strip())
