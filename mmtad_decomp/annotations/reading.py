@@ -175,7 +175,7 @@ def _wanted_subsets(
     content: dict, ann_file: str | Path, subset: str | Sequence[str] | None
 ) -> set[str | None]:
     """Names of the subsets to read; every video is checked to have one that can be compared."""
-    present = set()
+    present: dict[str | None, str] = {}
     for video_id, video in content['database'].items():
         try:
             path_below('', video_id, f'{ann_file}: video id')
@@ -191,19 +191,25 @@ def _wanted_subsets(
             raise AnnotationError(
                 f'{where}: field "subset" must be a string, got {shorten(name)}; correct the file'
             )
-        present.add(name)
+        present.setdefault(name, where)
     if subset is None:
-        return present
+        return set(present)
     wanted: set = set(as_names(subset))
-    if present == {None}:
+    if [*present] == [None]:
         raise AnnotationError(
             f'{ann_file}: no video has a field "subset"; add it to each video, with names such as '
             f'{sorted(wanted)[0]!r}, or set `subset=None` to take all videos'
         )
-    if wanted - present:
+    if None in present:
         raise AnnotationError(
-            f'{ann_file}: no video is of subset {", ".join(map(repr, sorted(wanted - present)))}; '
-            f'set `subset` to one of those in the file: {sorted(filter(None, present))}'
+            f'{present[None]}: field "subset" is missing, other videos have it; add it, or any '
+            'other name to leave the video out'
+        )
+    missing = sorted(wanted - {*present})
+    if missing:
+        raise AnnotationError(
+            f'{ann_file}: no video is of subset {", ".join(map(repr, missing))}; set `subset` to '
+            f'one of those in the file: {sorted(map(str, present))}'
         )
     return wanted
 

@@ -345,5 +345,8 @@ def test_a_file_without_subsets_says_so(load):
     with pytest.raises(AnnotationError, match=r'no video has a field "subset"; .*`subset=None`'):
         load(database, subset='validation')
     assert list(load(database).videos) == ['v']
-    with pytest.raises(AnnotationError, match=r"in the file: \['training'\]"):
-        load({**database, 'w': video()}, subset='validation')
+    database['w'] = video()
+    for subset in ('training', 'validation'):
+        with pytest.raises(AnnotationError, match='video "v": field "subset" is missing, other'):
+            load(database, subset=subset)
+    assert list(load(database).videos) == ['v', 'w']

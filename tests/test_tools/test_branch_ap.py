@@ -221,6 +221,23 @@ def test_files_and_validation_split(data, checkpoint, tmp_path):
     assert not (tmp_path / 'joint.json').exists()
 
 
+@pytest.mark.parametrize('flags', [(), ('--with-teacher',)])
+def test_another_network_than_the_trained_one_is_a_warning(
+    data, checkpoint, teacher, tmp_path, flags
+):
+    cfg = load_config(test_tool.parse_args([config('decomp'), 'none', *options(data)]))
+    weights = torch.load(checkpoint, weights_only=True)
+    torch.save({**weights, 'meta': dict(cfg=cfg.pretty_text)}, tmp_path / 'with_config.pth')
+    key = 'model.student.fusion.window'
+    for name, more, times in (('same', {}, 0), ('other', {key: 3}, 1)):
+        more['model.teacher_checkpoint'] = str(teacher)
+        run(data, tmp_path / 'with_config.pth', tmp_path / name, *flags, **more)
+        (log,) = (tmp_path / name / 'work').glob('*/*.log')
+        text = log.read_text()
+        assert text.count('was trained with another network') == times
+        assert text.count(f'{key} was') == times
+
+
 def test_table_shows_the_gain_over_the_better_branch():
     results = {
         branch: dict(AP=dict(jump=ap), mAP=dict(mAP=ap))

@@ -220,6 +220,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
 
     demand_writable(Path(args.out_dir, 'branch_ap.json'), '--out-dir')
     set_up(cfg, args)
+    model = copy.deepcopy(cfg.model)
     use_branches(cfg, args)
     cfg.load_from = resolve_checkpoint(args.checkpoint)
     cfg.resume = False
@@ -227,6 +228,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict]:
         demand_shared_head(cfg.load_from)
     with explained(cfg):
         runner = build_runner(cfg)
+        runner.cfg.model = model  # whose network the checkpoint is compared with
         results = by_branch(runner.test())
     if is_main_process():
         write_results(results, args, cfg)
