@@ -59,7 +59,8 @@ def network_differences(trained: Mapping, given: Mapping, path: str) -> Iterator
     """Compare two configs of a model as far as they say what it computes at inference.
 
     A key that is absent from one has the default of the class that ``type`` names. Where that is
-    not known, a key of ``given`` alone is taken to be newer than the training, and passes.
+    not known, a key of ``given`` alone is taken to be newer than the training, and passes. A part
+    of one config alone counts if it sets something else than the defaults of its own class.
 
     Args:
         trained: ``model`` of the training, or a part of it.
@@ -76,7 +77,12 @@ def network_differences(trained: Mapping, given: Mapping, path: str) -> Iterator
             continue
         default = _UNKNOWN if key in trained and key in given else _default(kind, str(key))
         then, now = trained.get(key, default), given.get(key, default)
-        if then is not _UNKNOWN:
+        if default is None and isinstance(
+            now, Mapping
+        ):  # None may stand for a part's own defaults
+            if any(network_differences(now, {}, path)):
+                yield Difference(f'{path}.{key}', None, now)
+        elif then is not _UNKNOWN:
             yield from _differences(then, now, f'{path}.{key}')
 
 

@@ -4,7 +4,9 @@ import inspect
 
 import pytest
 from mmaction.registry import MODELS
+from torch import nn
 
+from mmtad_decomp.apis import network_differences as rules
 from mmtad_decomp.apis.network_differences import network_differences
 
 TRAINING = {
@@ -56,6 +58,61 @@ def test_settings_of_the_network_count(kind):
     assert set(INFERENCE[kind]) <= arguments(kind)
     keys = {key.split('.')[0] for key in differing(kind, **INFERENCE[kind])}
     assert keys == set(INFERENCE[kind])
+
+
+ENCODER = dict(type='ConvTransformerEncoder', drop_path=0.3)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'part', 'counts'),
+    [
+        ('ActionFormerHead', dict(encoder=ENCODER), False),
+        ('ActionFormerHead', dict(encoder=dict(ENCODER, num_heads=4)), False),  # its default
+        ('ActionFormerHead', dict(encoder=dict(ENCODER, num_heads=2)), True),
+        ('TAGSHead', dict(block=dict(dropout=0.1)), False),
+        ('TAGSHead', dict(block=dict(num_heads=2)), True),
+        ('GTADHead', dict(graph={}), False),
+        ('GTADHead', dict(graph=dict(num_neighbours=5)), True),
+        ('TADDetector', dict(neck=dict(type='TemporalProjection', in_channels=4)), True),
+    ],
+)
+def test_a_part_of_one_config_alone_counts_by_what_it_sets(kind, part, counts):
+    (key,) = part
+    trained = network_differences(dict(type=kind, **part), dict(type=kind), 'model')
+    given = network_differences(dict(type=kind), dict(type=kind, **part), 'model')
+    assert any(trained) == counts
+    assert [tuple(d) for d in given] == ([(f'model.{key}', None, part[key])] if counts else [])
+
+
+IGNORED_BY_THEIR_FORM = """
+actionness_weight appearance_weight boundary_weight branch_boundary_weight class_weight
+coarse_weight drop_path drop_prob dropout giou_weight iou_weight l1_weight loss_boundary loss_cls
+loss_consistency loss_contrast loss_dice loss_iou loss_mask loss_node loss_norm loss_norm_momentum
+loss_reg loss_weight mask_weight motion_drop_rate node_weight quality_weight refine_weight
+refined_weight segment_weight
+"""
+
+
+def test_no_argument_is_ignored_by_chance():
+    """A new argument whose name looks like a loss's must be meant to change no output."""
+    listed = rules._TRAINING | rules._EXECUTION | rules._SELECTION
+    ignored = {
+        name
+        for part in parts_of(nn.Module)
+        if '__init__' in vars(part)
+        for name in inspect.signature(part.__init__).parameters
+        if rules._is_ignored(name)
+    }
+    assert ignored - listed == set(IGNORED_BY_THEIR_FORM.split())
+    of_mmaction2 = {'conv_cfg', 'partial_bn', 'pretrained', 'pretrained2d', 'train_cfg'}
+    assert listed - ignored == of_mmaction2 | {'_scope_'}
+
+
+def parts_of(base):
+    for part in base.__subclasses__():
+        if part.__module__.startswith('mmtad_decomp.models.'):
+            yield part
+        yield from parts_of(part)
 
 
 def arguments(kind):
