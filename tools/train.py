@@ -50,15 +50,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
     """Apply the flags of training to the config."""
-    from mmtad_decomp.utils import ConfigError, resolve_checkpoint
+    from mmtad_decomp.utils import ConfigError
 
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if args.amp:
         use_mixed_precision(cfg)
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else resolve_checkpoint(args.resume)
+        resume(cfg, args.resume)
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
             raise ConfigError(
@@ -75,6 +74,24 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> Config:
         randomness['deterministic'] = True
     cfg.randomness = randomness
     return cfg
+
+
+def resume(cfg: Config, source: str) -> None:
+    """Resume a training.
+
+    The config's ``load_from`` counts where there is nothing to resume yet: a command that is
+    started again by itself, with ``--resume`` from the first time on, begins with these weights.
+
+    Args:
+        cfg: Changed in place.
+        source: Checkpoint or work directory, or ``'auto'`` for the config's work directory.
+    """
+    from mmtad_decomp.utils import latest_checkpoint, resolve_checkpoint
+
+    if source != 'auto':
+        cfg.resume, cfg.load_from = True, resolve_checkpoint(source)
+    elif cfg.get('load_from') is None or latest_checkpoint(cfg.work_dir) is not None:
+        cfg.resume, cfg.load_from = True, None
 
 
 def use_mixed_precision(cfg: Config) -> None:

@@ -290,6 +290,18 @@ def test_flags_of_training():
     assert not merged().get('resume') and merged('--resume').resume
 
 
+def test_first_weights_count_until_there_is_something_to_resume(tmp_path):
+    first = ['--work-dir', str(tmp_path), '--cfg-options', 'load_from=first.pth']
+    cfg = merged('--resume', *first)
+    assert not cfg.resume and cfg.load_from == 'first.pth'
+    (tmp_path / 'epoch_1.pth').touch()
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
+    cfg = merged('--resume', *first)
+    assert cfg.resume and cfg.load_from is None  # MMEngine's way to say the latest one
+    cfg = merged('--resume', str(tmp_path), *first)
+    assert cfg.resume and cfg.load_from == str(tmp_path / 'epoch_1.pth')
+
+
 def test_auto_scale_lr_needs_a_base(tmp_path):
     path = tmp_path / 'plain.py'
     path.write_text("model = dict(type='TADDetector')\noptim_wrapper = dict()\n")
