@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 from mmaction.registry import RUNNERS
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from .model_wrappers.fully_sharded_model import FullyShardedModel, save_whole_state
 from .resuming import resume_from_work_dir
@@ -37,6 +38,7 @@ class ConciseRunner(Runner):
     so do the settings of malloc and the reasons for a precision.
     :class:`~mmtad_decomp.engine.hooks.RunSummaryHook` sums up a run on the screen.
 
+    A training writes its config into the work directory; a test leaves that of a training alone.
     Checkpoints of a :class:`~mmtad_decomp.engine.model_wrappers.FullyShardedModel` are whole.
     """
 
@@ -65,6 +67,14 @@ class ConciseRunner(Runner):
         """Load or resume a checkpoint; see ``resume_from_work_dir``."""
         resume_from_work_dir(self)
         super().load_or_resume()
+        if isinstance(self._train_loop, BaseLoop):  # built: this is a training
+            super().dump_config()
+
+    def dump_config(self) -> None:
+        """Write the config into the work directory, unless one of its name is there."""
+        name = self.cfg.filename
+        if name is None or not Path(self.work_dir, Path(name).name).exists():
+            super().dump_config()
 
     def _init_model_weights(self) -> None:
         if not isinstance(self.model, FullyShardedModel):  # has been, before it was sharded

@@ -6,6 +6,7 @@ import pickle
 import platform
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -220,6 +221,23 @@ def test_weights_that_fit_another_network_are_a_warning(trained, data, tmp_path,
         log.read_text(),
     )
     assert (warned is None) == same
+
+
+def test_only_trainings_replace_the_config_of_the_work_directory(trained, data, tmp_path):
+    run = tmp_path / 'run'
+    shutil.copytree(work_dir(trained), run)
+    written = run / Path(config('baseline')).name
+    before, key = written.read_text(), 'model.head.encoder.window_size'
+    flags = ['--work-dir', str(run), *options(data)]
+    test_tool.main([config('baseline'), str(run), *flags, f'{key}=3'])
+    with pytest.raises(CheckpointError, match='does not fit'):
+        train_tool.main(
+            [config('baseline'), '--resume', *flags, 'model.head.encoder.num_stem_layers=2']
+        )
+    assert written.read_text() == before
+    train_tool.main([config('baseline'), '--resume', *flags, f'{key}=3'])
+    assert written.read_text() != before
+    assert Config.fromfile(written).model.head.encoder.window_size == 3
 
 
 def test_a_checkpoint_of_another_model_is_refused(trained, data, tmp_path):
