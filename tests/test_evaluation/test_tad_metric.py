@@ -168,6 +168,7 @@ def test_a_class_without_instances_is_left_out(ann_file):
     metric = TADMetric(ann_file, 'test', classes=['a', 'b', 'c'], classwise=True)
     result = evaluate(metric, [*perfect(metric), sample('v4', [[0, 5]], [0.99], [2])])
     assert result['tad/mAP'] == 1 and 'tad/AP_c' not in result
+    assert metric.names() == list(result)  # what `save_best` may name
 
 
 def test_classes_of_the_data_set_must_agree_before_anything_is_tested(ann_file):

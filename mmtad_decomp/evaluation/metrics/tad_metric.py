@@ -174,8 +174,10 @@ class TADMetric(VideoMetric):
 
     def names(self) -> list[str]:
         """Names of the metrics, with prefix."""
-        shape = (len(self.tious), len(self.annotations.classes))
-        return [f'{self.prefix}/{name}' for name in self.summary(np.zeros(shape))]
+        ap = np.full((len(self.tious), len(self.annotations.classes)), np.nan)
+        for video in self.annotations.videos.values():
+            ap[:, video.labels] = 0
+        return [f'{self.prefix}/{name}' for name in self.summary(ap)]
 
     def summary(self, ap: np.ndarray) -> dict[str, float]:
         """Metrics from ``(T, C)`` average precisions, without prefix."""
