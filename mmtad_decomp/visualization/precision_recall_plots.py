@@ -105,13 +105,14 @@ def plot_precision_recall(
             )
     for axes, label in zip(panels, shown):
         axes.set_title(f'{classes[label]} ({counts[label]})', loc='left', fontsize=10)
-        if axes.get_subplotspec().is_last_row():
-            axes.set_xlabel('recall (%)', fontsize=9)
         axes.set_xlim(0, 101)
         axes.set_ylim(0, 103)
         axes.grid(color='#DDDDDD', linewidth=0.6)
         for side in ('top', 'right'):
             axes.spines[side].set_visible(False)
+    for axes in panels[: len(shown)][-columns:]:  # the lowest of each column
+        axes.set_xlabel('recall (%)', fontsize=9)
+        axes.tick_params(labelbottom=True)
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     lines = panels[0].lines

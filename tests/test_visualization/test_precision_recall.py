@@ -87,6 +87,20 @@ def test_pictures_name_classes_and_ap():
     assert legend == ['a, mAP 41.7', 'b, mAP 25.0']
 
 
+@pytest.mark.parametrize('count', [1, 3, 4, 6, 8, 9])
+def test_the_lowest_panel_of_each_column_has_a_scale(count):
+    columns = TRUTH.videos[:1].repeat(count), TRUTH.segments[:1].repeat(count, 0)
+    truth = GroundTruth(*columns, np.arange(count))
+    found = Predictions(*(column[:1] for column in FOUND))
+    figure = plot_precision_recall(truth, {'a': found}, 0.5, [*map(str, range(count))])
+    figure.canvas.draw()
+    panels = [axes for axes in figure.axes if axes.axison]
+    lowest = {axes.get_subplotspec().colspan.start: axes for axes in panels}
+    for axes in panels:
+        scale = [label for label in axes.get_xticklabels() if label.get_visible()]
+        assert bool(scale) == bool(axes.get_xlabel()) == (axes in lowest.values())
+
+
 @pytest.mark.parametrize('found', [FOUND, Predictions(*(column[:0] for column in FOUND))])
 def test_no_ground_truth_is_said(found):
     nothing = GroundTruth(*(column[:0] for column in TRUTH))
