@@ -328,6 +328,14 @@ def test_tool_draws_the_tested_video_with_most_instances(tool, files, capsys):
     assert cv2.imread(str(out)).ndim == 3 and [p.name for p in out.parent.iterdir()] == ['a.png']
 
 
+@pytest.mark.parametrize('score_thr', [0.9, 0.95])
+def test_a_model_without_a_detection_to_draw_is_named(tool, files, capsys, score_thr):
+    arguments = [f'{files}/ann.json', '--results', f'ours={files}/a.json', '--out']
+    tool.main([*arguments, f'{files}/a.png', '--score-thr', str(score_thr)])
+    words = f'ours: none of 1 detections reaches --score-thr {score_thr}'
+    assert (words in capsys.readouterr().out) == (score_thr > 0.9)
+
+
 def test_best_detections_are_of_a_typical_video(tool, tmp_path, capsys):
     segments = [[1, 5], [7, 9]]
     instances = [dict(segment=segment, label='walk') for segment in segments]

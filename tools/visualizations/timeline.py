@@ -199,6 +199,10 @@ def main(arguments: list[str] | None = None) -> None:
         limits = dict(score_thr=args.score_thr, max_detections=args.max_detections)
         lines = {n: found.get(video.video_id, nothing) for n, found in curves.items()}
         figure = draw_timeline(**drawing, **limits, curves=lines)
+        for name, detections in drawing['detections'].items():
+            if not (detections.scores >= args.score_thr).any():
+                of_all = f'none of {len(detections.scores)} detections'
+                print(f'{name}: {of_all} reaches --score-thr {args.score_thr:g}')
     save_figure(figure, args.out)
     print(f'{video.video_id}: {len(video.labels)} instances; written to {args.out}')
 
