@@ -24,7 +24,7 @@ from tools.data.common.preparing import (
 SUBSETS = ('training', 'validation')
 
 
-def read_blocked(path: Path | None) -> set[str]:
+def read_blocked(path: Path) -> set[str]:
     """Ids of blocked videos, see :func:`~mmtad_decomp.annotations.read_video_list`.
 
     A leading ``v_`` is ignored.
@@ -34,26 +34,7 @@ def read_blocked(path: Path | None) -> set[str]:
     """
     from mmtad_decomp.annotations import read_video_list
 
-    ids = () if path is None else read_video_list(path)
-    return {video_id.removeprefix('v_') for video_id in ids}
-
-
-def refuse_other_list(target: Path, blocked: set[str]) -> None:
-    """Refuse to replace a list of other videos, which may be the user's own.
-
-    Args:
-        target: The list that will be written.
-        blocked: Its ids.
-
-    Raises:
-        ValueError: If ``target`` is there and names other videos, or is no list.
-    """
-    there = read_blocked(target) if target.exists() else set()
-    if there and there != blocked:
-        raise ValueError(
-            f'{target} lists other videos than --blocked and would be replaced; move it away, or '
-            'leave --blocked out, so that it counts'
-        )
+    return {video_id.removeprefix('v_') for video_id in read_video_list(path)}
 
 
 def choose_subsets(
@@ -131,9 +112,13 @@ def run(args: argparse.Namespace) -> int:
     from mmtad_decomp.utils.atomic import write_json
 
     target = args.out / 'blocked.json'
-    source = args.blocked or (target if target.exists() else None)
-    blocked = read_blocked(source)
-    refuse_other_list(target, blocked)
+    there = read_blocked(target) if target.exists() else None
+    blocked = read_blocked(args.blocked) if args.blocked else there or set()
+    if there and there != blocked:
+        raise ValueError(
+            f'{target} lists other videos than --blocked and would be replaced; move it away, or '
+            'leave --blocked out, so that it counts'
+        )
     records, classes = read_activitynet(args.annotations, args.subsets, blocked)
     print(f'{len(records)} videos, {len(blocked)} on the list of blocked ones')
     if blocked and args.blocked is None:
@@ -141,8 +126,7 @@ def run(args: argparse.Namespace) -> int:
     code = prepare(
         args, records, classes, 'ActivityNet-1.3', lambda video_id: f'{args.prefix}{video_id}'
     )
-    is_there = target.exists() and read_blocked(target) == blocked
-    if (args.out / 'annotations.json').exists() and not is_there:
+    if (args.out / 'annotations.json').exists() and there != blocked:
         write_json(target, sorted(blocked))
     return code
 
