@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -214,6 +215,12 @@ def _wanted_subsets(
     return wanted
 
 
+def _is_close(name: str, wanted: Iterable[str]) -> bool:
+    """Whether a subset's name is perhaps one of those wanted, with a slip of the pen."""
+    names = [other.casefold() for other in wanted]
+    return bool(difflib.get_close_matches(name.strip().casefold(), names, n=1, cutoff=0.8))
+
+
 def _refuse_other_units(
     content: dict, videos: Sequence[VideoAnnotation], ann_file: str | Path
 ) -> None:
@@ -328,8 +335,10 @@ def load_annotations(
     index = {name: i for i, name in enumerate(names)}
     wanted = _wanted_subsets(content, ann_file, subset)
     excluded, census, videos = set(read_video_list(exclude_videos)), Census(), {}
+    others = Counter()
     for video_id, video in content['database'].items():
-        if video.get('subset') not in wanted:
+        if (name := video.get('subset')) not in wanted:
+            others[name] += 1
             continue
         if video_id in excluded:
             census.excluded_videos += 1
@@ -341,6 +350,9 @@ def load_annotations(
         census.videos += 1
         census.instances += len(videos[video_id].labels)
         census.videos_without_instances += not len(videos[video_id].labels)
+    census.misspelt_subsets.update(
+        {name: n for name, n in others.items() if _is_close(name, wanted)}
+    )
     _refuse_unknown_labels(census.ignored_labels, ignored, names, videos.values(), ann_file)
     if not videos:
         raise AnnotationError(

@@ -42,6 +42,7 @@ class Census:
     instances: int = 0
     videos_without_instances: int = 0
     excluded_videos: int = 0
+    misspelt_subsets: Counter = field(default_factory=Counter)
     ignored_labels: Counter = field(default_factory=Counter)
     dropped: Counter = field(default_factory=Counter)
     clipped: int = 0
@@ -52,6 +53,10 @@ class Census:
             parts.append(f'{self.videos_without_instances} videos without instances')
         if self.excluded_videos:
             parts.append(f'{self.excluded_videos} videos excluded')
+        parts += [
+            f'{n} videos of subset {name!r} left out (misspelt?)'
+            for name, n in sorted(self.misspelt_subsets.items())
+        ]
         parts += [f'{n} "{name}" ignored' for name, n in sorted(self.ignored_labels.items())]
         parts += [f'{n} {why} dropped' for why, n in sorted(self.dropped.items())]
         if self.clipped:

@@ -95,6 +95,18 @@ def test_census_counts_what_is_cleaned(load):
     )
 
 
+def test_census_names_misspelt_subsets(load):
+    names = ('training', 'traning', 'Training ', 'traning', 'validation', 'testing')
+    database = {f'v{i}': video(subset=name) for i, name in enumerate(names)}
+    census = load(database, subset=['training', 'validation']).census
+    assert census.misspelt_subsets == {'traning': 2, 'Training ': 1}
+    assert str(census).endswith(
+        "1 videos of subset 'Training ' left out (misspelt?), "
+        "2 videos of subset 'traning' left out (misspelt?)"
+    )
+    assert not load(database, subset='testing').census.misspelt_subsets
+
+
 def test_subsets(load):
     database = {'a': video(), 'b': video(subset='test'), 'c': video(subset='validation')}
     assert list(load(database).videos) == ['a', 'b', 'c']
