@@ -12,6 +12,7 @@ systems = dict(
     no_distill='two branches, no teacher',
     conventional_tg='conventional, TG',
     conventional_of='conventional, OF',
+    concat_of='concatenation, OF',
     local_tg='local attention, TG',
     local_of='local attention, OF',
 )
@@ -40,6 +41,7 @@ for head, label in heads.items():
             (f'local_{teacher}', other)
             for other in ('rgb_on', 'no_distill', f'conventional_{teacher}')
         ]
+    pairs += [('local_of', 'concat_of'), ('concat_of', 'rgb_on'), ('concat_of', 'conventional_of')]
     compare += [(f'{head}_{first}', f'{head}_{second}') for first, second in pairs]
 
 # ActionFormer's mimic of features at a quarter of its weight, and without it.
