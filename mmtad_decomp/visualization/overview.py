@@ -22,6 +22,7 @@ from .timeline import (
     label_rows,
     lanes_of,
     stack_panels,
+    visible_bars,
 )
 from .titles import names_as_written, shorten, title_figure
 
@@ -54,15 +55,16 @@ def _draw_row(
     lanes = lanes_of(segments)
     lanes[lanes < 0] = MAX_LANES - 1  # nothing is left out here
     height = 0.84 / (lanes.max() + 1 if len(lanes) else 1)
+    shapes = zip(*visible_bars(axes, segments, duration, edge=1.6))
     texts = []
-    for (start, end), lane, solid in zip(segments, lanes, filled):
+    for (start, end), (width, edge), lane, solid in zip(segments, shapes, lanes, filled):
         low = row + 0.08 + height * lane
         axes.broken_barh(
-            [(start, end - start)],
+            [(start, width)],
             (low, 0.92 * height),
             facecolor=color if solid else 'white',
             edgecolor='white' if solid else color,
-            linewidth=1.6,
+            linewidth=edge,
         )
         text = axes.text(
             (start + end) / 2,

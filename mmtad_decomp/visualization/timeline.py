@@ -24,6 +24,8 @@ from .titles import names_as_written, shorten_legend, shorten_titles, title_figu
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
 GROUND_TRUTH = '#3A3A3A'
 MAX_LANES = 3
+LEAST_WIDTH = 1 / 600
+"""Share of the time axis that the narrowest bar has."""
 _ROW_INCHES, _PANEL_INCHES, _FRAME_INCHES = 0.42, 0.42, 0.95
 _CURVES_INCHES, _CURVE_POINTS = 1.7, 1200
 _CURVE_STYLES = ('-', '--', ':', '-.')
@@ -124,7 +126,7 @@ def _draw_panel(
             axes.axhspan(row, row + 1, color='#F1F1F1', linewidth=0, zorder=0)
         mine = found.labels == label
         of_class = Detections(*(column[mine] for column in found))
-        segments, width = truth[0][truth[1] == label], duration / 600
+        segments, width = truth[0][truth[1] == label], LEAST_WIDTH * duration
         same = np.ones(len(segments))
         _bars(axes, segments, (row + 0.10) * same, 0.34 * same, width, GROUND_TRUTH, same)
         hidden += _draw_row(axes, row + offset, share, of_class, width, color)
@@ -215,6 +217,25 @@ def label_rows(
     axes.set_axisbelow(True)
     for side in ('top', 'right', 'left'):
         axes.spines[side].set_visible(False)
+
+
+def visible_bars(
+    axes: Axes, segments: np.ndarray, duration: float, edge: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Widths at which bars, and their edges, can be seen: a full edge would hide a narrow bar.
+
+    Args:
+        axes: Where; its time axis is about as wide as its figure.
+        segments: ``(M, 2)`` seconds.
+        duration: Seconds of the time axis.
+        edge: Points of the edge of a bar that is not narrow.
+
+    Returns:
+        ``(M,)`` seconds of the bars, and ``(M,)`` points of their edges.
+    """
+    widths = np.maximum(segments[:, 1] - segments[:, 0], LEAST_WIDTH * duration)
+    points = widths / duration * axes.figure.bbox.width * 72 / axes.figure.dpi
+    return widths, np.minimum(edge, points / 6)
 
 
 def score_curve(found: Detections, times: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from .timeline import GROUND_TRUTH, PALETTE, label_rows, stack_panels
+from .timeline import GROUND_TRUTH, PALETTE, label_rows, stack_panels, visible_bars
 from .titles import names_as_written, title_figure
 
 _ROW_INCHES, _FRAME_INCHES = 0.34, 1.15
@@ -43,12 +43,14 @@ def draw_window(
     num_rows = max(len(rows), 1)
     figure, (axes,) = stack_panels([num_rows * _ROW_INCHES], frames, length, _FRAME_INCHES)
     learned = [True] * len(segments) if learned is None else learned
-    for (start, end), label, has_target in zip(segments, labels, learned):
+    shapes = zip(*visible_bars(axes, segments, length, edge=1.0))
+    for (start, _), (width, edge), label, has_target in zip(segments, shapes, labels, learned):
         axes.broken_barh(
-            [(start, end - start)],
+            [(start, width)],
             (rows.index(label) + 0.1, 0.8),
             facecolor=GROUND_TRUTH if has_target else 'white',
             edgecolor='white' if has_target else PALETTE[1],
+            linewidth=edge,
             hatch=None if has_target else '////',
         )
     label_rows(axes, [classes[label] for label in rows], num_rows, length, fontsize=9)

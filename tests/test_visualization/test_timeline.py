@@ -21,6 +21,7 @@ from mmtad_decomp.visualization import (
     TADVisualizer,
     draw_overview,
     draw_timeline,
+    draw_window,
     figure_to_image,
     save_figure,
     score_curve,
@@ -82,6 +83,29 @@ def test_overview_fills_the_best_detections_that_hit():
     assert row_names(axes) == ['ground truth', 'baseline', 'decomposed']
     with pytest.raises(ValueError, match='at least one model'):
         draw_overview([[1, 4]], [0], {}, CLASSES, 100.0)
+
+
+def darkness(figure, axes, seconds, height):
+    """How dark the picture is around a point of a panel, in pixels of full black."""
+    image = figure_to_image(figure).astype(float)
+    x, y = axes.transData.transform((seconds, height)).round().astype(int)
+    return (1 - image[image.shape[0] - 1 - y, x - 5 : x + 6].min(axis=-1) / 255).sum()
+
+
+def test_short_instances_of_long_videos_can_be_seen():
+    """A second of half an hour is less than a pixel: no edge hides it, and a miss looks hollow."""
+    truth = [[100.0, 101.0], [500.0, 501.0]]
+    found = detections((100, 101, 0.9, 0), (900, 901, 0.8, 0))
+    figure = draw_overview(truth, [0, 0], {'model': found}, [''], 1673.0)
+    (axes,) = figure.axes
+    for text in axes.texts:
+        text.set_visible(False)
+    shown = [darkness(figure, axes, second + 0.5, row) for second, row in
+             ((100, 0.5), (500, 0.5), (100, 1.5), (900, 1.5), (1300, 0.5))]  # fmt: skip
+    assert min(shown[:3]) > 1 and shown[4] == 0
+    assert 0.2 < shown[3] < 0.6 * shown[2]
+    figure = draw_window(truth, [0, 0], ['walk'], 1673.0, 'video')
+    assert min(darkness(figure, figure.axes[0], second + 0.5, 0.5) for second in (100, 500)) > 1
 
 
 def test_overview_counts_hits_as_the_evaluation_does():
