@@ -120,7 +120,8 @@ def plot_precision_recall(
     figure.supylabel('precision (%)', fontsize=9)
     title_figure(
         figure,
-        f'Precision and recall at tIoU {tiou:g}; in brackets: instances; on the right: AP (%)',
+        f'Precision and recall at tIoU {tiou:g}; in brackets: instances; on the right: AP (%)'
+        f'{_of_all(shown, counts)}',
     )
     shorten_titles(figure, share=max(0.3, 1 - 0.14 * len(models)))
     return figure
@@ -181,7 +182,9 @@ def plot_class_ap(
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(0, 108)
     span = f'{tious[0]:g}' if len(tious) == 1 else f'{tious[0]:g} to {tious[-1]:g}'
-    axes.set_xlabel(f'AP (%) at tIoU {span}; in brackets: instances', fontsize=9)
+    axes.set_xlabel(
+        f'AP (%) at tIoU {span}; in brackets: instances{_of_all(shown, counts)}', fontsize=9
+    )
     axes.grid(axis='x', color='#DDDDDD', linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ('top', 'right'):
@@ -195,6 +198,14 @@ def _check(models: Mapping[str, Predictions], max_classes: int) -> None:
         raise ValueError('`models` is empty; give the detections of at least one model')
     if max_classes < 1:
         raise ValueError(f'`max_classes` must be at least 1, got {max_classes}')
+
+
+def _of_all(shown: np.ndarray, counts: np.ndarray) -> str:
+    """How many of the classes that have instances are drawn; empty if all of them are."""
+    everything = int((counts > 0).sum())
+    if len(shown) == everything:
+        return ''
+    return f'; {len(shown)} of {everything} classes, those with most instances'
 
 
 def _without_ground_truth() -> Figure:

@@ -101,6 +101,19 @@ def test_the_lowest_panel_of_each_column_has_a_scale(count):
         assert bool(scale) == bool(axes.get_xlabel()) == (axes in lowest.values())
 
 
+@pytest.mark.parametrize('most', [1, 2, 3])
+def test_pictures_say_how_many_of_the_classes_they_show(most):
+    curves = plot_precision_recall(TRUTH, {'a': FOUND}, 0.5, CLASSES, max_classes=most)
+    bars = plot_class_ap(TRUTH, {'a': FOUND}, [0.5], CLASSES, max_classes=most)
+    note = '1 of 2 classes, those with most instances'  # swim has none
+    assert (note in curves._suptitle.get_text().replace('\n', ' ')) == (most == 1)
+    assert (note in bars.axes[0].get_xlabel()) == (most == 1)
+    bars.canvas.draw()
+    for figure, text in ((curves, curves._suptitle), (bars, bars.axes[0].xaxis.label)):
+        box = text.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1
+
+
 @pytest.mark.parametrize('found', [FOUND, Predictions(*(column[:0] for column in FOUND))])
 def test_no_ground_truth_is_said(found):
     nothing = GroundTruth(*(column[:0] for column in TRUTH))
