@@ -98,6 +98,17 @@ def test_categories_results_and_found_instances(runs, capsys):
     assert not re.search(r'(src|href)="(?!data:)', html)
 
 
+def test_the_page_holds_no_more_than_its_script_reads(runs):
+    """Of ActivityNet's validation videos it holds half a million detections of two runs."""
+    assert report.main([str(run) for run in runs[:2]]) == 0
+    content, page = content_of(runs[0] / 'report.html'), (runs[0] / 'report.html').read_text()
+    assert json.dumps(content, separators=(',', ':')).replace('</', '<\\/') in page
+    script = page.partition('const CONTENT = ')[2].partition(';\n')[2]
+    video = content['videos'][0]
+    for part in (content, content['runs'][0], video, video['truth'][0], video['found'][0][0]):
+        assert [key for key in part if not re.search(rf'\b{key}\b', script)] == []
+
+
 def test_large_videos_are_linked_and_missing_ones_said(runs, tmp_path, capsys):
     first, _, data = runs
     (data / 'videos' / 'v1.mp4').unlink()

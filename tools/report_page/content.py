@@ -97,7 +97,7 @@ def _judge(run: Run, truth: GroundTruth, tious: Sequence[float]) -> dict:
 def _by_video(matches: ClassMatches, tious: Sequence[float], count: int) -> list[list[dict]]:
     """The best detections of each video, with their category at each threshold."""
     categories = categorize(matches, np.asarray(tious, dtype=np.float64))
-    overlaps, own = best_overlaps(matches.ground_truth, matches.predictions)
+    overlaps, _ = best_overlaps(matches.ground_truth, matches.predictions)
     table = matches.predictions
     rows: list[list[dict]] = [[] for _ in range(count)]
     for index in np.argsort(-table.scores, kind='stable').tolist():
@@ -112,7 +112,6 @@ def _by_video(matches: ClassMatches, tious: Sequence[float], count: int) -> list
                     label=int(table.labels[index]),
                     category=categories[:, index].tolist(),
                     tiou=round(float(overlaps[index]), 3),
-                    own=round(float(own[index]), 3),
                 )
             )
     return rows

@@ -46,7 +46,7 @@ def write_page(out: str | Path, runs: Sequence[Run], embed_mb: float) -> dict:
             for p in pictures
         ),
         # "</" would end the script
-        CONTENT=json.dumps(content, allow_nan=False).replace('</', '<\\/'),
+        CONTENT=json.dumps(content, allow_nan=False, separators=(',', ':')).replace('</', '<\\/'),
         SCRIPT=(_FILES / 'page.js').read_text(encoding='utf-8'),
     )
     text = (_FILES / 'page.html').read_text(encoding='utf-8')
