@@ -44,16 +44,17 @@ for head, label in heads.items():
     pairs += [('local_of', 'concat_of'), ('concat_of', 'rgb_on'), ('concat_of', 'conventional_of')]
     compare += [(f'{head}_{first}', f'{head}_{second}') for first, second in pairs]
 
-# ActionFormer's mimic of features at a quarter of its weight, and without it.
+# ActionFormer's mimics at a quarter of their weight, one at a time, and without that of features.
 row = next(row for row in rows if row['name'] == 'actionformer_local_of')
-for name, words, share in (
-    ('quarter_feature', 'mimic of features at a quarter', 0.25),
-    ('no_feature_mimic', 'mimic of predictions alone', 0.0),
+for name, words, mimic, share in (
+    ('quarter_feature', 'mimic of features at a quarter', 'feature', 0.25),
+    ('no_feature_mimic', 'mimic of predictions alone', 'feature', 0.0),
+    ('quarter_prediction', 'mimic of predictions at a quarter', 'prediction', 0.25),
 ):
     changes = dict(
         name=f'actionformer_{name}_of',
         title=f'{row["title"]}, {words}',
-        cfg_options={'custom_hooks.0.schedule.feature.stop': share, **row['cfg_options']},
+        cfg_options={f'custom_hooks.0.schedule.{mimic}.stop': share, **row['cfg_options']},
     )
     rows.append({**row, **changes})
     compare += [
@@ -72,4 +73,4 @@ changes = dict(
 rows.append({**row, **changes})
 compare += [('gtad_class_mimic_of', 'gtad_local_of'), ('gtad_class_mimic_of', 'gtad_rgb_on')]
 del systems, by_name, heads, head, label, name, system, row, changes, options, pairs, teacher
-del words, share
+del words, mimic, share
