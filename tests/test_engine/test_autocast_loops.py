@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
 from torch.utils.data import DataLoader
 
 from mmtad_decomp.utils import ConfigError, explain_build_error, hardware
@@ -63,3 +63,19 @@ def test_fp16_is_refused(tmp_path):
     with pytest.raises(TypeError, match='fp16') as caught:
         runner.val()
     assert isinstance(explain_build_error(runner.cfg, caught.value), ConfigError)
+
+
+@pytest.mark.parametrize('kind', ['val', 'test'])
+def test_flexible_runner_builds_the_loops_before_the_model(kind, tmp_path):
+    loader = DataLoader([torch.ones(4)] * 3, collate_fn=lambda items: dict(inputs=items))
+    parts = {f'{kind}_dataloader': loader, f'{kind}_evaluator': [Dtypes()]}
+    parts[f'{kind}_cfg'] = dict(type=f'Autocast{kind.title()}Loop', dtype='bfloat16')
+    runner = FlexibleRunner(
+        dict(type=Model),
+        work_dir=str(tmp_path),
+        experiment_name=tmp_path.name,
+        default_scope='mmaction',
+        **parts,
+    )
+    metrics = runner.val() if kind == 'val' else runner.test()
+    assert metrics['dtypes'] == [torch.bfloat16] * 3

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from mmaction.registry import LOOPS
+from mmengine.device import get_device
 from mmengine.evaluator import Evaluator
 from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 from torch.utils.data import DataLoader
@@ -25,8 +27,7 @@ class _Autocast(BaseLoop):
         dtype: str = 'auto',
     ) -> None:
         super().__init__(runner, dataloader, evaluator)
-        device = next(runner.model.parameters()).device
-        self.precision = choose_precision(dtype, device)
+        self.precision = choose_precision(dtype, torch.device(get_device()))
         self.precision.log(self.purpose)
         # Inside, MMEngine's loop takes over the type of the surrounding autocast.
         self.fp16 = self.precision.is_mixed
