@@ -16,6 +16,7 @@ import mmengine
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.dist import init_dist
 from packaging.requirements import Requirement
@@ -208,6 +209,20 @@ def test_import_leaves_slow_modules_out(tmp_path):
     )
     result = run(sys.executable, '-c', code, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert result.returncode == 0, result.stdout
+
+
+def test_a_config_that_was_written_as_yaml_loads(tmp_path):
+    content = dict(classes=('a', 'b'), tious={'0.3:0.5': (0.3, 0.5)}, parts=[(1, (2, [3]))])
+    file = tmp_path / 'config.yaml'
+    Config(content).dump(file)
+    assert Config.fromfile(file).to_dict() == content
+
+
+def test_yaml_runs_no_code(tmp_path):
+    file = tmp_path / 'config.yaml'
+    file.write_text('x: !!python/object/apply:os.mkdir [made]')
+    with pytest.raises(yaml.constructor.ConstructorError):
+        Config.fromfile(file)
 
 
 def test_base_config_of_mmaction_loads(tmp_path):

@@ -12,6 +12,7 @@ import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -195,10 +196,19 @@ def _silence_known_notices() -> None:
 
 
 def _read_yaml_as_data() -> None:
-    """MMEngine reads YAML with the loader that runs the code that a file names."""
+    """MMEngine reads YAML with the loader that runs the code that a file names.
+
+    Tuples, which it writes by Python's name for them, are data.
+    """
     handler = importlib.import_module('mmengine.fileio.handlers.yaml_handler')
     yaml = handler.yaml
-    vars(handler)['Loader'] = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+    safe = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+    loader: Any = type('SafeLoader', (safe,), {})
+    loader.add_constructor(
+        'tag:yaml.org,2002:python/tuple',
+        lambda own, node: tuple(own.construct_sequence(node, deep=True)),
+    )
+    vars(handler)['Loader'] = loader
 
 
 def _format_each_config_once() -> None:
