@@ -67,7 +67,7 @@ def last_crop(pipeline: Iterable[Mapping]) -> tuple[int, int] | None:
     found = None
     for step in pipeline:
         size = step.get('size', step.get('crop_size'))
-        if str(step['type']).endswith('Crop') and size is not None:
+        if str(config_check.class_name(step['type'])).endswith('Crop') and size is not None:
             found = (size, size) if isinstance(size, int) else tuple(size)
     return found
 
@@ -131,7 +131,7 @@ def check_data(cfg: Config, phase: str, read: Callable[[Path], dict]) -> None:
     """
     for _, metric in _parts(cfg, f'{phase}_evaluator', 'evaluation'):
         # Those of MMAction2's localizers read files of another format.
-        own = str(metric['type']).rpartition('.')[2] in _METRICS
+        own = config_check.class_name(metric['type']) in _METRICS
         if own and metric.get('ann_file') is not None:
             read(Path(metric['ann_file']))
     for _, data in _parts(cfg, f'{phase}_dataloader', 'datasets'):
@@ -156,7 +156,7 @@ def _parts(cfg: Config, key: str, folder: str) -> Iterator[tuple[str, dict]]:
     """Settings below a key whose type is a class of a folder of the package, and their places."""
     registered = config_check.source_index().registered
     for place, node in config_check.typed_dicts(key, cfg.get(key)):
-        for file in registered.get(str(node['type']).rpartition('.')[2], ()):
+        for file in registered.get(str(config_check.class_name(node['type'])), ()):
             if {'mmtad_decomp', folder} <= set(file.parts):
                 yield place, node
                 break

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from mmaction.registry import MODELS
 
+from mmtad_decomp.utils import class_name
+
 _TRAINING = {
     'assigner',
     'best_iou',
@@ -67,7 +69,7 @@ def network_differences(trained: Mapping, given: Mapping, path: str) -> Iterator
         given: That of the config that the weights are to be used with.
         path: Dotted path of both.
     """
-    kinds = tuple(_class_name(node.get('type')) for node in (trained, given))
+    kinds = tuple(class_name(node.get('type')) for node in (trained, given))
     if None not in kinds and kinds[0] != kinds[1]:
         yield Difference(f'{path}.type', *kinds)
         return
@@ -101,12 +103,6 @@ def _differences(then: Any, now: Any, path: str) -> Iterator[Difference]:
 def _is_ignored(key: str) -> bool:
     ignored = key in _TRAINING or key in _EXECUTION or key in _SELECTION
     return ignored or key.startswith('loss') or key.endswith('_weight') or 'drop' in key
-
-
-def _class_name(kind: Any) -> str | None:
-    if kind is None or isinstance(kind, str):
-        return None if kind is None else kind.rpartition('.')[2]
-    return kind.__name__
 
 
 def _default(kind: Any, key: str) -> Any:

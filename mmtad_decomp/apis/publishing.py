@@ -18,6 +18,7 @@ from mmtad_decomp.utils import (
     ConfigError,
     atomic_write,
     check_config,
+    class_name,
     demand_sources_kept,
     embedded_config,
     load_checkpoint,
@@ -58,9 +59,9 @@ def published_model(model: dict) -> dict:
         the checkpoint replaces.
     """
     model = copy.deepcopy(dict(model))
-    if model['type'] == 'CrossModalDistiller':
+    if class_name(model['type']) == 'CrossModalDistiller':
         model = dict(model['student'])
-    if model['type'] in ('DecomposedDetector', 'DecomposedLocalizer'):
+    if class_name(model['type']) in ('DecomposedDetector', 'DecomposedLocalizer'):
         model['shared_head'] = False
     return _without_pretrained(model)
 
@@ -100,8 +101,11 @@ def published_config(source: Config) -> Config:
     """
     kept = {key: source[key] for key in KEPT_KEYS if source.get(key) is not None}
     if 'default_hooks' in kept:
-        hooks = kept['default_hooks'].items()
-        kept['default_hooks'] = {k: v for k, v in hooks if not v or v['type'] != 'EMAHook'}
+        kept['default_hooks'] = {
+            name: hook
+            for name, hook in kept['default_hooks'].items()
+            if not hook or class_name(hook['type']) != 'EMAHook'
+        }
     model = published_model(source.model)
     return Config(copy.deepcopy(dict(model=model, **kept)))
 
@@ -152,7 +156,7 @@ def other_network(
         check_config(Config(dict(model=then)))
     except (ConfigError, AttributeError, KeyError, TypeError):  # of another version, or foreign
         return ''
-    path = 'model.student' if config.model.type == 'CrossModalDistiller' else 'model'
+    path = 'model.student' if class_name(config.model.type) == 'CrossModalDistiller' else 'model'
     found = list(network_differences(then, published_model(config.model), path))
     if not found:
         return ''
@@ -246,7 +250,7 @@ def publish(
         demand_sources_kept(target, [path, *filter(None, [source.filename])])
     content = load_checkpoint(path)
     demand_trained_network(source, content, path)
-    distilled = source.model.type == 'CrossModalDistiller'
+    distilled = class_name(source.model.type) == 'CrossModalDistiller'
     state = published_state(content.get('state_dict', content), distilled)
     config = published_config(source)
     build_published(config, state, path)

@@ -14,6 +14,7 @@ from mmtad_decomp.datasets.video_stream import VideoReadError
 from mmtad_decomp.datasets.window_stream import stream_windows
 from mmtad_decomp.datasets.windows import window_hop
 from mmtad_decomp.structures import TimeGrid
+from mmtad_decomp.utils import class_name
 
 from .model_source import ModelError
 from .video_inputs import FEATURE_ENDINGS, VideoInput
@@ -34,7 +35,7 @@ class WindowPipeline:
 
     def __init__(self, config: Config) -> None:
         dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-        if dataset.get('type') != 'TADDataset':
+        if class_name(dataset.get('type')) != 'TADDataset':
             raise ModelError(
                 f'the config tests on a data set of type {dataset.get("type")}, inference knows '
                 'TADDataset; name a model whose test_dataloader.dataset is one'
@@ -50,7 +51,7 @@ class WindowPipeline:
 
     @staticmethod
     def _frame_loader(steps: list[dict]) -> dict:
-        kind = steps[0]['type'] if steps else None
+        kind = class_name(steps[0]['type']) if steps else None
         if kind in _FRAME_LOADERS:
             return steps[0]
         if kind == 'LoadFeatures':

@@ -21,6 +21,7 @@ from .config_check import (
     check_class_count,
     check_config,
     check_device,
+    class_name,
     explain_build_error,
 )
 from .config_text import config_as_data, embedded_config
@@ -65,6 +66,7 @@ __all__ = [
     'check_config',
     'check_device',
     'choose_precision',
+    'class_name',
     'config_as_data',
     'demand_sources_kept',
     'demand_writable',

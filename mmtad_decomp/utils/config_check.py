@@ -238,6 +238,18 @@ def accepted_arguments(target: Callable) -> tuple[set[str], bool]:
     return names - {'self'}, open_ended
 
 
+def class_name(kind: object) -> str | None:
+    """Name of the class of a ``type``.
+
+    Args:
+        kind: The class, as in MMEngine's configs in plain Python, its name, one with a scope
+            (``mmaction.TADDetector``) or a module before it, or None.
+    """
+    if kind is None or isinstance(kind, str):
+        return None if kind is None else kind.rpartition('.')[2]
+    return getattr(kind, '__name__', None)
+
+
 def typed_dicts(path: str, node: object, below_cfg: bool = False) -> Iterator[tuple[str, dict]]:
     """Dicts with a ``type`` and their paths; builders' ``norm_cfg`` and the like on demand."""
     if isinstance(node, dict):

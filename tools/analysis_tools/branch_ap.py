@@ -64,8 +64,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def _decomposed(model: dict) -> dict | None:
     """The config of the DecomposedDetector in a model's config, if there is one."""
+    from mmtad_decomp.utils import class_name
+
     student = model.get('student', model)
-    return student if student.get('type') == 'DecomposedDetector' else None
+    return student if class_name(student.get('type')) == 'DecomposedDetector' else None
 
 
 def use_branches(cfg: Config, args: argparse.Namespace) -> None:
@@ -74,7 +76,7 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: If the model has no branches or no shared head, or the evaluator is another.
     """
-    from mmtad_decomp.utils import ConfigError
+    from mmtad_decomp.utils import ConfigError, class_name
 
     name = cfg.filename or 'config'
     if args.split == 'val':
@@ -97,7 +99,9 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
         use_teacher(cfg)
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
-    metrics = [evaluator for evaluator in evaluators if evaluator['type'] == 'TADMetric']
+    metrics = [
+        evaluator for evaluator in evaluators if class_name(evaluator['type']) == 'TADMetric'
+    ]
     if len(metrics) != 1:
         raise ConfigError(
             f'{name}: `{args.split}_evaluator` must hold one TADMetric, got '
@@ -122,9 +126,9 @@ def use_teacher(cfg: Config) -> None:
     Raises:
         ConfigError: If the model has no teacher, or several.
     """
-    from mmtad_decomp.utils import ConfigError
+    from mmtad_decomp.utils import ConfigError, class_name
 
-    if cfg.model.get('type') != 'CrossModalDistiller':
+    if class_name(cfg.model.get('type')) != 'CrossModalDistiller':
         raise ConfigError(
             f'{cfg.filename or "config"}: --with-teacher: `model` is {cfg.model.get("type")}, '
             'which has no teacher; give the config of a distilled training, or leave the flag out'
@@ -137,10 +141,10 @@ def use_teacher(cfg: Config) -> None:
         )
     cfg.model['type'] = 'BranchDistiller'
     pipeline = cfg.test_dataloader.dataset.pipeline
-    loaded = {(transform['type'], transform.get('key')) for transform in pipeline}
+    loaded = {(class_name(transform['type']), transform.get('key')) for transform in pipeline}
     for place, transform in enumerate(cfg.train_dataloader.dataset.pipeline):
-        wanted = transform['type'] in TEACHER_LOADERS
-        if wanted and (transform['type'], transform.get('key')) not in loaded:
+        kind = class_name(transform['type'])
+        if kind in TEACHER_LOADERS and (kind, transform.get('key')) not in loaded:
             pipeline.insert(place, copy.deepcopy(transform))
 
 

@@ -81,9 +81,11 @@ def find_metric(config: str) -> dict:
     """
     from mmengine.config import Config
 
+    from mmtad_decomp.utils import class_name
+
     evaluators = Config.fromfile(config).get('test_evaluator') or []
     evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
-    found = [evaluator for evaluator in evaluators if evaluator.get('type') == 'TADMetric']
+    found = [each for each in evaluators if class_name(each.get('type')) == 'TADMetric']
     if not found:
         raise ValueError(f'{config}: `test_evaluator` has no TADMetric; leave --config out')
     return found[0]
@@ -103,7 +105,7 @@ def build_post_processor(metric: dict | None, options: dict) -> PostProcessor:
     from mmengine.config import Config
 
     from mmtad_decomp.postprocessing import PostProcessor
-    from mmtad_decomp.utils.config_check import accepted_arguments
+    from mmtad_decomp.utils.config_check import accepted_arguments, class_name
 
     settings = dict(type='PostProcessor')
     if metric is not None:
@@ -114,7 +116,7 @@ def build_post_processor(metric: dict | None, options: dict) -> PostProcessor:
     merged.merge_from_dict({f'post_processor.{key}': value for key, value in options.items()})
     known, _ = accepted_arguments(PostProcessor)
     unknown = sorted(set(merged.post_processor) - known - {'type'})
-    if merged.post_processor.type == 'PostProcessor' and unknown:
+    if class_name(merged.post_processor.type) == 'PostProcessor' and unknown:
         raise ValueError(f'PostProcessor has no options {unknown}; it knows {sorted(known)}')
     return TASK_UTILS.build(merged.post_processor)
 

@@ -55,12 +55,12 @@ def load_detector(config: Config, checkpoint: str) -> nn.Module:
         published_config,
         published_state,
     )
-    from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
+    from mmtad_decomp.utils import class_name, load_checkpoint, resolve_checkpoint
 
     path = resolve_checkpoint(checkpoint)
     content = load_checkpoint(path)
     demand_trained_network(config, content, path)
-    distilled = config.model.type == 'CrossModalDistiller'
+    distilled = class_name(config.model.type) == 'CrossModalDistiller'
     state = published_state(content.get('state_dict', content), distilled)
     return build_published(published_config(config), state, path).eval()
 
@@ -139,6 +139,7 @@ def facts_of_test(config: Config) -> dict[str, object]:
     Step i of the input lies ``input_offset + (start + i) * input_stride`` frames into the video.
     """
     from mmtad_decomp.datasets import TADDataset
+    from mmtad_decomp.utils import class_name
     from tools.config_reading import test_dataset
 
     dataset = test_dataset(config)
@@ -153,7 +154,7 @@ def facts_of_test(config: Config) -> dict[str, object]:
         )
         facts |= dict(input_stride=stride, input_offset=frames / 2)
     for step in dataset.get('pipeline') or ():
-        if step['type'] == 'ResizeFeatures':
+        if class_name(step['type']) == 'ResizeFeatures':
             facts['resized_steps'] = step['steps']
     classes = (dataset.get('metainfo') or {}).get('classes')
     facts['classes'] = None if classes is None else list(classes)

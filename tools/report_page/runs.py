@@ -13,6 +13,7 @@ from mmtad_decomp.datasets.tad_dataset import stored_file
 from mmtad_decomp.evaluation import ground_truth_table, prediction_table, read_submission
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import AnnotationSet, VideoAnnotation
+from mmtad_decomp.utils import class_name
 from tools.analysis_tools.evaluate import demand_overlap
 
 DETECTION_FILES = ('detections.json', 'validation.json')
@@ -166,7 +167,7 @@ def _evaluator(config: Config) -> dict:
     """The evaluator of detections."""
     stated = config.get('test_evaluator') or config.get('val_evaluator') or []
     for evaluator in stated if isinstance(stated, (list, tuple)) else [stated]:
-        if evaluator.get('type') == 'TADMetric':
+        if class_name(evaluator.get('type')) == 'TADMetric':
             return evaluator
     raise ReportError(f'{config.filename}: has no TADMetric in `test_evaluator`')
 

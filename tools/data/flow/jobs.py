@@ -18,6 +18,7 @@ from mmtad_decomp.datasets import VideoReadError, num_sampled_frames
 from mmtad_decomp.datasets.flow_store import FlowHeader, read_header, write_flow
 from mmtad_decomp.datasets.transforms import LoadOpticalFlow
 from mmtad_decomp.datasets.transforms.loading import FrameLoader
+from mmtad_decomp.utils import class_name
 from mmtad_decomp.utils.atomic import remove_temporary_files
 
 from .estimators import METHODS, flow_of_frames
@@ -67,7 +68,7 @@ def jobs_of_config(
             continue
         seen.append(dataset)
         for load_flow in dataset.get('pipeline', ()):
-            if load_flow.get('type') != 'LoadOpticalFlow':
+            if class_name(load_flow.get('type')) != 'LoadOpticalFlow':
                 continue
             whole = dict(dataset, pipeline=[], test_mode=True)
             if whole.get('window') is not None:
