@@ -96,7 +96,7 @@ class TADInferencer(BaseInferencer):
         _demand_device(device)
         self.source: ModelSource = load_model_source(model, weights)
         self.block = block
-        self._network_lock = threading.Lock()
+        self._network_lock = _CopiedLock()
         super().__init__(
             model=self.source.config,
             weights=self.source.weights,
@@ -437,6 +437,22 @@ class TADInferencer(BaseInferencer):
         if return_datasample:
             predictions = [pred.to_datasample() for pred in preds]
         return dict(predictions=predictions, visualization=visualization)
+
+
+class _CopiedLock:
+    """A lock whose copies, also those in other processes, are locks of their own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type[_CopiedLock], tuple[()]]:
+        return type(self), ()
 
 
 def speed_up_on_cpu(model: torch.nn.Module) -> None:

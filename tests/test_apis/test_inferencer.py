@@ -1,7 +1,9 @@
 """TADInferencer finds in a video what a test finds in it, whatever the video is stored as."""
 
+import copy
 import json
 import os
+import pickle
 import threading
 import time
 
@@ -134,6 +136,15 @@ def test_the_network_runs_for_one_thread_at_a_time(inferencer, monkeypatch):
     for thread in threads:
         thread.join()
     assert seen == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize('copied', [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_find_the_same_and_wait_for_themselves_alone(tmp_path, inferencer, copied):
+    video = str(record(tmp_path / 'v.mp4', range(30)))
+    with inferencer._network_lock:
+        other = copied(inferencer)
+        found = other(video)['predictions']
+    assert found[0]['detections'] and found == inferencer(video)['predictions']
 
 
 def test_a_folder_of_frames_is_a_video(tmp_path, inferencer):
