@@ -53,7 +53,7 @@ def find_videos(inputs: str | Path | Sequence[str | Path]) -> list[VideoInput]:
             ``rtsp://...`` pass through.
 
     Raises:
-        InputError: If there is nothing under a name.
+        InputError: If a name is empty, or there is nothing under it.
     """
     inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     videos: dict[str, VideoInput] = {}
@@ -74,6 +74,10 @@ def _place(path: str) -> str:
 
 
 def _expand(item: str) -> list[VideoInput]:
+    if not item:  # which a path takes for the working directory
+        raise InputError(
+            'an input is an empty name, such as that of an unset variable; name a video'
+        )
     if item == STDIN:
         return [VideoInput('pipe:0', 'stdin')]
     if '://' in item:

@@ -185,6 +185,7 @@ def test_inputs_are_expanded(tmp_path, monkeypatch):
     assert [video.path for video in found[:2]] == ['clip.mp4', 'frames']
     assert [video.video_id for video in found] == ['clip', 'frames', 'link', 'other']
     for wrong, reason in (
+        ('', 'empty name'),  # not the working directory, which has videos
         (tmp_path / 'none.mp4', 'does not exist'),
         (f'{tmp_path}/*.avi', 'matches no file'),
         (tmp_path, 'neither videos'),
