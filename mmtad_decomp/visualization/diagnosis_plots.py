@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from mmtad_decomp.evaluation.diagnosis import CATEGORIES, TITLES, Diagnosis
 
-from .titles import names_as_written, title_figure
+from .titles import name_rows, names_as_written, title_figure
 
 CATEGORY_COLORS = ('#009E73', '#E69F00', '#CC79A7', '#56B4E9', '#D55E00', '#B8B8B8')
 CHARACTERISTIC_COLORS = {'coverage': '#0072B2', 'length': '#D55E00', 'instances': '#009E73'}
@@ -270,7 +270,7 @@ def plot_branch_ap(
         left.bar_label(bars, fmt='%.1f', padding=2, fontsize=7)
     _draw_gain(right, places, gain[order])
     _bare(left, 'x')
-    left.set_yticks(places, [classes[i] for i in order])
+    name_rows(left, places, [classes[i] for i in order], fontsize=10)
     left.set_ylim(len(order) - 0.4, -0.6)
     left.set_xlim(0, max(1.12 * table.max(initial=0), 1))
     left.set_xlabel('AP (%)', fontsize=9)

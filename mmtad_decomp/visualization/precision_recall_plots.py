@@ -17,7 +17,7 @@ from mmtad_decomp.evaluation.functional import (
 )
 
 from .timeline import PALETTE
-from .titles import names_as_written, shorten_legend, shorten_titles, title_figure
+from .titles import name_rows, names_as_written, shorten_legend, shorten_titles, title_figure
 
 _STYLES = ('-', '--', ':', '-.')
 _COLUMNS, _PANEL = 4, (3.0, 2.6)
@@ -178,7 +178,7 @@ def plot_class_ap(
             label=f'{name}, mAP {mean:.1f}',
         )
         axes.bar_label(bars, fmt='%.1f', padding=2, fontsize=8)
-    axes.set_yticks(places, [f'{classes[label]} ({counts[label]})' for label in shown], fontsize=9)
+    name_rows(axes, places, [f'{classes[label]} ({counts[label]})' for label in shown], fontsize=9)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(0, 108)
     span = f'{tious[0]:g}' if len(tious) == 1 else f'{tious[0]:g} to {tious[-1]:g}'

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.utils.atomic import atomic_write
 
-from .titles import names_as_written, shorten_legend, shorten_titles, title_figure
+from .titles import name_rows, names_as_written, shorten_legend, shorten_titles, title_figure
 
 # Okabe and Ito's palette, which the common kinds of colour blindness can tell apart.
 PALETTE = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
@@ -142,7 +142,7 @@ def _draw_panel(
     axes.set_title(name, loc='left', fontsize=10, fontweight='bold', color=color, pad=4)
     axes.set_xlim(0, duration)
     axes.set_ylim(max(len(rows), 1), 0)
-    axes.set_yticks(np.arange(len(rows)) + 0.5, [classes[label] for label in rows], fontsize=9)
+    name_rows(axes, np.arange(len(rows)) + 0.5, [classes[label] for label in rows], fontsize=9)
     axes.tick_params(axis='y', length=0)
     axes.tick_params(axis='x', labelsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, steps=[1, 2, 3, 5, 6, 10]))
@@ -211,7 +211,7 @@ def label_rows(
     """
     axes.set_xlim(0, duration)
     axes.set_ylim(num_rows, 0)
-    axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=fontsize)
+    name_rows(axes, np.arange(len(names)) + 0.5, names, fontsize)
     axes.tick_params(axis='y', length=0)
     axes.grid(axis='x', color='#CFCFCF', linewidth=0.5)
     axes.set_axisbelow(True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +17,9 @@ from matplotlib.text import Text
 
 _LEFT, _RIGHT = 0.01, 0.97
 """Edges of a figure's title, as shares of its width."""
+
+_ROW_NAME = 1 / 3
+"""Share of a figure's width that the name of a row may take."""
 
 _P = ParamSpec('_P')
 _R = TypeVar('_R')
@@ -96,6 +100,24 @@ def shorten_titles(figure: Figure, share: float | None = None) -> None:
         box = axes.bbox
         width = _RIGHT * figure.bbox.width - box.x0 if share is None else share * box.width
         _fit(title, texts[axes], width, max_lines=1)
+
+
+def name_rows(axes: Axes, places: npt.ArrayLike, names: Sequence[str], fontsize: float) -> None:
+    """Name the rows of a panel beside it, by at most a third of the figure's width.
+
+    Args:
+        axes: The panel, of a figure whose canvas is Agg.
+        places: ``(N,)`` heights in the panel.
+        names: N names, which are shortened where they are longer.
+        fontsize: In points.
+    """
+    label = axes.text(0, 0, '', fontsize=fontsize)
+    shown = []
+    for name in names:
+        _fit(label, name, _ROW_NAME * axes.figure.bbox.width, max_lines=1)
+        shown.append(label.get_text())
+    label.remove()
+    axes.set_yticks(places, shown, fontsize=fontsize)
 
 
 def shorten_legend(legend: Legend, width: float) -> None:

@@ -1,4 +1,4 @@
-"""Names of classes, videos and models in pictures are what they are, whatever ``$`` they hold."""
+"""Names of classes, videos and models in pictures: as they are, or shortened in their middle."""
 
 import numpy as np
 import pytest
@@ -44,6 +44,27 @@ def test_dollars_are_no_mathematics(draw, names):
     shown = [text.get_text() for text in texts if text.get_visible()]
     assert {name: sum(name in text for text in shown) for name in names} == names
     assert not any(text.get_parse_math() for text in texts if text.get_visible())
+
+
+@pytest.mark.parametrize(
+    'draw',
+    [
+        lambda name: draw_timeline(SEGMENTS, LABELS, FOUND, [name], 100.0),
+        lambda name: draw_overview(SEGMENTS, LABELS, {name: FOUND['b']}, ['walk'], 100.0),
+        lambda name: draw_window(SEGMENTS, LABELS, [name], 100.0, VIDEO),
+        lambda name: plot_class_ap(TRUTH, MODELS, [0.5], [name]),
+        lambda name: plot_branch_ap({branch: {name: 0.5} for branch in AP}),
+    ],
+    ids=['timeline', 'overview', 'window', 'class_ap', 'branch_ap'],
+)
+def test_long_names_of_rows_leave_room_for_the_rows(draw):
+    figure = draw(f'first {"long " * 60}last')
+    figure.canvas.draw()
+    names = [label for axes in figure.axes for label in axes.get_yticklabels()]
+    (name,) = {label.get_text() for label in names if label.get_text().startswith('first')}
+    assert '…' in name and 'last' in name
+    assert max(label.get_window_extent().width for label in names) <= figure.bbox.width / 3
+    assert min(axes.bbox.width for axes in figure.axes) > figure.bbox.width / 6
 
 
 def test_the_callers_own_texts_may_be_mathematics():
