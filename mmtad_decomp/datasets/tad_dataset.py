@@ -234,6 +234,10 @@ class TADDataset(BaseDataset):
         """The description of a window that the pipeline starts from."""
         return dict(super().get_data_info(idx), test_mode=self.test_mode)
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Labels of the instances of a window, for MMEngine's ``ClassBalancedDataset``."""
+        return self.get_data_info(idx)['labels'].tolist()
+
     def seed_epoch(self, seed: int, epoch: int) -> None:
         """From now on, here and in the workers, seed the pipeline for each sample.
 

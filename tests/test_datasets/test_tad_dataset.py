@@ -18,7 +18,7 @@ from media_helpers import (
     write_annotations,
 )
 from mmaction.registry import DATASETS
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import ClassBalancedDataset, pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
@@ -84,6 +84,18 @@ def build(data: Path, source: str = 'video', **settings) -> TADDataset:
 
 def items(dataset: TADDataset) -> list[dict]:
     return [dataset[i] for i in range(len(dataset))]
+
+
+def test_rare_classes_can_be_repeated(data):
+    dataset = build(data, window=25)
+    labels = [item['data_samples'].gt_instances.labels for item in items(dataset)]
+    shares = [np.mean([label in seen for seen in labels]) for label in (0, 1)]
+    rare = int(np.argmin(shares))
+    assert 0 < shares[rare] < shares[1 - rare]
+    # With a threshold just above its share, the windows of the rare class come twice, others once.
+    balanced = ClassBalancedDataset(dataset, oversample_thr=1.01 * shares[rare])
+    expected = [i for i, seen in enumerate(labels) for _ in range(1 + (rare in seen))]
+    assert balanced.repeat_indices == expected
 
 
 @pytest.mark.parametrize('source', ['video', 'frames'])
