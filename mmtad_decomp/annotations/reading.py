@@ -215,9 +215,9 @@ def _wanted_subsets(
     return wanted
 
 
-def _is_close(name: str, wanted: Iterable[str]) -> bool:
-    """Whether a subset's name is perhaps one of those wanted, with a slip of the pen."""
-    names = [other.casefold() for other in wanted]
+def _is_close(name: str, wanted: Iterable[str | None]) -> bool:
+    """Whether the name of a subset is perhaps one of those wanted, misspelt."""
+    names = [other.casefold() for other in wanted if other is not None]
     return bool(difflib.get_close_matches(name.strip().casefold(), names, n=1, cutoff=0.8))
 
 
@@ -335,7 +335,7 @@ def load_annotations(
     index = {name: i for i, name in enumerate(names)}
     wanted = _wanted_subsets(content, ann_file, subset)
     excluded, census, videos = set(read_video_list(exclude_videos)), Census(), {}
-    others = Counter()
+    others: Counter[str] = Counter()
     for video_id, video in content['database'].items():
         if (name := video.get('subset')) not in wanted:
             others[name] += 1
