@@ -59,7 +59,7 @@ def published_model(model: dict) -> dict:
         the checkpoint replaces.
     """
     model = copy.deepcopy(dict(model))
-    if class_name(model['type']) == 'CrossModalDistiller':
+    if _is_distiller(model):
         model = dict(model['student'])
     if class_name(model['type']) in ('DecomposedDetector', 'DecomposedLocalizer'):
         model['shared_head'] = False
@@ -92,6 +92,20 @@ def published_state(state: dict[str, torch.Tensor], distilled: bool) -> dict[str
         for key, value in state.items()
         if key.startswith(prefix) and not key.removeprefix(prefix).startswith(TRAINING_HEADS)
     }
+
+
+def detector_state(source: Config, content: Mapping) -> dict[str, torch.Tensor]:
+    """Weights of the published model, of the checkpoint that the training of a config wrote.
+
+    Args:
+        source: Config of the training.
+        content: Content of its checkpoint.
+    """
+    return published_state(content.get('state_dict', content), _is_distiller(source.model))
+
+
+def _is_distiller(model: Mapping) -> bool:
+    return class_name(model['type']) == 'CrossModalDistiller'
 
 
 def published_config(source: Config) -> Config:
@@ -156,7 +170,7 @@ def other_network(
         check_config(Config(dict(model=then)))
     except (ConfigError, AttributeError, KeyError, TypeError):  # of another version, or foreign
         return ''
-    path = 'model.student' if class_name(config.model.type) == 'CrossModalDistiller' else 'model'
+    path = 'model.student' if _is_distiller(config.model) else 'model'
     found = list(network_differences(then, published_model(config.model), path))
     if not found:
         return ''
@@ -250,8 +264,7 @@ def publish(
         demand_sources_kept(target, [path, *filter(None, [source.filename])])
     content = load_checkpoint(path)
     demand_trained_network(source, content, path)
-    distilled = class_name(source.model.type) == 'CrossModalDistiller'
-    state = published_state(content.get('state_dict', content), distilled)
+    state = detector_state(source, content)
     config = published_config(source)
     build_published(config, state, path)
     dataset_meta = content.get('meta', {}).get('dataset_meta') or {}

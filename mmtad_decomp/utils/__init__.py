@@ -23,6 +23,7 @@ from .config_check import (
     check_device,
     class_name,
     explain_build_error,
+    of_class,
 )
 from .config_text import config_as_data, embedded_config
 from .hardware import (
@@ -80,6 +81,7 @@ __all__ = [
     'keep_freed_memory',
     'latest_checkpoint',
     'load_checkpoint',
+    'of_class',
     'path_below',
     'processor_name',
     'refuse_bombs',

@@ -245,9 +245,21 @@ def class_name(kind: object) -> str | None:
         kind: The class, as in MMEngine's configs in plain Python, its name, one with a scope
             (``mmaction.TADDetector``) or a module before it, or None.
     """
-    if kind is None or isinstance(kind, str):
-        return None if kind is None else kind.rpartition('.')[2]
+    if isinstance(kind, str):
+        return kind.rpartition('.')[2]
     return getattr(kind, '__name__', None)
+
+
+def of_class(stated: dict | Sequence[dict] | None, name: str) -> list[dict]:
+    """Settings whose ``type`` is a class of a name.
+
+    Args:
+        stated: A part of a config that holds one dict, several or none, such as
+            ``test_evaluator``.
+        name: See :func:`class_name`.
+    """
+    parts = [stated] if isinstance(stated, dict) else stated or ()
+    return [part for part in parts if class_name(part.get('type')) == name]
 
 
 def typed_dicts(path: str, node: object, below_cfg: bool = False) -> Iterator[tuple[str, dict]]:

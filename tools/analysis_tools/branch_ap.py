@@ -76,7 +76,7 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
     Raises:
         ConfigError: If the model has no branches or no shared head, or the evaluator is another.
     """
-    from mmtad_decomp.utils import ConfigError, class_name
+    from mmtad_decomp.utils import ConfigError, of_class
 
     name = cfg.filename or 'config'
     if args.split == 'val':
@@ -99,9 +99,7 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
         use_teacher(cfg)
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
-    metrics = [
-        evaluator for evaluator in evaluators if class_name(evaluator['type']) == 'TADMetric'
-    ]
+    metrics = of_class(evaluators, 'TADMetric')
     if len(metrics) != 1:
         raise ConfigError(
             f'{name}: `{args.split}_evaluator` must hold one TADMetric, got '

@@ -81,11 +81,9 @@ def find_metric(config: str) -> dict:
     """
     from mmengine.config import Config
 
-    from mmtad_decomp.utils import class_name
+    from mmtad_decomp.utils import of_class
 
-    evaluators = Config.fromfile(config).get('test_evaluator') or []
-    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
-    found = [each for each in evaluators if class_name(each.get('type')) == 'TADMetric']
+    found = of_class(Config.fromfile(config).get('test_evaluator'), 'TADMetric')
     if not found:
         raise ValueError(f'{config}: `test_evaluator` has no TADMetric; leave --config out')
     return found[0]

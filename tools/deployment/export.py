@@ -52,16 +52,15 @@ def load_detector(config: Config, checkpoint: str) -> nn.Module:
     from mmtad_decomp.apis.publishing import (
         build_published,
         demand_trained_network,
+        detector_state,
         published_config,
-        published_state,
     )
-    from mmtad_decomp.utils import class_name, load_checkpoint, resolve_checkpoint
+    from mmtad_decomp.utils import load_checkpoint, resolve_checkpoint
 
     path = resolve_checkpoint(checkpoint)
     content = load_checkpoint(path)
     demand_trained_network(config, content, path)
-    distilled = class_name(config.model.type) == 'CrossModalDistiller'
-    state = published_state(content.get('state_dict', content), distilled)
+    state = detector_state(config, content)
     return build_published(published_config(config), state, path).eval()
 
 

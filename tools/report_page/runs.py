@@ -13,7 +13,7 @@ from mmtad_decomp.datasets.tad_dataset import stored_file
 from mmtad_decomp.evaluation import ground_truth_table, prediction_table, read_submission
 from mmtad_decomp.postprocessing import Detections
 from mmtad_decomp.structures import AnnotationSet, VideoAnnotation
-from mmtad_decomp.utils import class_name
+from mmtad_decomp.utils import of_class
 from tools.analysis_tools.evaluate import demand_overlap
 
 DETECTION_FILES = ('detections.json', 'validation.json')
@@ -165,11 +165,10 @@ def _find_config(folder: Path, detections: Path) -> Path:
 
 def _evaluator(config: Config) -> dict:
     """The evaluator of detections."""
-    stated = config.get('test_evaluator') or config.get('val_evaluator') or []
-    for evaluator in stated if isinstance(stated, (list, tuple)) else [stated]:
-        if class_name(evaluator.get('type')) == 'TADMetric':
-            return evaluator
-    raise ReportError(f'{config.filename}: has no TADMetric in `test_evaluator`')
+    found = of_class(config.get('test_evaluator') or config.get('val_evaluator'), 'TADMetric')
+    if not found:
+        raise ReportError(f'{config.filename}: has no TADMetric in `test_evaluator`')
+    return found[0]
 
 
 def _thresholds(evaluator: dict) -> tuple[float, ...]:
