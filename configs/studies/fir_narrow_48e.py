@@ -12,3 +12,4 @@ cfg_options = {
     'param_scheduler.1.T_max': 47,
     'param_scheduler.1.end': 48,
 }
+compare = [*_base_.compare, ('concat_tg', 'rgb')]
