@@ -255,6 +255,15 @@ def test_a_checkpoint_of_another_model_is_refused(trained, data, tmp_path):
         runner.train()
 
 
+def test_a_flexible_runner_refuses_a_checkpoint_of_another_model(trained, data, tmp_path):
+    flags = ['--work-dir', str(tmp_path), *options(data), 'runner_type=FlexibleRunner']
+    flags.append('model.head.encoder.num_stem_layers=2')
+    with pytest.raises(CheckpointError, match=r'does not fit .*baseline.*; test it with'):
+        test_tool.main([config('baseline'), str(work_dir(trained)), *flags])
+    with pytest.raises(CheckpointError, match=r'does not fit .*baseline.*; resume it with'):
+        train_tool.main([config('baseline'), '--resume', str(work_dir(trained)), *flags])
+
+
 def test_a_checkpoint_of_another_input_is_refused(trained, data, tmp_path):
     flags = ['--work-dir', str(tmp_path), *options(data)]
     with pytest.raises(ValueError, match=r'trained with RGBInput, .*TemporalGradientInput: test'):

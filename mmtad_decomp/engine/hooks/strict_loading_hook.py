@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
-from mmtad_decomp.utils import CheckpointError
+from mmtad_decomp.utils import CheckpointError, latest_checkpoint
 
 
 @HOOKS.register_module()
@@ -22,38 +25,70 @@ class StrictLoadingHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Make the run's checkpoint load strictly."""
-        trains = isinstance(runner._train_loop, BaseLoop)
-        if not trains or runner._resume:
-            _load_strictly(runner, 'resume' if trains else 'test')
+        use = _strict_use(runner)
+        if use is None or isinstance(runner, FlexibleRunner):  # which has loaded it by now
+            return
+        load = type(runner).load_checkpoint.__get__(runner)
+
+        def load_strictly(filename: str, *args, **kwargs) -> dict:
+            with _explained(runner, use, filename):
+                content = load(filename, *args, **{**kwargs, 'strict': True})
+            _warn_of_other_network(runner, content, filename)
+            return content
+
+        runner.load_checkpoint = load_strictly
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Make the weights of a ``FlexibleRunner``, which come next, load strictly."""
+        use = _strict_use(runner)
+        if use is None or not isinstance(runner, FlexibleRunner):
+            return
+        named = runner._resume if isinstance(runner._resume, str) else runner._load_from
+        filename = str(named or latest_checkpoint(runner.work_dir))
+        strategy = runner.strategy
+        load = type(strategy).load_model_state_dict.__get__(strategy)
+
+        def load_strictly(state_dict: dict, **kwargs) -> None:
+            with _explained(runner, use, filename):
+                load(state_dict, **{**kwargs, 'strict': True})
+
+        strategy.load_model_state_dict = load_strictly
+        _warn_of_other_network(runner, checkpoint, filename)
 
 
-def _load_strictly(runner: Runner, use: str) -> None:
-    """Replace the method of a runner that loads checkpoints.
+def _strict_use(runner: Runner) -> str | None:
+    """What a run does with a checkpoint that has to fit; None if it may be of a part."""
+    if not isinstance(runner._train_loop, BaseLoop):
+        return 'test'
+    return 'resume' if runner._resume else None
+
+
+@contextmanager
+def _explained(runner: Runner, use: str, filename: str) -> Iterator[None]:
+    """Say what does not fit in terms of the config.
 
     Args:
         runner: The runner.
-        use: What it does with the checkpoint, for the message.
+        use: What it does with the checkpoint.
+        filename: The checkpoint.
     """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise CheckpointError(
+            f'checkpoint {filename} does not fit the model of {runner.cfg.filename}; {use} it '
+            f'with the config that it was trained with ({" ".join(lines[:3])[:400]})'
+        ) from error
+
+
+def _warn_of_other_network(runner: Runner, content: Mapping, filename: str) -> None:
     # The package of inference needs hooks.
     from mmtad_decomp.apis.publishing import other_network
 
-    load = type(runner).load_checkpoint.__get__(runner)
-
-    def load_strictly(filename: str, *args, **kwargs) -> dict:
-        try:
-            content = load(filename, *args, **{**kwargs, 'strict': True})
-        except RuntimeError as error:
-            if isinstance(error, CheckpointError):
-                raise
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise CheckpointError(
-                f'checkpoint {filename} does not fit the model of {runner.cfg.filename}; {use} it '
-                f'with the config that it was trained with ({" ".join(lines[:3])[:400]})'
-            ) from error
-        if 'model' in runner.cfg:
-            warning = other_network(runner.cfg, content, filename)
-            if warning:
-                runner.logger.warning(warning)
-        return content
-
-    runner.load_checkpoint = load_strictly
+    if 'model' in runner.cfg:
+        warning = other_network(runner.cfg, content, filename)
+        if warning:
+            runner.logger.warning(warning)
