@@ -43,6 +43,11 @@ _SHORTEST_LAST = 0.5
 """The header's end is wrong if it leaves the last picture less than this share of any other's."""
 
 
+_RESCUE = (
+    'download or extract it again, or keep the part that is whole: ffmpeg -i BROKEN.mp4 WHOLE.mp4'
+)
+
+
 class VideoReadError(ValueError):
     """Frames or features cannot be read; the message names the file and how to fix it."""
 
@@ -143,7 +148,7 @@ class VideoStream:
                 before = (begin, frame)
         except av.error.FFmpegError as error:
             shown = 'at its start' if before is None else f'after {before[0]:.2f} s'
-            advice = 'download or extract it again'
+            advice = 'download or extract it again' if before is None else _RESCUE
             if before is None and 'mp4' in self._formats and not self._can_seek():
                 advice = (
                     'an MP4 file with its index at the end cannot be read as a stream: name it '
@@ -197,15 +202,17 @@ class VideoStream:
         if promised - end > max(_SHORTFALL, _SHORTFALL_SHARE * promised):
             raise VideoReadError(
                 f'video {self.path} is truncated: it breaks off at {end:.2f} s of {promised:.2f} '
-                's; download or extract it again'
+                f's; {_RESCUE}'
             )
 
     def _promised_end(self) -> float:
         """Seconds at which the header ends the pictures; with the sound where it does not tell."""
-        stream = self.stream
-        if stream.duration is None:
+        stream, length = self.stream, self.stream.duration
+        if length is None:
             return self.file_end
-        end = float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+        if _UNTIMED & self._formats:  # FFmpeg shortens the length of a cut file, not the number
+            length = max(length, stream.frames)
+        end = float((length + (stream.start_time or 0)) * stream.time_base)
         return end - self._zero
 
     @property

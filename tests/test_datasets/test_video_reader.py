@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from media_helpers import encode, numbers_of
 
-from mmtad_decomp.datasets import VideoReadError, read_frames
+from mmtad_decomp.datasets import VideoReadError, probe_video, read_frames
 
 needs_x264 = pytest.mark.skipif(
     'libx264' not in av.codec.codecs_available, reason='PyAV was built without libx264'
@@ -108,6 +108,16 @@ def test_truncated_video(tmp_path):
     for indices in ([0, 99], range(COUNT), [90], [80, 99], [0, 30, 60, 90]):
         with pytest.raises(VideoReadError, match=r'cut\.mp4 .*; download or extract it again'):
             read_frames(path, indices)
+
+
+def test_truncated_avi(tmp_path):
+    """FFmpeg guesses the length of a cut AVI from its bytes, which may be less than is there."""
+    whole = encode(tmp_path / 'whole.avi', COUNT, codec='mpeg4', g='10')
+    assert probe_video(whole).num_frames == COUNT
+    path = tmp_path / 'cut.avi'
+    path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.8)])
+    with pytest.raises(VideoReadError, match=r'cut\.avi .* of 4\.00 s; .* ffmpeg -i'):
+        probe_video(path)
 
 
 def test_cut_before_the_index(tmp_path):
