@@ -8,6 +8,7 @@ import math
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -467,16 +468,26 @@ def speed_up_on_cpu(model: torch.nn.Module) -> None:
 
 
 def _check_options(
-    batch_size: int, frame_rate: float | None, score_thr: float, top_k: int | None
+    batch_size: int = 1,
+    frame_rate: float | None = None,
+    score_thr: float = 0.0,
+    top_k: int | None = None,
+    key_frames: int = 0,
 ) -> None:
+    count, rate = 'a whole number of at least', frame_rate
     for name, value, valid, rule in (
-        ('batch_size', batch_size, batch_size >= 1, 'at least 1'),
-        ('top_k', top_k, top_k is None or top_k >= 1, 'at least 1, or None'),
+        ('batch_size', batch_size, _is_count(batch_size, 1), f'{count} 1'),
+        ('top_k', top_k, top_k is None or _is_count(top_k, 1), f'{count} 1, or None'),
         ('score_thr', score_thr, 0 <= score_thr <= 1, 'from 0 to 1'),
-        ('frame_rate', frame_rate, frame_rate is None or 0 < frame_rate < math.inf, 'above 0'),
+        ('frame_rate', rate, rate is None or 0 < rate < math.inf, 'above 0'),
+        ('key_frames', key_frames, _is_count(key_frames, 0), f'{count} 0'),
     ):
         if not valid:
             raise InputError(f'{name} must be {rule}, got {value}')
+
+
+def _is_count(value: object, least: int) -> bool:
+    return isinstance(value, Integral) and int(value) >= least
 
 
 def _demand_device(device: str | None) -> None:
@@ -494,9 +505,11 @@ def _demand_outputs(
     vis_out_dir: str = '',
     vid_out_dir: str = '',
     pred_out_file: str = '',
+    key_frames: int = 0,
     **others: object,
 ) -> None:
     """Check that what a call writes can be written; the arguments are those of the call."""
+    _check_options(key_frames=key_frames)
     files: dict[str, list[Path]] = {}
     if pred_out_file:
         files['pred_out_file'] = [Path(pred_out_file)]

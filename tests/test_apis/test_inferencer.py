@@ -87,7 +87,9 @@ def test_predictions_are_plain_and_limited(tmp_path, inferencer):
     assert {d['label'] for d in prediction['detections']} <= set(CLASSES)
     everything = inferencer(video)['predictions'][0]['detections']
     assert everything[: len(scores)] == prediction['detections']
-    for wrong in (dict(batch_size=0), dict(top_k=0), dict(score_thr=20), dict(frame_rate=0)):
+    options = dict(batch_size=(0, 1.5), top_k=(0, 2.5), score_thr=(20,), frame_rate=(0,))
+    options['key_frames'] = (-1, 2.5)
+    for wrong in ({name: value} for name, values in options.items() for value in values):
         with pytest.raises(InputError, match=f'{next(iter(wrong))} must be'):
             inferencer(video, **wrong)
     for wrong in (np.zeros((2, 4, 4, 3)), b'video', None, [3]):
