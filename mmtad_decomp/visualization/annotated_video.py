@@ -81,16 +81,17 @@ class _Panel:
     def __init__(
         self, detections: Detections, classes: Sequence[str], duration: float, width: int
     ) -> None:
-        self.detections, self.classes = detections, classes
+        self.detections = detections
+        self.classes = [' '.join(name.split()) for name in classes]  # a line each
         self.duration, self.width = duration, width
         self.rows = list(dict.fromkeys(detections.labels.tolist()))[:_MAX_ROWS]
         path = findfont(FontProperties())  # that of the other pictures
         self.large, self.small = (ImageFont.truetype(path, size) for size in (18, 13))
-        names = [self.small.getlength(classes[label]) for label in self.rows]
+        names = [self.small.getlength(self.classes[label]) for label in self.rows]
         self.left = min(math.ceil(max(names, default=0)) + 2 * _MARGIN, width // 3)
         room = self.left - 2 * _MARGIN
         self.names = [
-            shorten(classes[label], lambda text: self.small.getlength(text) <= room)
+            shorten(self.classes[label], lambda text: self.small.getlength(text) <= room)
             for label in self.rows
         ]
         self.before_clock = width - 3 * _MARGIN - math.ceil(self.small.getlength(_clock(duration)))

@@ -125,6 +125,14 @@ def test_long_captions_take_lines_of_their_own(written):
         np.testing.assert_array_equal(mark, rgb(PALETTE[number]))
 
 
+def test_names_with_line_breaks_take_one_line():
+    broken, plain = (
+        list(annotate_frames(frames(4), 1.0, FOUND, classes, 4.0))
+        for classes in (('run\nfast', 'jump'), ('run fast', 'jump'))
+    )
+    np.testing.assert_array_equal(broken, plain)
+
+
 def test_short_captions_share_a_line(written):
     both = Detections(FOUND.segments * [1.0, 0.0] + [0.0, 9.0], FOUND.scores, FOUND.labels)
     (picture,) = annotate_frames(frames(1, 480, 640), 0.1, both, CLASSES, 9.0)
