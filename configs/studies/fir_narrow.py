@@ -58,6 +58,21 @@ rows = [
         },
         **students,
     ),
+    # Not in the paper: there no mimic reaches the joint head.
+    dict(
+        name='joint_mimic_tg',
+        title='local attention, joint head mimics predictions too, TG',
+        config=f'configs/decomp/{system}.py',
+        cfg_options={
+            'model.distill.mimics.joint': dict(
+                loss=dict(type='PredictionMimicLoss'),
+                student=dict(source='head'),
+                teacher=dict(source='head'),
+            ),
+            'custom_hooks.0.schedule.joint': dict(start=0.0, stop=1.0, begin=0, end=1),
+        },
+        **students,
+    ),
 ]
 del system, students
 compare = [
@@ -68,4 +83,6 @@ compare = [
     ('conventional_tg', 'rgb'),
     ('quarter_mimics_tg', 'local_tg'),
     ('quarter_mimics_tg', 'rgb'),
+    ('joint_mimic_tg', 'local_tg'),
+    ('joint_mimic_tg', 'rgb'),
 ]

@@ -1,5 +1,6 @@
 # Weizmann, composed (semi-synthetic), with a narrow TSM18 and crops of 36x36, for CPUs. Three folds that
 # leave three actors out each, pooled: each of the 72 held-out clips is tested once.
+# The TG teacher is behind RGB (docs/en/user_guides/datasets.md), so it has little to teach.
 #   python tools/data/weizmann/compose.py path/to/weizmann --out data/weizmann
 #   python tools/analysis_tools/study.py configs/studies/weizmann_narrow.py
 _base_ = '../_base_/studies/narrow_tsm18.py'
