@@ -468,22 +468,19 @@ def speed_up_on_cpu(model: torch.nn.Module) -> None:
 
 
 def _check_options(
-    batch_size: int = 1,
-    frame_rate: float | None = None,
-    score_thr: float = 0.0,
-    top_k: int | None = None,
-    key_frames: int = 0,
+    batch_size: int, frame_rate: float | None, score_thr: float, top_k: int | None
 ) -> None:
-    count, rate = 'a whole number of at least', frame_rate
-    for name, value, valid, rule in (
-        ('batch_size', batch_size, _is_count(batch_size, 1), f'{count} 1'),
-        ('top_k', top_k, top_k is None or _is_count(top_k, 1), f'{count} 1, or None'),
-        ('score_thr', score_thr, 0 <= score_thr <= 1, 'from 0 to 1'),
-        ('frame_rate', rate, rate is None or 0 < rate < math.inf, 'above 0'),
-        ('key_frames', key_frames, _is_count(key_frames, 0), f'{count} 0'),
-    ):
-        if not valid:
-            raise InputError(f'{name} must be {rule}, got {value}')
+    rate_fits = frame_rate is None or 0 < frame_rate < math.inf
+    top_k_fits = top_k is None or _is_count(top_k, 1)
+    _demand('batch_size', batch_size, _is_count(batch_size, 1), 'a whole number of at least 1')
+    _demand('top_k', top_k, top_k_fits, 'a whole number of at least 1, or None')
+    _demand('score_thr', score_thr, 0 <= score_thr <= 1, 'from 0 to 1')
+    _demand('frame_rate', frame_rate, rate_fits, 'above 0')
+
+
+def _demand(name: str, value: object, fits: bool, rule: str) -> None:
+    if not fits:
+        raise InputError(f'{name} must be {rule}, got {value}')
 
 
 def _is_count(value: object, least: int) -> bool:
@@ -509,7 +506,7 @@ def _demand_outputs(
     **others: object,
 ) -> None:
     """Check that what a call writes can be written; the arguments are those of the call."""
-    _check_options(key_frames=key_frames)
+    _demand('key_frames', key_frames, _is_count(key_frames, 0), 'a whole number of at least 0')
     files: dict[str, list[Path]] = {}
     if pred_out_file:
         files['pred_out_file'] = [Path(pred_out_file)]

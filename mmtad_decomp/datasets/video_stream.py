@@ -43,9 +43,8 @@ _SHORTEST_LAST = 0.5
 """The header's end is wrong if it leaves the last picture less than this share of any other's."""
 
 
-_RESCUE = (
-    'download or extract it again, or keep the part that is whole: ffmpeg -i BROKEN.mp4 WHOLE.mp4'
-)
+_FETCH = 'download or extract it again'
+_RESCUE = f'{_FETCH}, or keep the part that is whole: ffmpeg -i BROKEN.mp4 WHOLE.mp4'
 
 
 class VideoReadError(ValueError):
@@ -148,7 +147,7 @@ class VideoStream:
                 before = (begin, frame)
         except av.error.FFmpegError as error:
             shown = 'at its start' if before is None else f'after {before[0]:.2f} s'
-            advice = 'download or extract it again' if before is None else _RESCUE
+            advice = _FETCH if before is None else _RESCUE
             if before is None and 'mp4' in self._formats and not self._can_seek():
                 advice = (
                     'an MP4 file with its index at the end cannot be read as a stream: name it '
