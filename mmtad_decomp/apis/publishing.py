@@ -13,6 +13,7 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmtad_decomp.models.detectors.branches import branch_neck
 from mmtad_decomp.utils import (
     CheckpointError,
     ConfigError,
@@ -45,23 +46,45 @@ KEPT_KEYS = (
 """Top-level keys of the source config that testing needs."""
 
 TRAINING_HEADS = ('shared_head.', 'separate_head.')
-"""Parts of a decomposed detector that training alone needs."""
+"""Parts of a decomposed detector that testing its joint head does not need."""
+
+JOINT_PARTS = ('neck.motion.', 'fusion.', 'head.', 'separate_head.')
+"""Parts of a decomposed detector that testing its appearance branch does not need."""
+
+APPEARANCE_PARTS = {'neck.appearance.': 'neck.', 'shared_head.': 'head.'}
+"""Names that parts of the appearance branch have in the plain detector."""
 
 
-def published_model(model: dict) -> dict:
+def published_model(model: dict, branch: str = 'joint') -> dict:
     """Config of the detector that is left of a distiller's, for testing only.
 
     Args:
         model: ``model`` of the source config.
+        branch: Of a decomposed detector, ``'joint'`` keeps both branches, the fusion and the
+            joint head; ``'appearance'`` keeps the appearance branch with the shared head, which
+            together are the plain detector.
 
     Returns:
-        A new config: of the distiller its student; no shared head; no pretrained weights, which
+        A new config: of the distiller its student; no training aids; no pretrained weights, which
         the checkpoint replaces.
+
+    Raises:
+        ConfigError: If there is no appearance branch with a head, and ``branch`` asks for it.
     """
     model = copy.deepcopy(dict(model))
     if _is_distiller(model):
         model = dict(model['student'])
-    if class_name(model['type']) in ('DecomposedDetector', 'DecomposedLocalizer'):
+    decomposed = class_name(model['type']) in ('DecomposedDetector', 'DecomposedLocalizer')
+    if branch == 'appearance':
+        if not decomposed or not model.get('shared_head', True):
+            reason = 'was published without its shared head' if decomposed else 'has one branch'
+            raise ConfigError(
+                f'branch `appearance`: the {class_name(model["type"])} of `model` {reason}; give '
+                'the config and the checkpoint of a decomposed training'
+            )
+        model = dict(model['detector'])
+        model['neck'] = branch_neck(model)
+    elif decomposed:
         model['shared_head'] = False
     return _without_pretrained(model)
 
@@ -78,40 +101,63 @@ def _without_pretrained(node: Any) -> Any:
     return node
 
 
-def published_state(state: dict[str, torch.Tensor], distilled: bool) -> dict[str, torch.Tensor]:
+def published_state(
+    state: dict[str, torch.Tensor], distilled: bool, branch: str = 'joint'
+) -> dict[str, torch.Tensor]:
     """Weights of the published model under its own names.
 
     Args:
         state: The source checkpoint's ``state_dict``.
         distilled: Whether it is a distiller's, whose student's names begin with ``student.``.
+        branch: See :func:`published_model`.
     """
     prefix = 'student.' if distilled else ''
     state = {key.removeprefix('module.'): value for key, value in state.items()}
-    return {
-        key.removeprefix(prefix): value.clone()
-        for key, value in state.items()
-        if key.startswith(prefix) and not key.removeprefix(prefix).startswith(TRAINING_HEADS)
-    }
+    appearance = branch == 'appearance'
+    unused: tuple[str, ...] = JOINT_PARTS if appearance else TRAINING_HEADS
+    parts = APPEARANCE_PARTS if appearance else {}
+    published = {}
+    for key, value in state.items():
+        name = key.removeprefix(prefix)
+        if not key.startswith(prefix) or name.startswith(unused):
+            continue
+        for part, renamed in parts.items():
+            if name.startswith(part):
+                name = renamed + name.removeprefix(part)
+                break
+        published[name] = value.clone()
+    return published
 
 
-def detector_state(source: Config, content: Mapping) -> dict[str, torch.Tensor]:
+def detector_state(
+    source: Config, content: Mapping, branch: str = 'joint'
+) -> dict[str, torch.Tensor]:
     """Weights of the published model, of the checkpoint that the training of a config wrote.
 
     Args:
         source: Config of the training.
         content: Content of its checkpoint.
+        branch: See :func:`published_model`.
     """
-    return published_state(content.get('state_dict', content), _is_distiller(source.model))
+    state = content.get('state_dict', content)
+    return published_state(state, _is_distiller(source.model), branch)
 
 
 def _is_distiller(model: Mapping) -> bool:
     return class_name(model['type']) == 'CrossModalDistiller'
 
 
-def published_config(source: Config) -> Config:
+def published_config(source: Config, branch: str = 'joint') -> Config:
     """Self-contained config that tests the published model.
 
     It averages no weights: where the training did, ``state_dict`` holds the average already.
+
+    Args:
+        source: Config of the training.
+        branch: See :func:`published_model`.
+
+    Raises:
+        ConfigError: See there.
     """
     kept = {key: source[key] for key in KEPT_KEYS if source.get(key) is not None}
     if 'default_hooks' in kept:
@@ -120,7 +166,7 @@ def published_config(source: Config) -> Config:
             for name, hook in kept['default_hooks'].items()
             if not hook or class_name(hook['type']) != 'EMAHook'
         }
-    model = published_model(source.model)
+    model = published_model(source.model, branch)
     return Config(copy.deepcopy(dict(model=model, **kept)))
 
 
@@ -233,7 +279,11 @@ def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def publish(
-    source_config: str | Config, source_checkpoint: str, prefix: str, half: bool = False
+    source_config: str | Config,
+    source_checkpoint: str,
+    prefix: str,
+    half: bool = False,
+    branch: str = 'joint',
 ) -> tuple[Path, Path]:
     """Write ``prefix.pth`` and ``prefix.py``.
 
@@ -244,11 +294,13 @@ def publish(
         source_checkpoint: Its checkpoint, or its work directory.
         prefix: Path of the published files without their endings.
         half: Store the weights in float16; they are computed with in float32 all the same.
+        branch: See :func:`published_model`.
 
     Returns:
         Both files.
 
     Raises:
+        ConfigError: If the config has no appearance branch, and ``branch`` asks for it.
         FileNotFoundError: If the checkpoint does not exist.
         CheckpointError: If it cannot be read, does not fit the config, or was trained with another
             network.
@@ -264,8 +316,8 @@ def publish(
         demand_sources_kept(target, [path, *filter(None, [source.filename])])
     content = load_checkpoint(path)
     demand_trained_network(source, content, path)
-    state = detector_state(source, content)
-    config = published_config(source)
+    config = published_config(source, branch)
+    state = detector_state(source, content, branch)
     build_published(config, state, path)
     dataset_meta = content.get('meta', {}).get('dataset_meta') or {}
     classes = list(dataset_meta.get('classes') or source.get('classes') or ())

@@ -195,6 +195,25 @@ def test_published_students_predict_as_before(teachers):
         losses_of(alone, batch(name))
 
 
+def test_the_appearance_branch_of_a_localizer_is_published_as_the_plain_one(teachers):
+    """It predicts as the whole model does whose joint localizer sees that branch."""
+    from mmtad_decomp.apis.publishing import published_model, published_state
+
+    model, name = model_of('tem_activitynet_decomp', teachers)
+    content = config('tem_activitynet_decomp').model
+    plain = build(published_model(content, 'appearance'))
+    assert type(plain).__name__ == 'LocalizerDetector'
+    state = published_state(model.state_dict(), distilled=True, branch='appearance')
+    plain.load_state_dict(state, strict=True)
+    student = model.student
+    student.head = student.shared_head
+    student.head_input = lambda feats, masks: student.neck(feats, masks).appearance
+    with torch.no_grad():
+        before, after = (m.eval().val_step(batch(name)) for m in (model, plain))
+    for one, other in zip(before, after):
+        assert one[0] == other[0] and (one[1] == other[1]).all()
+
+
 def change(path, value):
     def apply(content):
         *parents, last = path.split('.')

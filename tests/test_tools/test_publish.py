@@ -10,7 +10,7 @@ from tiny_training import ROOT, config, options, write_videos
 
 from mmtad_decomp import __version__
 from mmtad_decomp.apis.publishing import publish, published_config
-from mmtad_decomp.utils import CheckpointError, OutputPathError, check_config
+from mmtad_decomp.utils import CheckpointError, ConfigError, OutputPathError, check_config
 from tools import test as test_tool
 from tools.deployment import export
 from tools.model_converters import publish_student
@@ -43,14 +43,17 @@ def with_adapter(tmp_path):
     return str(path)
 
 
+def batch():
+    """Frames ``(2, 16, 3, 32, 32)`` and masks, the second video of 12 frames."""
+    frames = torch.randn(2, 16, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    return frames, torch.arange(16)[None] < torch.tensor([[16], [12]])
+
+
 def predictions(cfg, weights):
     """What a config's model predicts for one random batch."""
     model = MODELS.build(cfg.model).eval()
     model.load_state_dict(torch.load(weights, weights_only=True)['state_dict'], strict=True)
-    generator = torch.Generator().manual_seed(0)
-    frames = torch.randn(2, 16, 3, 32, 32, generator=generator)
-    masks = torch.ones(2, 16, dtype=torch.bool)
-    masks[1, 12:] = False
+    frames, masks = batch()
     with torch.no_grad():
         return model(frames, masks=masks, mode='tensor')
 
@@ -80,6 +83,40 @@ def test_predictions_are_equal(kind, tmp_path, capsys):
     assert published.model.type == ('DecomposedDetector' if decomposed else 'TADDetector')
     assert weights.stat().st_size < trained.stat().st_size
     assert [path.name for path in (tmp_path / 'out').iterdir() if path.suffix == '.tmp'] == []
+
+
+@pytest.mark.parametrize('distilled', [True, False], ids=['distilled', 'no teacher, no neck'])
+def test_the_appearance_branch_is_published_as_the_plain_detector(distilled, tmp_path):
+    cfg = Config.fromfile(config('decomp'))
+    assert cfg.model.student.detector.neck
+    if not distilled:
+        cfg.model = cfg.model.student
+        cfg.model.detector.pop('neck')
+        cfg.model.detector.head.in_channels = 512
+    cfg.dump(tmp_path / 'source.py')
+    trained = write_checkpoint(tmp_path / 'trained.pth', cfg)
+    command = [str(tmp_path / 'source.py'), str(trained), str(tmp_path / 'plain')]
+    publish_student.main([*command, '--branch', 'appearance'])
+    published = Config.fromfile(tmp_path / 'plain.py')
+    assert published.model.type == 'TADDetector'
+    check_config(published)
+
+    frames, masks = batch()
+    student = MODELS.build(cfg.model).eval()
+    student.load_state_dict(torch.load(trained, weights_only=True)['state_dict'], strict=True)
+    student = student.student if distilled else student
+    with torch.no_grad():
+        before = student.branches(frames, masks).appearance
+    after = predictions(published, tmp_path / 'plain.pth')
+    for mine, reference in zip(after, before, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine, reference, strict=True))
+
+    # What is published has one branch, which the joint head's student does not.
+    with pytest.raises(ConfigError, match='the TADDetector of `model` has one branch'):
+        publish(str(tmp_path / 'plain.py'), str(tmp_path / 'plain.pth'), 'b', branch='appearance')
+    publish_student.main(command)
+    with pytest.raises(ConfigError, match='published without its shared head'):
+        publish(str(tmp_path / 'plain.py'), str(tmp_path / 'plain.pth'), 'b', branch='appearance')
 
 
 def test_the_published_config_stands_alone(tmp_path):

@@ -2,7 +2,9 @@
 
 Writes ``PREFIX.pth``, which holds weights and plain types only, and ``PREFIX.py``, a config that
 tests it with the plain detector and needs no other file of configs. Predictions are those of the
-distiller. A detector that was trained without a teacher passes through.
+distiller. A detector that was trained without a teacher passes through. Of a decomposed student
+``--branch appearance`` publishes the appearance branch with the shared head, as the plain detector
+that it was made of: for students whose appearance branch is the better one (``branch_ap.py``).
 
 Example:
     python tools/model_converters/publish_student.py \
@@ -30,6 +32,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('checkpoint', help='its checkpoint file or work directory')
     parser.add_argument('prefix', help='path of the published files without their endings')
     parser.add_argument('--half', action='store_true', help='store the weights in float16')
+    parser.add_argument(
+        '--branch',
+        choices=['joint', 'appearance'],
+        default='joint',
+        help='part of a decomposed student: the joint head with all that it reads, or the '
+        'appearance branch alone with the shared head',
+    )
     add_cfg_options_argument(parser)
     args = parser.parse_args(argv)
     demand_config_file(args.config)
@@ -42,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     config = Config.fromfile(args.config)
     override(config, args.cfg_options or ())
     before = Path(resolve_checkpoint(args.checkpoint)).stat().st_size
-    weights, text = publish(config, args.checkpoint, args.prefix, args.half)
+    weights, text = publish(config, args.checkpoint, args.prefix, args.half, args.branch)
     after = weights.stat().st_size
     print(
         f'{weights}: {after / 2**20:.1f} MiB (the training checkpoint: {before / 2**20:.1f} MiB)'

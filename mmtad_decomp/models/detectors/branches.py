@@ -44,6 +44,22 @@ def detector_arguments(detector: dict, init_cfg: dict | None) -> dict[str, Any]:
     return arguments if init_cfg is None else {**arguments, 'init_cfg': init_cfg}
 
 
+def branch_neck(detector: dict) -> dict:
+    """Config of the neck that each branch of a detector has.
+
+    Args:
+        detector: Config of the detector to decompose.
+
+    Returns:
+        The detector's neck; where it has none, a projection as wide as its head's input
+        (``in_channels``).
+    """
+    if detector.get('neck'):
+        return copy.deepcopy(detector['neck'])
+    width = detector['head']['in_channels']
+    return dict(type='TemporalProjection', in_channels=width, out_channels=width)
+
+
 class BranchMixin:
     """Shared head, fusion and joint head behind a dual-branch neck (Lee et al., CVPR 2023).
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmtad_decomp.structures import TADDataSample
 
-from .branches import Branches, BranchMixin, detector_arguments
+from .branches import Branches, BranchMixin, branch_neck, detector_arguments
 from .tad_detector import TADDetector
 
 
@@ -57,10 +57,8 @@ class DecomposedDetector(BranchMixin, TADDetector):
                 'DecomposedDetector: `detector.head` needs `in_channels`, the width of a branch'
             )
         width = head['in_channels']
-        branch = base.pop('neck', None) or dict(
-            type='TemporalProjection', in_channels=width, out_channels=width
-        )
-        super().__init__(neck=dict(type='DualBranchNeck', branch=branch), **base)
+        base['neck'] = dict(type='DualBranchNeck', branch=branch_neck(base))
+        super().__init__(**base)
         self._add_branches(
             head,
             fusion,
