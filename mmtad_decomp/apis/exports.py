@@ -59,7 +59,7 @@ def csv_text(results: Sequence[VideoResult]) -> str:
 def webvtt_text(results: Sequence[VideoResult]) -> str:
     """Subtitles of one video for browsers (WebVTT), one cue for each detection."""
     cues = [
-        f'{_cue_times(row["segment"], ".")}\n{_escaped(row["label"])} {row["score"]:.2f}\n'
+        f'{_cue_times(row["segment"], ".")}\n{_escaped(_cue_text(row))}\n'
         for row in _by_time(results[0])
     ]
     return '\n'.join(['WEBVTT\n', *cues])
@@ -68,7 +68,7 @@ def webvtt_text(results: Sequence[VideoResult]) -> str:
 def srt_text(results: Sequence[VideoResult]) -> str:
     """Subtitles of one video for players (SubRip), one for each detection."""
     cues = [
-        f'{number}\n{_cue_times(row["segment"], ",")}\n{row["label"]} {row["score"]:.2f}\n'
+        f'{number}\n{_cue_times(row["segment"], ",")}\n{_cue_text(row)}\n'
         for number, row in enumerate(_by_time(results[0]), start=1)
     ]
     return '\n'.join(cues)
@@ -300,6 +300,11 @@ def _by_time(result: VideoResult) -> list[dict]:
 def _cue_times(segment: Sequence[float], point: str) -> str:
     """Begin and end of a subtitle."""
     return ' --> '.join(_clock(time, point) for time in _milliseconds(segment))
+
+
+def _cue_text(row: dict) -> str:
+    """Class name and score in one line: an empty line would end the subtitle."""
+    return f'{" ".join(row["label"].split())} {row["score"]:.2f}'
 
 
 def _clock(milliseconds: int, point: str) -> str:

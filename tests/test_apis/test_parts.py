@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import count, islice
 from xml.etree import ElementTree
 
+import av
 import numpy as np
 import pytest
 from clock_videos import number_of, picture, record
@@ -336,6 +337,21 @@ def test_formats_hold_what_was_found(tmp_path):
     # Shorter than a millisecond.
     assert '\n00:00:00.100 --> 00:00:00.101\n' in vtt
     assert texts['my clip.srt'].startswith('1\n00:00:00,100 --> 00:00:00,101\n')
+
+
+@pytest.mark.parametrize('name', ['vtt', 'srt'])
+def test_a_subtitle_is_one_cue_whatever_its_class_is_called(tmp_path, name):
+    """As FFmpeg reads them."""
+    classes = ('pour\n\nmilk', 'a --> b', 'x\n\n3\n00:00:01.000 --> 00:00:02.000\ny')
+    found = detections([(number + 1.0, number + 1.5, 0.9, number) for number in range(3)])
+    video = VideoInput(str(tmp_path / 'v.mp4'), 'v')
+    (file,) = export(tmp_path, [VideoResult(video, 9.0, 25.0, found, classes)], [name])
+    with av.open(str(file)) as subtitles:
+        cues = [packet for packet in subtitles.demux() if packet.size]
+    assert [float(cue.pts * cue.time_base) for cue in cues] == [1.0, 2.0, 3.0]
+    for cue, words in zip(cues, classes):
+        text = bytes(cue).decode().replace('&gt;', '>')
+        assert text == f'{" ".join(words.split())} 0.90'
 
 
 def test_elan_tiers_do_not_overlap(tmp_path):
