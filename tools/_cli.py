@@ -19,6 +19,7 @@ from mmtad_decomp.utils import (
     WorkDirLock,
     allow_legacy_checkpoints,
     check_device,
+    class_name,
     explain_build_error,
     keep_freed_memory,
 )
@@ -62,7 +63,8 @@ def distribute_over_cpus(cfg: Config) -> None:
     """Processes without GPUs talk over gloo, and their models have no device ids."""
     cfg.setdefault('env_cfg', {}).setdefault('dist_cfg', {})['backend'] = 'gloo'
     wrapper = dict(cfg.get('model_wrapper_cfg') or {})
-    if wrapper.setdefault('type', 'MMDistributedDataParallel') == 'MMDistributedDataParallel':
+    kind = wrapper.setdefault('type', 'MMDistributedDataParallel')
+    if class_name(kind) == 'MMDistributedDataParallel':
         wrapper['device_ids'] = None
     cfg.model_wrapper_cfg = wrapper
 

@@ -102,7 +102,7 @@ def use_mixed_precision(cfg: Config) -> None:
     from mmtad_decomp.utils import half_dtype
 
     wrapper = cfg.optim_wrapper
-    wrapper.type = 'AutocastOptimWrapper'
+    wrapper.type = 'mmaction.AutocastOptimWrapper'
     if wrapper.get('dtype') not in ('bfloat16', 'float16'):
         wrapper.dtype = str(half_dtype(torch.device(get_device()))).removeprefix('torch.')
 

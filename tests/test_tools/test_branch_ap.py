@@ -166,7 +166,7 @@ def test_students_without_a_teacher_are_refused(data, checkpoint, tmp_path):
     cfg.model = cfg.model.student
     args = branch_ap.parse_args(['c.py', 'w', '--out-dir', str(tmp_path), '--with-teacher'])
     with pytest.raises(
-        ConfigError, match=r'--with-teacher: `model` is BranchDetector, which has no'
+        ConfigError, match=r'--with-teacher: `model` is DecomposedDetector, which has no'
     ):
         branch_ap.use_branches(cfg, args)
 

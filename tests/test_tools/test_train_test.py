@@ -296,7 +296,7 @@ def amp_of(*options):
 def test_amp_on_a_cpu_is_bfloat16():
     assert merged().optim_wrapper.get('dtype', 'auto') == 'auto'
     assert merged(*PLAIN).optim_wrapper.type == 'OptimWrapper'
-    assert amp_of() == amp_of(*PLAIN) == ('AutocastOptimWrapper', 'bfloat16')
+    assert amp_of() == amp_of(*PLAIN) == ('mmaction.AutocastOptimWrapper', 'bfloat16')
     assert amp_of('--cfg-options', 'optim_wrapper.dtype=auto')[1] == 'bfloat16'
 
 
@@ -305,7 +305,7 @@ def test_amp_on_a_gpu(capability, dtype, monkeypatch):
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: capability)
     monkeypatch.setattr(torch.cuda, 'get_device_name', lambda device: 'Some GPU')
-    assert amp_of() == amp_of(*PLAIN) == ('AutocastOptimWrapper', dtype)
+    assert amp_of() == amp_of(*PLAIN) == ('mmaction.AutocastOptimWrapper', dtype)
     for explicit in ('float16', 'bfloat16'):
         assert amp_of('--cfg-options', f'optim_wrapper.dtype={explicit}')[1] == explicit
 

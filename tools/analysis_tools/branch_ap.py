@@ -94,9 +94,9 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
             f'{name}: `shared_head=False`: this is a published model, and nothing else reads its '
             'branches; give the config and the checkpoint of its training'
         )
-    student['type'] = 'BranchDetector'
     if args.with_teacher:
         use_teacher(cfg)
+    student['type'] = 'mmaction.BranchDetector'
     evaluators = cfg.test_evaluator
     evaluators = list(evaluators) if isinstance(evaluators, (list, tuple)) else [evaluators]
     metrics = of_class(evaluators, 'TADMetric')
@@ -108,7 +108,7 @@ def use_branches(cfg: Config, args: argparse.Namespace) -> None:
     cfg.test_evaluator = [
         {
             **metrics[0],
-            'type': 'BranchMetric',
+            'type': 'mmaction.BranchMetric',
             'branch': branch,
             'classwise': True,
             'raw_path': None,
@@ -137,7 +137,7 @@ def use_teacher(cfg: Config) -> None:
             f'{len(cfg.model.teacher_checkpoint)} teachers for other training videos each; name '
             'one: --cfg-options model.teacher_checkpoint=PATH'
         )
-    cfg.model['type'] = 'BranchDistiller'
+    cfg.model['type'] = 'mmaction.BranchDistiller'
     pipeline = cfg.test_dataloader.dataset.pipeline
     loaded = {(class_name(transform['type']), transform.get('key')) for transform in pipeline}
     for place, transform in enumerate(cfg.train_dataloader.dataset.pipeline):

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -156,8 +157,10 @@ class Entry:
 
 def _modality(config: dict) -> str:
     """Key of an input in :data:`MODALITIES`."""
+    from mmtad_decomp.utils import class_name
+
     channels = 'to'.join(f' {channel} ' for channel in config.get('channels', ()))
-    return f'{config["type"]} {config.get("key", "")}{channels.strip()}'.strip()
+    return f'{class_name(config["type"])} {config.get("key", "")}{channels.strip()}'.strip()
 
 
 def _title(head: str) -> str:
@@ -184,6 +187,11 @@ def read_entry(root: Path, path: Path) -> Entry:
     """
     from mmengine.config import Config
 
+    from mmtad_decomp.utils import class_name
+
+    def kind(part: dict) -> Any:
+        return class_name(part['type'])
+
     config = Config.fromfile(path, import_custom_modules=False)
     model = config.model
     student = model.get('student', model)
@@ -192,18 +200,18 @@ def read_entry(root: Path, path: Path) -> Entry:
     own = _modality(detector.data_preprocessor.modality)
     taught = _modality(model.distill.teacher.modality) if 'distill' in model else own
     try:
-        short, architecture = BACKBONES[network['type']]
-        depth = '' if network['type'] in _ONE_DEPTH else network.get('depth', 50)
+        short, architecture = BACKBONES[kind(network)]
+        depth = '' if kind(network) in _ONE_DEPTH else network.get('depth', 50)
         return Entry(
             name=path.relative_to(root / 'configs').with_suffix('').as_posix(),
             kind=path.relative_to(root / 'configs').parts[0],
             data=DATA_SETS[config.data_root],
-            head=_title(detector.head.type),
+            head=_title(kind(detector.head)),
             backbone=f'{short}{depth}',
             architecture=f'{architecture}{depth}',
             teacher=MODALITIES[taught][0],
             modality=MODALITIES[own][1],
-            fusion=FUSIONS[student.fusion.type] if 'fusion' in student else '',
+            fusion=FUSIONS[kind(student.fusion)] if 'fusion' in student else '',
             batch_size=config.train_dataloader.batch_size,
             epochs=config.train_cfg.max_epochs,
         )

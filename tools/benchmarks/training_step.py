@@ -45,10 +45,12 @@ def frame_size(config: Config) -> tuple[int, int]:
 
 def without_pretrained(node: object) -> None:
     """Switch pretrained weights off, in place."""
+    from mmtad_decomp.utils import class_name
+
     if isinstance(node, dict):
         if node.get('pretrained') is not None:
             node.update(pretrained=None, pretrained2d=False)
-        if node.get('type') == 'VideoEncoder':
+        if class_name(node.get('type')) == 'VideoEncoder':
             node['init_cfg'] = None
     for value in node.values() if isinstance(node, dict) else ():
         without_pretrained(value)

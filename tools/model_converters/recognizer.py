@@ -32,8 +32,10 @@ def find_encoder(node: object) -> dict | None:
     Args:
         node: A config or a part of one.
     """
+    from mmtad_decomp.utils import class_name
+
     if isinstance(node, dict):
-        if node.get('type') == 'VideoEncoder':
+        if class_name(node.get('type')) == 'VideoEncoder':
             return dict(node)
         node = list(node.values())
     if isinstance(node, (list, tuple)):

@@ -17,7 +17,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 
 from mmtad_decomp.evaluation.metrics.tad_metric import DEFAULT_TIOUS, find_rows, parse_tious
-from mmtad_decomp.utils import resolve_checkpoint
+from mmtad_decomp.utils import class_name, of_class, resolve_checkpoint
 from mmtad_decomp.utils.config_check import ConfigError, runner_keys
 from tools.config_overrides import set_options
 
@@ -102,9 +102,7 @@ def detection_metric(cfg: Config, where: str) -> ConfigDict:
     Raises:
         StudyError: If there is none.
     """
-    evaluators = cfg.get('test_evaluator') or []
-    evaluators = evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]
-    found = [e for e in evaluators if str(e.get('type', '')).endswith('TADMetric')]
+    found = of_class(cfg.get('test_evaluator'), 'TADMetric')
     if not found:
         raise StudyError(f'{where}: `test_evaluator` has no TADMetric, by which studies compare')
     return found[0]
@@ -411,7 +409,9 @@ def relevant_settings(cfg: Config, testing: bool) -> dict:
     train = kept.get('train_cfg') or {}
     kept['train_cfg'] = {k: v for k, v in train.items() if not k.startswith('val_')}
     hooks = kept.get('custom_hooks') or []
-    kept['custom_hooks'] = [hook for hook in hooks if hook.get('type') not in _WATCHING_HOOKS]
+    kept['custom_hooks'] = [
+        hook for hook in hooks if class_name(hook.get('type')) not in _WATCHING_HOOKS
+    ]
     averaging = (content.get('default_hooks') or {}).get('ema')
     if averaging:  # the one default hook that results depend on
         kept['ema'] = averaging

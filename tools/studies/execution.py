@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from mmtad_decomp.utils import WorkDirLock, processor_name, write_json
+from mmtad_decomp.utils import WorkDirLock, class_name, processor_name, write_json
 from tools.interruption import Interrupted
 
 from .catalog import Catalog, Run, detection_metric
@@ -300,7 +300,7 @@ class Execution:
         """
         run = job.task.run
         file = str(_dump(cfg, self.catalog.folder(run) / 'config.py'))
-        loop = _VALIDATION_LOOPS.get((cfg.get('test_cfg') or {}).get('type', ''))
+        loop = _VALIDATION_LOOPS.get(class_name((cfg.get('test_cfg') or {}).get('type')) or '')
         if not job.task.test or job.epochs is None or loop is None:
             return [file, '--no-validate']
         target = self.catalog.test_folder(run)
