@@ -113,6 +113,16 @@ def _named_path(text: str) -> tuple[str, str]:
     return name, path
 
 
+def parse_fields(text: str) -> tuple[str, ...]:
+    """``verb,noun`` as the fields whose values, joined by commas, name a class."""
+    fields = tuple(text.split(','))
+    if not all(fields):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} must name a field (verb), or fields joined by commas (verb,noun)'
+        )
+    return fields
+
+
 def demand_config_file(path: str) -> None:
     """Check that a config file exists, before anything heavy is imported.
 

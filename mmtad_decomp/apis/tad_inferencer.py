@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +18,6 @@ from mmengine.registry import init_default_scope
 
 from mmtad_decomp.datasets.frame_source import FrameSource, GrowingFile
 from mmtad_decomp.datasets.video_stream import VideoReadError
-from mmtad_decomp.models.backbones import VideoEncoder
-from mmtad_decomp.models.layers import fold_batch_norms
 from mmtad_decomp.postprocessing import Detections, VideoMerger, WindowResult
 from mmtad_decomp.postprocessing.block_merger import BlockMerger
 from mmtad_decomp.postprocessing.detections import concatenate
@@ -31,12 +26,15 @@ from mmtad_decomp.utils import choose_precision
 from mmtad_decomp.utils.prefetch import prefetch
 from mmtad_decomp.visualization import TADVisualizer
 
-from .exports import demand_format, write_results
+from .argument_checks import check_options, demand_outputs
+from .copied_lock import CopiedLock
+from .exports import write_results
 from .model_source import ModelError, ModelSource, load_model_source
-from .outputs import ANNOTATED, PICTURE, demand_files_writable, demand_inputs_kept, drawn_file
+from .outputs import ANNOTATED, PICTURE, drawn_file
 from .progress import InferenceProgress
 from .publishing import build_published
 from .results import VideoResult
+from .speed_up import speed_up_on_cpu
 from .video_inputs import STDIN, InputError, VideoInput, find_videos
 from .window_pipeline import WindowPipeline
 
@@ -97,7 +95,7 @@ class TADInferencer(BaseInferencer):
         _demand_device(device)
         self.source: ModelSource = load_model_source(model, weights)
         self.block = block
-        self._network_lock = _CopiedLock()
+        self._network_lock = CopiedLock()
         super().__init__(
             model=self.source.config,
             weights=self.source.weights,
@@ -172,7 +170,7 @@ class TADInferencer(BaseInferencer):
             key: postprocess.pop(key) for key in ('score_thr', 'top_k') if key in postprocess
         }
         videos = self._inputs_to_list(inputs)
-        _demand_outputs(videos, **visualize, **postprocess)
+        demand_outputs(videos, **visualize, **postprocess)
         errors: dict[str, str] = {}
         found = self.detect_each(
             videos, errors if skip_broken else None, batch_size, **preprocess, **limits
@@ -229,7 +227,7 @@ class TADInferencer(BaseInferencer):
             InputError: If an option is out of range.
             VideoReadError: If a video is broken, without ``errors``.
         """
-        _check_options(batch_size, frame_rate, score_thr, top_k)
+        check_options(batch_size, frame_rate, score_thr, top_k)
         with InferenceProgress(len(videos), self.show_progress) as progress:
             for video in videos:
                 try:
@@ -440,53 +438,6 @@ class TADInferencer(BaseInferencer):
         return dict(predictions=predictions, visualization=visualization)
 
 
-class _CopiedLock:
-    """A lock whose copies, also those in other processes, are locks of their own."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def __reduce__(self) -> tuple[type[_CopiedLock], tuple[()]]:
-        return type(self), ()
-
-
-def speed_up_on_cpu(model: torch.nn.Module) -> None:
-    """Change a model in eval mode so that a CPU runs it faster; results are equal up to rounding.
-
-    BatchNorms go into their convolutions, and frames and weights are kept in channels-last order.
-    """
-    fold_batch_norms(model)
-    encoder = getattr(model, 'backbone', None)
-    if isinstance(encoder, VideoEncoder):
-        encoder.use_channels_last()
-
-
-def _check_options(
-    batch_size: int, frame_rate: float | None, score_thr: float, top_k: int | None
-) -> None:
-    rate_fits = frame_rate is None or 0 < frame_rate < math.inf
-    top_k_fits = top_k is None or _is_count(top_k, 1)
-    _demand('batch_size', batch_size, _is_count(batch_size, 1), 'a whole number of at least 1')
-    _demand('top_k', top_k, top_k_fits, 'a whole number of at least 1, or None')
-    _demand('score_thr', score_thr, 0 <= score_thr <= 1, 'from 0 to 1')
-    _demand('frame_rate', frame_rate, rate_fits, 'above 0')
-
-
-def _demand(name: str, value: object, fits: bool, rule: str) -> None:
-    if not fits:
-        raise InputError(f'{name} must be {rule}, got {value}')
-
-
-def _is_count(value: object, least: int) -> bool:
-    return isinstance(value, Integral) and int(value) >= least
-
-
 def _demand_device(device: str | None) -> None:
     try:
         torch.empty(0, device=device)
@@ -495,30 +446,6 @@ def _demand_device(device: str | None) -> None:
         raise ModelError(
             f'device {device} cannot be used ({reason}); leave it out for the fastest there is'
         ) from error
-
-
-def _demand_outputs(
-    videos: Sequence[VideoInput],
-    vis_out_dir: str = '',
-    vid_out_dir: str = '',
-    pred_out_file: str = '',
-    key_frames: int = 0,
-    **others: object,
-) -> None:
-    """Check that what a call writes can be written; the arguments are those of the call."""
-    _demand('key_frames', key_frames, _is_count(key_frames, 0), 'a whole number of at least 0')
-    files: dict[str, list[Path]] = {}
-    if pred_out_file:
-        files['pred_out_file'] = [Path(pred_out_file)]
-    if vis_out_dir:
-        files['vis_out_dir'] = [drawn_file(vis_out_dir, video, PICTURE) for video in videos]
-    if vid_out_dir:
-        files['vid_out_dir'] = [drawn_file(vid_out_dir, video, ANNOTATED) for video in videos]
-    for option, paths in files.items():
-        demand_inputs_kept(videos, paths)
-        demand_files_writable(paths, option)
-    if pred_out_file:
-        demand_format(pred_out_file, len(videos))
 
 
 def _post_processor(config: Config) -> dict | None:

@@ -16,6 +16,7 @@ from mmtad_decomp.apis.exports import export
 from mmtad_decomp.apis.results import VideoResult
 from mmtad_decomp.apis.video_inputs import VideoInput
 from mmtad_decomp.postprocessing import Detections
+from tools.analysis_tools import evaluate
 from tools.data import convert
 from tools.data.labels import LabelError, ReadOptions, read_labels
 from tools.data.labels.split import split_by_group
@@ -557,7 +558,6 @@ def test_fields_of_activitynet_style_json(tmp_path, videos, capsys, fields, name
 @pytest.mark.parametrize(
     ('changes', 'options', 'words'),
     [
-        ({}, (*SUBSETS, '--labels', 'verb,'), '--labels verb,: name a field'),
         ({}, (*SUBSETS, '--labels', 'verb,label'), 'needs a string field "verb" and "label"'),
         ({}, (), 'video "a", annotations[0]: subset \'Validation\' is unknown; use training, '
          "validation, testing, or say which ones ['Validation', 'Test'] are by --subsets"),
@@ -575,6 +575,14 @@ def test_fields_of_activitynet_style_json(tmp_path, videos, capsys, fields, name
 def test_mistakes_in_activitynet_style_json(tmp_path, videos, capsys, changes, options, words):
     run(tmp_path, videos, database(tmp_path / 'labels.json', **changes), *options, code=2)
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('parse', [convert.parse_args, evaluate.parse_args])
+@pytest.mark.parametrize('fields', ['verb,', '', 'verb,,noun'])
+def test_fields_without_a_name_are_refused_by_all_tools(capsys, parse, fields):
+    with pytest.raises(SystemExit):
+        parse(['a.json', 'b.json', '--labels', fields])
+    assert f'--labels: {fields!r} must name a field (verb), or' in capsys.readouterr().err
 
 
 def test_groups_stay_together_and_classes_are_spread():

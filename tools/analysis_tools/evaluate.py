@@ -22,7 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tools.command_line import run_main
+from tools.command_line import parse_fields, run_main
 
 if TYPE_CHECKING:
     from mmtad_decomp.evaluation import Submission
@@ -54,14 +54,8 @@ def parse_tiou(text: str) -> list[float]:
 def parse_labels(text: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """``verb,noun`` or ``verb:label`` as name, fields of an instance, fields of a detection."""
     ours, _, theirs = text.partition(':')
-    fields = tuple(ours.split(','))
-    found = tuple(theirs.split(',')) if theirs else fields
-    if not all(fields) or not all(found):
-        raise argparse.ArgumentTypeError(
-            f'{text!r} must name a field (verb), fields joined by commas (verb,noun), or the '
-            "annotations' and the submission's, such as verb:label"
-        )
-    return ours, fields, found
+    fields = parse_fields(ours)
+    return ours, fields, parse_fields(theirs) if theirs else fields
 
 
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:

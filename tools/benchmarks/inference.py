@@ -216,7 +216,7 @@ def measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
 
     from mmtad_decomp.apis import TADInferencer, VideoInput
     from mmtad_decomp.apis.publishing import published_config
-    from mmtad_decomp.apis.tad_inferencer import speed_up_on_cpu
+    from mmtad_decomp.apis.speed_up import speed_up_on_cpu
 
     seconds = args.seconds
 

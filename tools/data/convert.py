@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
+from tools.command_line import parse_fields
 from tools.data.common import (
     census_table,
     make_video_entry,
@@ -103,6 +104,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--labels',
         dest='label_fields',
+        type=parse_fields,
         default='label',
         metavar='FIELD',
         help='fields that name the classes in ActivityNet-style JSON: verb, or verb,noun '
@@ -144,12 +146,9 @@ def read_options(args: argparse.Namespace) -> ReadOptions:
     for role, name in columns.items():
         if role not in ROLES or not name:
             raise LabelError(f'--columns {role}={name}: write ROLE=NAME; roles are {[*ROLES]}')
-    fields = tuple(args.label_fields.split(','))
-    if not all(fields):
-        raise LabelError(
-            f'--labels {args.label_fields}: name a field (verb), or several (verb,noun)'
-        )
-    return ReadOptions(args.unit, args.frame_rate, columns, args.layers, args.name_from, fields)
+    return ReadOptions(
+        args.unit, args.frame_rate, columns, args.layers, args.name_from, args.label_fields
+    )
 
 
 def read_all(names: Sequence[str], options: ReadOptions, target: Path) -> list[Label]:
