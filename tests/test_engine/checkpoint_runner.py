@@ -58,9 +58,10 @@ def build(
     workers=0,
     runner=Runner,
     load_from=None,
+    train_cfg=None,
     **checkpoint,
 ):
-    """A Runner that trains ``epochs`` epochs of three iterations each."""
+    """A Runner that trains ``epochs`` epochs of three iterations each, or by ``train_cfg``."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     RisingMetric.calls = 0
@@ -78,7 +79,7 @@ def build(
         work_dir=str(work_dir),
         train_dataloader=loader,
         val_dataloader=loader,
-        train_cfg=dict(by_epoch=True, max_epochs=epochs, val_interval=1),
+        train_cfg=train_cfg or dict(by_epoch=True, max_epochs=epochs, val_interval=1),
         val_cfg=dict(),
         val_evaluator=[RisingMetric()],
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),

@@ -412,8 +412,20 @@ def test_resuming_a_finished_training_does_nothing(tmp_path):
     assert runner.epoch == 2 and names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth'}
 
 
-def test_a_validation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch):
-    """Training ends in the middle of the second validation, after the checkpoint of its epoch."""
+@pytest.mark.parametrize(
+    'loop, step',
+    [
+        (dict(by_epoch=True, max_epochs=2, val_interval=1), 'epoch'),
+        (dict(by_epoch=False, max_iters=2, val_interval=1), 'iter'),
+        (
+            dict(by_epoch=True, max_epochs=3, val_interval=10, dynamic_intervals=[(2, 1)]),
+            'epoch',
+        ),
+    ],
+)
+def test_a_validation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch, loop, step):
+    """Training ends in the middle of the second validation, after the checkpoint before it."""
+    settings = dict(train_cfg=loop, by_epoch=loop['by_epoch'], save_best='tiny/acc')
 
     class Killed(BaseException):
         pass
@@ -426,10 +438,12 @@ def test_a_validation_that_a_kill_cut_off_is_made_up_for(tmp_path, monkeypatch):
     compute = RisingMetric.compute_metrics
     monkeypatch.setattr(RisingMetric, 'compute_metrics', die)
     with pytest.raises(Killed):
-        build(tmp_path, 2, save_best='tiny/acc').train()
-    assert names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth', 'best_tiny_acc_epoch_1.pth'}
+        build(tmp_path, 2, **settings).train()
+    written = {f'{step}_1.pth', f'{step}_2.pth'}
+    assert names(tmp_path) == {*written, f'best_tiny_acc_{step}_1.pth'}
     monkeypatch.setattr(RisingMetric, 'compute_metrics', lambda *_: dict(acc=7.0))
-    build(tmp_path, 2, resume=True, save_best='tiny/acc').train()
-    assert names(tmp_path) == {'epoch_1.pth', 'epoch_2.pth', 'best_tiny_acc_epoch_2.pth'}
-    info = load(tmp_path / 'epoch_2.pth')['message_hub']['runtime_info']
-    assert info['best_score'] == 7.0 and 'best_tiny_acc_epoch_2' in info['best_ckpt']
+    build(tmp_path, 2, resume=True, **settings).train()
+    best = f'best_tiny_acc_{step}_2.pth'
+    assert names(tmp_path) - {'epoch_3.pth'} == {*written, best}
+    info = load(tmp_path / f'{step}_2.pth')['message_hub']['runtime_info']
+    assert info['best_score'] == 7.0 and info['best_ckpt'] == str(tmp_path / best)

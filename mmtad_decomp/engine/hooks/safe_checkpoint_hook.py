@@ -11,7 +11,7 @@ from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mmtad_decomp.engine.resuming import resume_from_work_dir
 from mmtad_decomp.utils import checkpoint as _checkpoint  # noqa: F401  (registers the loaders)
@@ -71,8 +71,8 @@ class SafeCheckpointHook(CheckpointHook):
        anywhere else they raise ``TypeError``.
     4. A ``save_best`` that no metric returns is refused before training, and a metric that is NaN
        is never the best.
-    5. A training resumed from the end of an epoch repeats the validation of that epoch, which
-       its checkpoint does not know of: no result and no best checkpoint is lost.
+    5. A training resumed where a validation was due, after an epoch or an iteration, repeats that
+       validation, which its checkpoint does not know of: no result and no best checkpoint is lost.
     6. It removes files of the directory that it writes to alone. A training that is resumed in a
        copied or moved directory goes on with the latest and the best checkpoint there, and one
        that is resumed from another directory leaves that one's as it is.
@@ -152,12 +152,18 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _repeat_validation(self, runner: Runner) -> None:
         loop = runner.train_loop
-        if not isinstance(loop, EpochBasedTrainLoop) or runner.val_loop is None:
+        if isinstance(loop, EpochBasedTrainLoop):
+            step, last = loop.epoch, loop.max_epochs
+        elif isinstance(loop, IterBasedTrainLoop):
+            step, last = loop.iter, loop.max_iters
+        else:
             return
-        due = loop.epoch % loop.val_interval == 0 or loop.epoch == loop.max_epochs
-        if not due or loop.epoch < max(1, loop.val_begin):
+        if runner.val_loop is None or step < max(1, loop.val_begin):
             return
-        resumed = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(loop.epoch))
+        loop._decide_current_val_interval()  # `dynamic_intervals`
+        if step % loop.val_interval and step != last:
+            return
+        resumed = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
         if self.file_backend.isfile(resumed):  # learns of a new best, as after any validation
             self.last_ckpt = resumed
         runner.val_loop.run()
