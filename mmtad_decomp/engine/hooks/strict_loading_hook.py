@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from mmaction.registry import HOOKS
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
 from mmtad_decomp.utils import CheckpointError, latest_checkpoint
@@ -20,7 +20,8 @@ class StrictLoadingHook(Hook):
     may be of a part of the model. Weights that are missing, left over or of another shape raise a
     :class:`~mmtad_decomp.utils.CheckpointError` where the checkpoint is loaded, after the other
     hooks that take part in loading it. Weights that fit, but were trained with another network,
-    such as one of another ``fusion.window``, are a warning.
+    such as one of another ``fusion.window``, are a warning. So is a training with an ``EMAHook``
+    that is resumed without one: it goes on from the averaged weights.
     """
 
     def before_run(self, runner: Runner) -> None:
@@ -39,8 +40,10 @@ class StrictLoadingHook(Hook):
         runner.load_checkpoint = load_strictly
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Make the weights of a ``FlexibleRunner``, which come next, load strictly."""
+        """Warn of averaged weights; let a ``FlexibleRunner``, whose come next, load strictly."""
         use = _strict_use(runner)
+        if use == 'resume':
+            _warn_of_averaged_weights(runner, checkpoint)
         if use is None or not isinstance(runner, FlexibleRunner):
             return
         named = runner._resume if isinstance(runner._resume, str) else runner._load_from
@@ -92,3 +95,12 @@ def _warn_of_other_network(runner: Runner, content: Mapping, filename: str) -> N
         warning = other_network(runner.cfg, content, filename)
         if warning:
             runner.logger.warning(warning)
+
+
+def _warn_of_averaged_weights(runner: Runner, checkpoint: Mapping) -> None:
+    if 'ema_state_dict' in checkpoint and not any(isinstance(h, EMAHook) for h in runner.hooks):
+        runner.logger.warning(
+            'the resumed checkpoint is of a training with an EMAHook, and this config has none: '
+            'training goes on from the averaged weights, with the optimizer state of the others. '
+            'Resume it with the config that it was trained with'
+        )
