@@ -176,6 +176,24 @@ def _keep_proposal_scores() -> None:
     tcanet.TCANet.predict = predict
 
 
+def _recompute_with_all_gradients() -> None:
+    """MMEngine's ``activation_checkpointing`` recomputes in PyTorch's old, reentrant way.
+
+    A module whose input has no gradient, such as a backbone, then gets none itself and stays
+    untrained; named tuples become plain ones, and keyword arguments are refused.
+    """
+    module = importlib.import_module('mmengine.runner.activation_checkpointing')
+    if 'use_reentrant' in inspect.getsource(module):
+        return
+
+    def wrap_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.wraps(forward)(
+            functools.partial(module.checkpoint, forward, use_reentrant=False)
+        )
+
+    vars(module)['wrap_forward'] = wrap_forward
+
+
 def _load_checkpoints_as_data() -> None:
     """MMEngine's loaders of checkpoints run the code that a pickle names."""
     from .checkpoint_loaders import register_loaders
@@ -280,4 +298,5 @@ def apply() -> None:
     _import_scipy_stats_late()
     _distribute_without_gpus()
     _keep_proposal_scores()
+    _recompute_with_all_gradients()
     _load_checkpoints_as_data()
