@@ -45,14 +45,18 @@ KEPT_KEYS = (
 )
 """Top-level keys of the source config that testing needs."""
 
-TRAINING_HEADS = ('shared_head.', 'separate_head.')
-"""Parts of a decomposed detector that testing its joint head does not need."""
-
-JOINT_PARTS = ('neck.motion.', 'fusion.', 'head.', 'separate_head.')
-"""Parts of a decomposed detector that testing its appearance branch does not need."""
-
-APPEARANCE_PARTS = {'neck.appearance.': 'neck.', 'shared_head.': 'head.'}
-"""Names that parts of the appearance branch have in the plain detector."""
+PUBLISHED_PARTS: dict[str, dict[str, str | None]] = {
+    'joint': {'shared_head.': None, 'separate_head.': None},
+    'appearance': {
+        'neck.appearance.': 'neck.',
+        'neck.motion.': None,
+        'shared_head.': 'head.',
+        'separate_head.': None,
+        'fusion.': None,
+        'head.': None,
+    },
+}
+"""By branch, names under which parts of a decomposed detector are published; None: left out."""
 
 
 def published_model(model: dict, branch: str = 'joint') -> dict:
@@ -113,19 +117,16 @@ def published_state(
     """
     prefix = 'student.' if distilled else ''
     state = {key.removeprefix('module.'): value for key, value in state.items()}
-    appearance = branch == 'appearance'
-    unused: tuple[str, ...] = JOINT_PARTS if appearance else TRAINING_HEADS
-    parts = APPEARANCE_PARTS if appearance else {}
+    parts = PUBLISHED_PARTS[branch]
     published = {}
     for key, value in state.items():
-        name = key.removeprefix(prefix)
-        if not key.startswith(prefix) or name.startswith(unused):
+        if not key.startswith(prefix):
             continue
-        for part, renamed in parts.items():
-            if name.startswith(part):
-                name = renamed + name.removeprefix(part)
-                break
-        published[name] = value.clone()
+        name = key.removeprefix(prefix)
+        part = next((part for part in parts if name.startswith(part)), '')
+        renamed = parts.get(part, part)
+        if renamed is not None:
+            published[renamed + name.removeprefix(part)] = value.clone()
     return published
 
 
